@@ -1,0 +1,1 @@
+"""Actors process messages: the kernel (actor, mailbox, dispatcher, refs) and the working actors built on it."""

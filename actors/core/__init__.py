@@ -1,0 +1,1 @@
+"""The actor kernel: actor, mailbox, dispatchers, refs, links, registry, dead letters, event bus."""

@@ -1,0 +1,252 @@
+"""What happens in a node, as frozen values: the one source of log lines, taps, metrics and history rows.
+
+Each event is put on the bus once, by the one place that knows. `at` is the wall clock in seconds since the epoch (UTC),
+`path` the actor it is about. `TOPIC` is the event's class in tap topics (`a1/<topic>/<path>/`) and its `type` in the
+history. Fields are only ever added.
+"""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from msgspec import Struct
+
+from actors.exits import ExitReason
+
+
+class Event(Struct, frozen=True, kw_only=False):
+    """Base of all events."""
+
+    TOPIC: ClassVar[str] = "event"
+    SEVERITY: ClassVar[str] = "info"
+
+    at: float
+    path: str
+
+
+class ActorStarted(Event, frozen=True):
+    """An instance is ready.
+
+    Attributes:
+        generation: Which instance at this path, counted from 1.
+        placement: `pool`, `thread` or `process`.
+        pid: Process it runs in.
+        seconds: From the start request to ready.
+    """
+
+    TOPIC: ClassVar[str] = "actor.state"
+
+    generation: int
+    placement: str
+    pid: int
+    seconds: float
+
+
+class ActorIgnored(Event, frozen=True):
+    """An instance answered its start with `ignore`: it does not run, and `why` says what it would need."""
+
+    TOPIC: ClassVar[str] = "actor.state"
+
+    generation: int
+    why: str
+
+
+class ActorStateChanged(Event, frozen=True):
+    """A child's state changed other than by starting or exiting (`restarting`, `stopping`, `stopped`, `suspended`,
+    `resumed`, `quarantined`, `abandoned`, `waiting`)."""
+
+    TOPIC: ClassVar[str] = "actor.state"
+
+    generation: int
+    state: str
+    detail: str = ""
+
+
+class ActorStartFailed(Event, frozen=True):
+    """A start did not lead to a ready instance.
+
+    Attributes:
+        attempt: 0 for a first start, else which try of the restart, from 1.
+    """
+
+    TOPIC: ClassVar[str] = "actor.exit"
+    SEVERITY: ClassVar[str] = "error"
+
+    generation: int
+    reason: ExitReason
+    attempt: int
+
+
+class ActorExited(Event, frozen=True):
+    """An instance ended.
+
+    Attributes:
+        uptime: Seconds since it was ready.
+        phase: `running`, or `stopping` when its supervisor had asked for the end.
+        expected: False where the end is reported as an error.
+    """
+
+    TOPIC: ClassVar[str] = "actor.exit"
+
+    generation: int
+    reason: ExitReason
+    uptime: float
+    phase: str
+    expected: bool
+
+
+class RestartScheduled(Event, frozen=True):
+    """A supervisor decided to restart `path` (and what its strategy binds to it).
+
+    Attributes:
+        supervisor: Path of the supervisor that decided.
+        strategy: Its strategy.
+        generation: The instance that ended.
+        attempt: Which try of this restart, from 1.
+        delay: Seconds until it is carried out.
+        group: Paths restarted together, in start order.
+        restarts: Restarts inside the supervisor's window, this one included.
+        intensity: How many are allowed.
+        reason: Why the instance ended.
+    """
+
+    TOPIC: ClassVar[str] = "supervisor.restart"
+    SEVERITY: ClassVar[str] = "warning"
+
+    supervisor: str
+    strategy: str
+    generation: int
+    attempt: int
+    delay: float
+    group: tuple[str, ...]
+    restarts: int
+    intensity: int
+    reason: ExitReason
+
+
+class LimitReached(Event, frozen=True):
+    """A restart budget was exceeded.
+
+    Attributes:
+        scope: `supervisor` or `child`.
+        action: `escalate`, `quarantine` or `park`.
+        restarts: Restarts counted inside `period` seconds.
+        reason: The end that tripped it, with its cause chain.
+    """
+
+    TOPIC: ClassVar[str] = "supervisor.limit"
+    SEVERITY: ClassVar[str] = "error"
+
+    scope: str
+    action: str
+    restarts: int
+    intensity: int
+    period: float
+    reason: ExitReason
+
+
+class DeadLettered(Event, frozen=True):
+    """A message nobody took; `path` is the actor it was for."""
+
+    TOPIC: ClassVar[str] = "deadletter"
+    SEVERITY: ClassVar[str] = "warning"
+
+    message_type: str
+    why: str
+    sender: str = ""
+
+
+class AskFailed(Event, frozen=True):
+    """An ask of a supervised actor ended without its answer; `error` is the class and text."""
+
+    TOPIC: ClassVar[str] = "ask"
+    SEVERITY: ClassVar[str] = "warning"
+
+    message_type: str
+    error: str
+    seconds: float
+
+
+class CommandDone(Event, frozen=True):
+    """A control command ended: the audit row.
+
+    Attributes:
+        command: Its name.
+        caller: Who asked (`uid 1000 pid 4121`, or a key's name).
+        why: The reason the caller gave.
+        code: `ok`, or the error's code.
+    """
+
+    TOPIC: ClassVar[str] = "command"
+
+    command: str
+    caller: str
+    why: str
+    code: str
+    seconds: float
+    key: str = ""
+
+
+class RunFinished(Event, frozen=True):
+    """One execution of a loop cycle, a scheduled slot or a job.
+
+    Attributes:
+        run: Name of what ran.
+        outcome: `succeeded`, `failed`, `skipped`, `timed-out`, `cancelled`.
+        seconds: How long it took.
+        detail: One line: the result's summary, or the error.
+    """
+
+    TOPIC: ClassVar[str] = "run"
+
+    run: str
+    outcome: str
+    seconds: float
+    detail: str = ""
+
+
+class MetricSampled(Event, frozen=True):
+    """One measured value; `unit` is `bytes`, `ratio`, `seconds`, `count` or `per_second`."""
+
+    TOPIC: ClassVar[str] = "metric"
+
+    name: str
+    value: float
+    unit: str
+
+
+class HistoryLost(Event, frozen=True):
+    """Rows were dropped before they could be stored; `why` says where."""
+
+    TOPIC: ClassVar[str] = "history"
+    SEVERITY: ClassVar[str] = "error"
+
+    rows: int
+    why: str
+
+
+class NodeChanged(Event, frozen=True):
+    """The node's own state: `starting`, `ready`, `draining`, `stopped`."""
+
+    TOPIC: ClassVar[str] = "daemon"
+
+    state: str
+    detail: str = ""
+
+
+EVENT_TYPES: tuple[type[Event], ...] = (
+    ActorStarted,
+    ActorIgnored,
+    ActorStateChanged,
+    ActorStartFailed,
+    ActorExited,
+    RestartScheduled,
+    LimitReached,
+    DeadLettered,
+    AskFailed,
+    CommandDone,
+    RunFinished,
+    MetricSampled,
+    HistoryLost,
+    NodeChanged,
+)

@@ -1,0 +1,1 @@
+"""The outside worlds: mail, browser, telephony, speech."""

@@ -1,0 +1,1 @@
+"""Measuring the node and its host."""

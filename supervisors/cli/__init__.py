@@ -1,0 +1,1 @@
+"""actorctl: the command line, a client of control RPC."""

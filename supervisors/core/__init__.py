@@ -1,0 +1,1 @@
+"""The whole supervisor as pure functions over immutable state."""

@@ -1,0 +1,1 @@
+"""A node: configuration, assembly, life cycle, single instance, control."""

@@ -1,0 +1,1 @@
+"""Children in operating system processes of their own."""

@@ -1,0 +1,1 @@
+"""Control RPC: typed commands to a running node and their answers."""
