@@ -1,0 +1,51 @@
+# Everything a person types: `make run` starts the built-in system, `make test` runs the tests. Both make .venv first.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.installed
+
+.PHONY: run test check lint types contracts wheel bench bench-peers faults clean
+
+run: $(STAMP)
+	$(BIN)/actorctl run $(ARGS)
+
+test: $(STAMP)
+	$(BIN)/python -m pytest -q $(ARGS)
+
+check: lint types contracts
+
+lint: $(STAMP)
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+
+types: $(STAMP)
+	$(BIN)/mypy -p actors -p transport -p supervisors
+
+contracts: $(STAMP)
+	$(BIN)/lint-imports
+
+# The tests against the installed wheel rather than the working tree (--import-mode=importlib keeps the tree off sys.path).
+wheel: $(STAMP)
+	rm -rf dist build/wheel-venv
+	$(BIN)/python -m build --wheel --no-isolation --outdir dist
+	$(PYTHON) -m venv build/wheel-venv
+	build/wheel-venv/bin/pip install -q -c constraints.txt dist/*.whl pytest pytest-timeout hypothesis
+	build/wheel-venv/bin/pytest -q tests/unit tests/acceptance/test_first_run.py
+
+bench: $(STAMP)
+	$(BIN)/python -m benchmarks.run
+
+bench-peers: $(STAMP)
+	$(BIN)/python -m benchmarks.run --peers
+
+# The long form of the fault trials; the test suite runs fewer rounds.
+faults: $(STAMP)
+	FAULT_ROUNDS=100 $(BIN)/python -m pytest -q tests/faults --timeout=3600
+
+$(STAMP): pyproject.toml constraints.txt
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/pip install -q --disable-pip-version-check -c constraints.txt -e '.[dev]'
+	touch $(STAMP)
+
+clean:
+	rm -rf $(VENV) dist build .mypy_cache .ruff_cache .hypothesis

@@ -1,0 +1,68 @@
+"""Signals as requests in a queue: the first asks to drain, the second to hurry, the third to kill.
+
+A handler only puts into a `SimpleQueue`, which is safe from inside a signal handler. The main thread takes them out.
+"""
+
+from __future__ import annotations
+
+import signal
+from enum import Enum
+from queue import Empty, SimpleQueue
+from types import FrameType, TracebackType
+from typing import Any, Self
+
+
+class StopRequest(Enum):
+    """How urgently the node is asked to end."""
+
+    DRAIN = "drain"
+    HURRY = "hurry"
+    KILL = "kill"
+
+
+_LADDER = (StopRequest.DRAIN, StopRequest.HURRY, StopRequest.KILL)
+
+
+class StopRequests:
+    """Collects requests to end from signals and from `ask`; made and waited on by the main thread.
+
+    While it is entered SIGINT and SIGTERM (on Windows SIGINT and SIGBREAK) count up the ladder; leaving it puts the
+    handlers of before back.
+    """
+
+    def __init__(self) -> None:
+        self._queue: SimpleQueue[StopRequest | None] = SimpleQueue()
+        self._count = 0
+        self._before: dict[int, Any] = {}
+
+    def ask(self, request: StopRequest) -> None:
+        """Put a request in from any thread."""
+        self._queue.put(request)
+
+    def wake(self) -> None:
+        """Make a waiting `take` return None now; from any thread."""
+        self._queue.put(None)
+
+    def take(self, timeout: float) -> StopRequest | None:
+        """Return the next request, or None after `timeout` seconds or a `wake`."""
+        try:
+            return self._queue.get(timeout=timeout)
+        except Empty:
+            return None
+
+    def _on_signal(self, _number: int, _frame: FrameType | None) -> None:
+        self._queue.put(_LADDER[min(self._count, len(_LADDER) - 1)])
+        self._count += 1
+
+    def __enter__(self) -> Self:
+        names = ("SIGINT", "SIGTERM", "SIGBREAK")
+        for number in (getattr(signal, name) for name in names if hasattr(signal, name)):
+            self._before[number] = signal.signal(number, self._on_signal)
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        for number, before in self._before.items():
+            signal.signal(number, before)
+        self._before.clear()
