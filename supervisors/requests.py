@@ -1,0 +1,191 @@
+"""What control commands take: one frozen struct of arguments a command, beside the view it is answered with.
+
+A client sends `command` and `to_wire(arguments)`; the node's handler reads them with `from_wire(args, COMMANDS[name]
+.arguments)` and answers with `to_wire(view)`. Fields are only ever added, each with a default.
+
+Selectors choose nodes of the tree: a path (`/io/gmail`), a glob (`/io/*`, `/agents/**`) or a state (`@failed`); see
+`supervisors.selectors`. Who asked, why, the deadline and the idempotency key are the request's own fields
+(`transport.control.protocol`), not arguments.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any
+
+from msgspec import Struct
+
+from supervisors.views import (
+    AnswerView,
+    CommandView,
+    ConfigView,
+    DescribeView,
+    EventsView,
+    PingView,
+    QueryListView,
+    SentView,
+    ShutdownView,
+    SqlView,
+    StatusView,
+    TreeView,
+    View,
+    WaitView,
+    WhyView,
+)
+
+
+class Arguments(Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """Base of the arguments; on its own: none."""
+
+
+class TreeArguments(Arguments, frozen=True):
+    """Attributes:
+    path: The root of the answer.
+    depth: Levels below it; None is all. What is left out is counted in `hidden`.
+    """
+
+    path: str = "/"
+    depth: int | None = None
+
+
+class DescribeArguments(Arguments, frozen=True):
+    """Attributes:
+    state: Also ask the actor for its `state_view()`.
+    events: How many recent events to add.
+    """
+
+    path: str
+    state: bool = False
+    events: int = 10
+
+
+class WhyArguments(Arguments, frozen=True):
+    """The node to explain."""
+
+    path: str
+
+
+class EventsArguments(Arguments, frozen=True):
+    """Attributes:
+    paths: Globs; none is every path. A path without a glob character also takes what is below it.
+    types: Topic classes, `actor.exit`; a trailing `*` takes the rest; none is every type.
+    severities: `info`, `warning`, `error`; none is every one.
+    since_at: Only events from then on.
+    after_seq: Only events with a greater number.
+    limit: The newest so many.
+    """
+
+    paths: tuple[str, ...] = ()
+    types: tuple[str, ...] = ()
+    severities: tuple[str, ...] = ()
+    since_at: datetime | None = None
+    after_seq: int | None = None
+    limit: int = 100
+
+
+class TargetArguments(Arguments, frozen=True):
+    """Arguments of `start`, `stop`, `restart`, `suspend`, `resume`, `kill` and `reset`.
+
+    Attributes:
+        selectors: Never empty: a command without a target is refused with `usage`.
+        wait: Answer when every target has got there; False: when the command was accepted.
+        timeout: Longest wait, in seconds; targets not there by then are `pending` and go on.
+        dry_run: Change nothing; answer with plans.
+    """
+
+    selectors: tuple[str, ...]
+    wait: bool = True
+    timeout: float = 30.0
+    dry_run: bool = False
+
+
+class SendArguments(Arguments, frozen=True):
+    """Arguments of `send` and `ask`.
+
+    Attributes:
+        message: Name of a message type the actor handles: `Fetch` or `openclaw.io.Fetch`.
+        payload: Its fields.
+        timeout: `ask`: longest wait for the answer, in seconds.
+    """
+
+    path: str
+    message: str
+    payload: dict[str, Any] = {}
+    timeout: float = 10.0
+
+
+class WaitArguments(Arguments, frozen=True):
+    """Attributes:
+    selectors: Which nodes; none is the whole tree.
+    condition: `state=STATE`, `state!=STATE`, or `gone` (nothing matches any more).
+    timeout: Longest wait, in seconds; then the answer says what is still pending.
+    """
+
+    selectors: tuple[str, ...] = ()
+    condition: str = "state=ready"
+    timeout: float = 30.0
+
+
+class SqlArguments(Arguments, frozen=True):
+    """One of `query` and `name`.
+
+    Attributes:
+        query: One SELECT.
+        name: A named analysis.
+        limit: Most rows in the answer.
+        timeout: Longest run, in seconds.
+    """
+
+    query: str = ""
+    name: str = ""
+    limit: int = 10_000
+    timeout: float = 10.0
+
+
+class ConfigArguments(Arguments, frozen=True):
+    """Attributes:
+    prefix: Only keys that begin with it.
+    """
+
+    prefix: str = ""
+
+
+class ShutdownArguments(Arguments, frozen=True):
+    """Attributes:
+    drain: Longest drain in seconds; None is the configured one, 0 kills at once.
+    """
+
+    drain: float | None = None
+
+
+class Command(Struct, frozen=True, gc=False):
+    """A control command: what it takes, what it answers, and whether it changes anything."""
+
+    arguments: type[Arguments]
+    view: type[View]
+    is_change: bool = False
+
+
+COMMANDS: dict[str, Command] = {
+    "ping": Command(Arguments, PingView),
+    "status": Command(Arguments, StatusView),
+    "tree": Command(TreeArguments, TreeView),
+    "describe": Command(DescribeArguments, DescribeView),
+    "why": Command(WhyArguments, WhyView),
+    "events": Command(EventsArguments, EventsView),
+    "wait": Command(WaitArguments, WaitView),
+    "sql": Command(SqlArguments, SqlView),
+    "queries": Command(Arguments, QueryListView),
+    "config": Command(ConfigArguments, ConfigView),
+    "start": Command(TargetArguments, CommandView, True),
+    "stop": Command(TargetArguments, CommandView, True),
+    "restart": Command(TargetArguments, CommandView, True),
+    "suspend": Command(TargetArguments, CommandView, True),
+    "resume": Command(TargetArguments, CommandView, True),
+    "kill": Command(TargetArguments, CommandView, True),
+    "reset": Command(TargetArguments, CommandView, True),
+    "send": Command(SendArguments, SentView, True),
+    "ask": Command(SendArguments, AnswerView, True),
+    "shutdown": Command(ShutdownArguments, ShutdownView, True),
+}
+"""Every control command of `actors/v1`."""

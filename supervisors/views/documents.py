@@ -1,0 +1,161 @@
+"""What `actorctl -o json` prints: documents of one shape, their item types and their JSON Schemas.
+
+    {"kind": "ActorList", "apiVersion": "actors/v1", "items": [...]}
+
+`items` is always there, every field of an item too, defaults included, so that a reader needs no case for absence.
+Fields are only ever added within `actors/v1`. Here are also the views that `actorctl` makes by itself, without a node.
+"""
+
+from __future__ import annotations
+
+import math
+from enum import Enum
+from typing import Any, Generic, TypeVar
+
+import msgspec
+from msgspec import Struct, field
+
+from supervisors.views.base import API_VERSION, Instant, View
+from supervisors.views.commands import (
+    AnswerView,
+    ColumnView,
+    ConfigEntry,
+    ErrorView,
+    QueryView,
+    SentView,
+    TargetView,
+    WaitView,
+)
+from supervisors.views.tree import DescribeView, EventRow, HeaderView, NodeView, StatusView, WhyView
+
+ItemT = TypeVar("ItemT")
+
+
+class FaultView(View, frozen=True, gc=False):
+    """One fault of a configuration file, or one warning."""
+
+    message: str
+    key: str = ""
+    file: str = ""
+    line: int | None = None
+    hint: str = ""
+
+
+class CheckOutcome(Enum):
+    """What one check of `doctor` found."""
+
+    OK = "ok"
+    WARNING = "warning"
+    FAILED = "failed"
+    SKIPPED = "skipped"
+
+
+class CheckView(View, frozen=True, gc=False):
+    """One named check of `doctor`; `fix` is the one command that mends it, where one does."""
+
+    name: str
+    outcome: CheckOutcome
+    detail: str = ""
+    fix: str = ""
+
+
+class VersionView(View, frozen=True, gc=False):
+    """A component and its version."""
+
+    component: str
+    version: str
+
+
+class TopicView(View, frozen=True):
+    """One event as `tap` received it; `missed` events of its topic were lost just before it."""
+
+    seq: int
+    topic_seq: int
+    epoch: int
+    at: Instant
+    type: str
+    path: str
+    severity: str = "info"
+    data: dict[str, Any] = {}
+    missed: int = 0
+
+
+class Document(Struct, Generic[ItemT], frozen=True, kw_only=True):
+    """What `-o json` prints: `items` is always there, whatever the command.
+
+    Attributes:
+        kind: Which document; see `DOCUMENTS`.
+        api_version: `actors/v1`, under the key `apiVersion`.
+        items: The answer.
+        node: The node that answered, where one did and said so.
+        is_truncated: More items matched than were asked for.
+        columns: SQL answers: the columns in order.
+    """
+
+    kind: str
+    api_version: str = field(name="apiVersion", default=API_VERSION)
+    items: tuple[ItemT, ...] = ()
+    node: HeaderView | None = None
+    is_truncated: bool = False
+    columns: tuple[ColumnView, ...] | None = None
+
+
+DOCUMENTS: dict[str, Any] = {
+    "Tree": NodeView,
+    "ActorList": NodeView,
+    "Description": DescribeView,
+    "Why": WhyView,
+    "EventList": EventRow,
+    "CommandResult": TargetView,
+    "Sent": SentView,
+    "Answer": AnswerView,
+    "Wait": WaitView,
+    "Status": StatusView,
+    "Rows": dict[str, Any],
+    "QueryList": QueryView,
+    "ConfigList": ConfigEntry,
+    "FaultList": FaultView,
+    "CheckList": CheckView,
+    "VersionList": VersionView,
+    "Tap": TopicView,
+    "Error": ErrorView,
+}
+"""The item type of every document kind."""
+
+
+def document(kind: str, items: tuple[Any, ...], **extra: Any) -> dict[str, Any]:
+    """Return the document as builtins, ready for `json.dumps`; keys that do not apply to the kind are left out.
+
+    Raises:
+        KeyError: `kind` is not in `DOCUMENTS`.
+    """
+    DOCUMENTS[kind]
+    found: dict[str, Any] = {"kind": kind, "apiVersion": API_VERSION}
+    found.update({key: plain(value) for key, value in extra.items() if value is not None})
+    found["items"] = plain(items)
+    return found
+
+
+def schema(kind: str) -> dict[str, Any]:
+    """Return the JSON Schema (2020-12) of the document `kind`.
+
+    Raises:
+        KeyError: `kind` is not in `DOCUMENTS`.
+    """
+    found = msgspec.json.schema(Document[DOCUMENTS[kind]])  # type: ignore[valid-type]  # chosen at run time
+    return {"$schema": "https://json-schema.org/draft/2020-12/schema", "title": kind, **found}
+
+
+def plain(value: Any) -> Any:
+    """Return `value` as builtins with every field present, defaults included, in the order of the fields."""
+    if isinstance(value, Struct):
+        return {name: plain(getattr(value, name)) for name in value.__struct_fields__}
+    if isinstance(value, (tuple, list)):
+        return [plain(item) for item in value]
+    if isinstance(value, dict):
+        return {str(key): plain(item) for key, item in value.items()}
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None  # JSON has no NaN and no infinity
+    if value is None or isinstance(value, (str, bool, int)):
+        return value
+    return msgspec.to_builtins(value, enc_hook=str)
