@@ -1,0 +1,270 @@
+"""What the recorder is told and asked, and what it answers: the messages between a node and its history.
+
+    feed      -- Store(source, batch, rows) -->  recorder        <-- Stored(source, batch, outcome)
+    actorctl  -- Query(sql, limits) ---------->  recorder        <-- QueryResult | QueryFailed
+
+A batch is known by (source, batch): sent again it is stored once. A `Stored` with outcome `stored` or `duplicate` is a
+promise: the rows survive kill -9 of every process. `refused` promises nothing and the batch is to be sent again.
+
+Rows and cells travel as msgpack inside `bytes`, so that a message stays typed while its tables stay open-ended.
+"""
+
+from __future__ import annotations
+
+from enum import Enum
+from typing import Any
+
+import msgspec
+from msgspec import Struct
+
+from actors.history.errors import QueryProblem
+from actors.messages import Message
+
+Scalar = str | int | float | bool | None
+"""What a query's parameter may be."""
+
+Cell = None | bool | int | float | str | list[Any] | dict[str, Any]
+"""One value of a result; lists and dicts hold cells again."""
+
+BATCH_ROWS_LIMIT = 1_000
+"""Rows of one batch: what DuckDB converts while it holds the interpreter lock, about 3 us each."""
+
+QUERY_ROWS_LIMIT = 10_000
+QUERY_BYTES_LIMIT = 8 * 1024 * 1024
+QUERY_TIMEOUT = 10.0
+
+
+class TableRows(Struct, frozen=True, array_like=True):
+    """Rows of one table, with the columns they were made for: an older program's rows fit a newer table.
+
+    Instants are seconds since the epoch (`float`).
+    """
+
+    table: str
+    columns: tuple[str, ...]
+    rows: list[list[Any]]
+
+
+_encoder = msgspec.msgpack.Encoder()
+_tables = msgspec.msgpack.Decoder(list[TableRows])
+_cells = msgspec.msgpack.Decoder(list[list[Any]])
+
+
+def encode_rows(tables: list[TableRows]) -> bytes:
+    """Return the form `Store.rows` has.
+
+    Raises:
+        TypeError: A value is of a type msgpack does not know.
+        OverflowError: An integer has more than 64 bits.
+        UnicodeEncodeError: A text holds a lone surrogate.
+    """
+    return _encoder.encode(tables)
+
+
+def decode_rows(data: bytes) -> list[TableRows]:
+    """Return what `encode_rows` was given.
+
+    Raises:
+        msgspec.DecodeError: `data` is not such a form (`ValidationError` among them).
+    """
+    return _tables.decode(data)
+
+
+class Outcome(Enum):
+    """What became of a batch."""
+
+    STORED = "stored"
+    DUPLICATE = "duplicate"
+    REFUSED = "refused"
+
+
+class Stored(Struct, frozen=True):
+    """The answer to `Store`.
+
+    Attributes:
+        source: As in the `Store`.
+        batch: As in the `Store`.
+        outcome: `stored`: in the file now. `duplicate`: was there already. `refused`: not stored, send it again.
+        rejected: Rows that the tables could not take; they are kept as text in the table `rejects`.
+        why: For `refused`: what stood in the way.
+        retry_after: For `refused`: seconds to wait before it is sent again.
+        notices: What the recorder has to report since its last answer, each once: damage repaired, batches missing.
+    """
+
+    source: str
+    batch: int
+    outcome: Outcome
+    rejected: int = 0
+    why: str = ""
+    retry_after: float = 0.0
+    notices: tuple[Notice, ...] = ()
+
+
+class Notice(Struct, frozen=True):
+    """Something that happened to the history itself.
+
+    Attributes:
+        rows: Rows lost by it; 0 where nobody can know.
+        why: What happened, to which file, and where the remains are.
+    """
+
+    rows: int
+    why: str
+
+
+class Store(Message[Stored], frozen=True):
+    """Store a batch of rows, all or none.
+
+    Attributes:
+        source: Who numbered the batch, unique for one run of one feed (`openclaw#1763694000`).
+        batch: Its number, counted from 1 per source.
+        rows: `encode_rows` of its rows.
+        count: How many rows these are.
+        acknowledged: Every batch up to this number was acknowledged to the source; the recorder reports those it misses.
+    """
+
+    source: str
+    batch: int
+    rows: bytes
+    count: int
+    acknowledged: int = 0
+
+
+class QueryResult(Struct, frozen=True, tag="result"):
+    """Rows of a query.
+
+    Attributes:
+        columns: Names, as the query gave them; they may repeat.
+        types: DuckDB's type of each column.
+        cells: msgpack of the rows; see `rows`.
+        count: How many rows.
+        truncated: Whether there were more rows than the limits allow.
+        seconds: How long it took.
+    """
+
+    columns: tuple[str, ...]
+    types: tuple[str, ...]
+    cells: bytes
+    count: int
+    truncated: bool
+    seconds: float
+
+    @property
+    def rows(self) -> list[list[Any]]:
+        """The rows, each a list of cells.
+
+        Cells are None, bool, int (64 bits), float (NaN and the infinities too), str, lists and dicts of cells. Instants
+        are ISO 8601 text, with `Z` where the type has a time zone; intervals are seconds; decimals are floats where the
+        float is the same number, else text; blobs are text with `\\xNN`; UUIDs and integers beyond 64 bits are text.
+        """
+        return _cells.decode(self.cells)
+
+
+class QueryFailed(Struct, frozen=True, tag="failed"):
+    """A query without a result: `problem` is one of `QueryProblem`."""
+
+    problem: QueryProblem
+    message: str
+    hint: str = ""
+
+
+QueryAnswer = QueryResult | QueryFailed
+
+
+class Query(Message[QueryResult | QueryFailed], frozen=True):
+    """Run one reading statement.
+
+    Attributes:
+        sql: The statement; parameters are written `$name`.
+        parameters: Values of the parameters.
+        limit_rows: Most rows to return.
+        limit_bytes: Most bytes of msgpack to return; at least one row is.
+        timeout: Seconds after which it is interrupted.
+    """
+
+    sql: str
+    parameters: dict[str, str | int | float | bool | None] = {}
+    limit_rows: int = QUERY_ROWS_LIMIT
+    limit_bytes: int = QUERY_BYTES_LIMIT
+    timeout: float = QUERY_TIMEOUT
+
+
+class CheckpointDone(Struct, frozen=True):
+    """The answer to `Checkpoint`: `why` says what stood in the way when not `done`."""
+
+    done: bool
+    seconds: float
+    why: str = ""
+
+
+class Checkpoint(Message[CheckpointDone], frozen=True):
+    """Move the write-ahead log into the file now."""
+
+
+class Pruned(Struct, frozen=True):
+    """The answer to `Prune`.
+
+    Attributes:
+        rows: Rows deleted, by table; tables without a deletion are left out.
+        used_bytes: Bytes of the file in use afterwards.
+        free_bytes: Bytes of the file that new rows will take before it grows.
+        why: What stood in the way, or "".
+    """
+
+    rows: dict[str, int]
+    used_bytes: int
+    free_bytes: int
+    why: str = ""
+
+
+class Prune(Message[Pruned], frozen=True):
+    """Delete what is older than the retention, and the oldest days while the file is above its budget.
+
+    Attributes:
+        events_age: Seconds to keep events and what is made from them; None: as the recorder is configured.
+        metrics_age: Seconds to keep metrics; None: as the recorder is configured.
+    """
+
+    events_age: float | None = None
+    metrics_age: float | None = None
+
+
+class RecorderStatistics(Struct, frozen=True):
+    """A snapshot of the recorder.
+
+    Attributes:
+        path: The history file.
+        schema_version: Its schema.
+        batches: Batches stored since the recorder started.
+        rows: Rows stored since then.
+        duplicates: Batches that came again and were not stored twice.
+        refused: Batches refused (disk full).
+        rejected: Rows that went to `rejects`.
+        queries: Queries answered with rows; `failed_queries`: without.
+        running_queries: Queries running now.
+        file_bytes: Size of the file.
+        wal_bytes: Size of its write-ahead log.
+        last_stored_at: Wall clock of the last commit, seconds since the epoch; 0 before the first.
+        store_seconds: Time spent in storing, in all.
+        problem: Why nothing can be stored at the moment, or "".
+    """
+
+    path: str
+    schema_version: int
+    batches: int
+    rows: int
+    duplicates: int
+    refused: int
+    rejected: int
+    queries: int
+    failed_queries: int
+    running_queries: int
+    file_bytes: int
+    wal_bytes: int
+    last_stored_at: float
+    store_seconds: float
+    problem: str
+
+
+class Statistics(Message[RecorderStatistics], frozen=True):
+    """Ask the recorder how it is."""
