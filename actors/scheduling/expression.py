@@ -1,0 +1,284 @@
+"""Cron expressions as text: 5 or 6 fields, seconds first, checked whole and brought to one canonical form.
+
+    second minute hour day-of-month month day-of-week        (with 5 fields the second is 0)
+
+Each field is `*` or a list of `a`, `a-b`, `a-b/n`, `a/n` (from a to the end) and `*/n`; names in the last two fields,
+case-insensitive, also in ranges; 0 and 7 are Sunday. `L` is the last day of the month, `nW` the weekday nearest to day
+n, `d#n` the n-th weekday d, `dL` (or `Ld`) the last one; `?` is `*` in the two day fields.
+
+Rules: an equal range `5-5` is that value. A reversed range is refused with the rewrite in the message. Both day fields
+restricted means either (OR); `*` or `?` alone is unrestricted, `*/n` is restricted. An expression is *fixed* when
+minute, hour and, with 6 fields, second do not begin with `*`; `cron.next_after` treats it apart where clocks change.
+
+What croniter 7.0 gets wrong is refused by name rather than run wrongly: W or # or dL beside another restricted day
+field, 29W to 31W, W in lists, # beside plain days. `LW` and `L-n` are refused too. The canonical form holds plain
+sorted numbers, so that nothing but those reaches croniter.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Final
+
+from msgspec import Struct
+
+from actors.errors import ActorRuntimeError
+
+TEXT_LIMIT: Final = 4096
+"""Longest expression read, in characters."""
+
+
+class CronError(ActorRuntimeError, ValueError):
+    """Text that is no cron expression, or one that never fires.
+
+    Attributes:
+        field: Name of the field at fault, or "" for the expression as a whole.
+        token: The part at fault.
+        position: Where it begins in the text, counted from 0.
+        hint: What would be right, or "".
+    """
+
+    def __init__(self, text: str, why: str, *, field: str = "", token: str = "", position: int = 0, hint: str = ""):
+        where = f"{field} {token!r} at {position}: " if field else ""
+        shown = text if len(text) <= 80 else text[:77] + "…"
+        super().__init__(f"cron expression {shown!r}: {where}{why}" + (f"; {hint}" if hint else ""))
+        self.field = field
+        self.token = token
+        self.position = position
+        self.hint = hint
+
+
+class Expression(Struct, frozen=True):
+    """A checked expression.
+
+    Attributes:
+        text: As it was written, blanks collapsed.
+        canonical: Six fields of `*`, sorted numbers, `L`, `nW`, `d#n` and `Ld`: what croniter is given.
+        fixed: Whether it names its times of day rather than an interval.
+    """
+
+    text: str
+    canonical: str
+    fixed: bool
+
+
+class _Field(Struct, frozen=True):
+    name: str
+    low: int
+    high: int
+    names: tuple[str, ...] = ()
+
+
+_MONTHS: Final = ("JAN", "FEB", "MAR", "APR", "MAY", "JUN", "JUL", "AUG", "SEP", "OCT", "NOV", "DEC")
+_DAYS: Final = ("SUN", "MON", "TUE", "WED", "THU", "FRI", "SAT")
+_DAY: Final = _Field("day-of-month", 1, 31)
+_WEEKDAY: Final = _Field("day-of-week", 0, 7, _DAYS)
+_FIELDS: Final = (
+    _Field("second", 0, 59),
+    _Field("minute", 0, 59),
+    _Field("hour", 0, 23),
+    _DAY,
+    _Field("month", 1, 12, _MONTHS),
+    _WEEKDAY,
+)
+_NUMBER: Final = re.compile(r"[0-9]{1,4}\Z")
+_NEAREST: Final = re.compile(r"(?:([0-9]{1,2})W|W([0-9]{1,2}))\Z")
+
+
+class _Parsed(Struct, frozen=True):
+    """One field: its plain values, its special items in canonical spelling, and whether it restricts at all."""
+
+    values: frozenset[int]
+    special: tuple[str, ...]
+    restricted: bool
+
+
+def parse(text: str) -> Expression:
+    """Return the checked form of `text`.
+
+    Whether it ever fires is not decided here but by `cron.check`.
+
+    Raises:
+        CronError: `text` is no expression, or one of the combinations refused (module docstring).
+        TypeError: `text` is not a `str`.
+    """
+    if not isinstance(text, str):
+        raise TypeError(f"a cron expression is text, got {type(text).__name__}")
+    if len(text) > TEXT_LIMIT:
+        raise CronError(text, f"longer than {TEXT_LIMIT} characters")
+    if not text.isascii():
+        raise CronError(text, "holds characters other than ASCII")
+    tokens = [(match.group(), match.start()) for match in re.finditer(r"[^ \t]+", text)]
+    if len(tokens) not in (5, 6):
+        hint = "named forms such as @daily are written out: 0 0 * * *" if text.lstrip().startswith("@") else ""
+        raise CronError(text, f"has {len(tokens)} fields, not 5 or 6", hint=hint)
+    timed = tokens if len(tokens) == 6 else [("0", 0), *tokens]
+    parsed = [
+        _Reader(text, field, position).read(token) for field, (token, position) in zip(_FIELDS, timed, strict=True)
+    ]
+    days = _day_fields(text, parsed[3], parsed[5], timed[3], timed[5])
+    plain = [_spell(field, item) for field, item in zip(_FIELDS, parsed, strict=True)]
+    return Expression(
+        text=" ".join(token for token, _ in tokens),
+        canonical=" ".join((*plain[:3], days[0], plain[4], days[1])),
+        fixed=not any(token.startswith("*") for token, _ in timed[:3]),
+    )
+
+
+class _Reader:
+    """Reads one field; knows where it stands in the text, for the messages."""
+
+    def __init__(self, text: str, field: _Field, position: int) -> None:
+        self._text = text
+        self._field = field
+        self._position = position
+
+    def read(self, token: str) -> _Parsed:
+        if token == "*" or (token == "?" and self._field in (_DAY, _WEEKDAY)):
+            return _Parsed(frozenset(), (), False)
+        values: set[int] = set()
+        special: list[str] = []
+        offset = 0
+        for item in token.split(","):
+            at = self._position + offset
+            offset += len(item) + 1
+            if not item:
+                raise self._error(token, self._position, "empty item")
+            found = self._special(item.upper(), at)
+            if found:
+                if found not in special:
+                    special.append(found)
+            else:
+                values.update(self._plain(item, at))
+        return _Parsed(frozenset(values), tuple(special), True)
+
+    def _special(self, item: str, at: int) -> str:
+        """Return the canonical spelling of an L, W or # item, or "" for a plain one."""
+        if self._field is _DAY:
+            return self._special_day(item, at)
+        if self._field is _WEEKDAY:
+            return self._special_weekday(item, at)
+        return ""
+
+    def _special_day(self, item: str, at: int) -> str:
+        if item == "L":
+            return "L"
+        if item in {"LW", "WL"} or re.fullmatch(r"L-[0-9]+", item):
+            raise self._error(item, at, "is not supported", hint="of L, only the last day itself")
+        nearest = _NEAREST.match(item)
+        if nearest is None:
+            return ""
+        day = int(nearest[1] or nearest[2])
+        if day not in range(1, 32):
+            raise self._error(item, at, "out of range 1-31")
+        if day > 28:
+            raise self._error(item, at, "29W to 31W are not supported", hint="they would fire in shorter months too")
+        return f"{day}W"
+
+    def _special_weekday(self, item: str, at: int) -> str:
+        if "#" in item:
+            day, _, nth = item.partition("#")
+            if nth == "L":
+                return f"L{self._value(day, at) % 7}"
+            if nth not in {"1", "2", "3", "4", "5"}:
+                raise self._error(item, at, "the number after # is 1 to 5")
+            return f"{self._value(day, at) % 7}#{nth}"
+        if item == "L":
+            raise self._error(item, at, "L stands beside a day here", hint="the last Friday is 5L")
+        if item.endswith("L") or (item.startswith("L") and len(item) > 1):
+            day = item[:-1] if item.endswith("L") else item[1:]
+            return f"L{self._value(day, at) % 7}"
+        return ""
+
+    def _plain(self, item: str, at: int) -> range | set[int]:
+        body, slash, step_text = item.partition("/")
+        low, high = self._field.low, self._field.high
+        top = 6 if self._field is _WEEKDAY else high
+        if body == "*":
+            if not slash:
+                raise self._error(item, at, "* stands alone or has a step", hint=f"e.g. */5 or {low}-{top}")
+            first, last = low, top
+        elif "-" in body:
+            first, last = self._range(body, at)
+        else:
+            first = self._value(body, at)
+            if self._field is _WEEKDAY and first == 7:
+                first = 0
+            last = top if slash else first
+        step = self._step(item, step_text, at) if slash else 1
+        if self._field is _WEEKDAY:
+            return {value % 7 for value in range(first, last + 1, step)}
+        return range(first, last + 1, step)
+
+    def _range(self, body: str, at: int) -> tuple[int, int]:
+        left, _, right = body.partition("-")
+        first, last = self._value(left, at), self._value(right, at)
+        if self._field is _WEEKDAY:
+            if last == 0 and first > 0:
+                last = 7  # a range may end on Sunday
+            if first == 7:
+                first = 0 if last != 7 else 7
+        if first > last:
+            low, high = self._field.low, 6 if self._field is _WEEKDAY else self._field.high
+            rewrite = f"{first}-{high},{low}-{last}" if last > low else f"{first}-{high},{low}"
+            raise self._error(body, at, "is a reversed range", hint=f"write {rewrite}")
+        return first, last
+
+    def _step(self, item: str, text: str, at: int) -> int:
+        if not _NUMBER.match(text):
+            raise self._error(item, at, "the step is a number")
+        step = int(text)
+        span = (6 if self._field is _WEEKDAY else self._field.high) - self._field.low
+        if not 1 <= step <= span:
+            raise self._error(item, at, f"the step is 1 to {span}")
+        return step
+
+    def _value(self, text: str, at: int) -> int:
+        field = self._field
+        if _NUMBER.match(text):
+            value = int(text)
+        elif text.upper() in field.names:
+            value = field.names.index(text.upper()) + field.low
+        else:
+            names = f" or {field.names[0]}-{field.names[-1]}" if field.names else ""
+            raise self._error(text, at, f"is no value of this field ({field.low}-{field.high}{names})")
+        if not field.low <= value <= field.high:
+            raise self._error(text, at, f"out of range {field.low}-{field.high}")
+        return value
+
+    def _error(self, token: str, at: int, why: str, *, hint: str = "") -> CronError:
+        return CronError(self._text, why, field=self._field.name, token=token, position=at, hint=hint)
+
+
+def _day_fields(
+    text: str, day: _Parsed, weekday: _Parsed, day_token: tuple[str, int], weekday_token: tuple[str, int]
+) -> tuple[str, str]:
+    """Return the two day fields in canonical form; refuse what croniter would get wrong together."""
+    every_day = day.restricted and day.values == frozenset(range(1, 32))
+    every_weekday = weekday.restricted and weekday.values == frozenset(range(7))
+    if every_day or every_weekday:
+        return "*", "*"  # either of them matches every day, and OR keeps it so
+
+    def refuse(field: _Field, token: tuple[str, int], why: str) -> CronError:
+        return CronError(text, why, field=field.name, token=token[0], position=token[1], hint="use two schedules")
+
+    if any(item.endswith("W") for item in day.special):
+        if len(day.special) > 1 or day.values:
+            raise refuse(_DAY, day_token, "W beside other days is not supported")
+        if weekday.restricted:
+            raise refuse(_DAY, day_token, "W beside a restricted day-of-week is not supported")
+    if weekday.special:
+        if day.restricted:
+            raise refuse(_WEEKDAY, weekday_token, "# or L beside a restricted day-of-month is not supported")
+        kinds = {"#" in item for item in weekday.special}
+        if weekday.values or len(kinds) > 1:
+            raise refuse(_WEEKDAY, weekday_token, "#, L and plain days in one list are not supported")
+    return _spell(_DAY, day), _spell(_WEEKDAY, weekday)
+
+
+def _spell(field: _Field, parsed: _Parsed) -> str:
+    if not parsed.restricted:
+        return "*"
+    if field not in (_DAY, _WEEKDAY) and parsed.values == frozenset(range(field.low, field.high + 1)):
+        return "*"
+    return ",".join((*map(str, sorted(parsed.values)), *parsed.special))

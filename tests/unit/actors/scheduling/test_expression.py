@@ -1,0 +1,113 @@
+"""Cron text: what is read, what is refused, and that a refusal names the place and the remedy."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from actors.scheduling.expression import CronError, parse
+
+
+@pytest.mark.parametrize(
+    ("text", "canonical"),
+    [
+        ("* * * * *", "0 * * * * *"),
+        ("*/30 * * * * *", "0,30 * * * * *"),
+        ("5-5 * * * *", "0 5 * * * *"),
+        ("5/20 * * * *", "0 5,25,45 * * * *"),
+        ("10-20/5 1,3 * * *", "0 10,15,20 1,3 * * *"),
+        ("0 0 * jan-Mar MON-fri", "0 0 0 * 1,2,3 1,2,3,4,5"),
+        ("0 0 * * 7", "0 0 0 * * 0"),
+        ("0 0 * * 5-7", "0 0 0 * * 0,5,6"),
+        ("0 0 * * FRI-SUN", "0 0 0 * * 0,5,6"),
+        ("0 0 * * SUN-MON", "0 0 0 * * 0,1"),
+        ("0 0 * * 7-7", "0 0 0 * * 0"),
+        ("0 0 ? * ?", "0 0 0 * * *"),
+        ("0 0 15,L * *", "0 0 0 15,L * *"),
+        ("0 0 W15 * *", "0 0 0 15W * *"),
+        ("0 0 * * MON#2", "0 0 0 * * 1#2"),
+        ("0 0 * * 5L", "0 0 0 * * L5"),
+        ("0 0 * * FRIL", "0 0 0 * * L5"),
+        ("0 0 * * 7L", "0 0 0 * * L0"),
+        ("0 0 1-31 * MON", "0 0 0 * * *"),
+        ("0 0 */2 * MON", "0 0 0 1,3,5,7,9,11,13,15,17,19,21,23,25,27,29,31 * 1"),
+        ("0-59 0-23 * 1-12 *", "0 * * * * *"),
+    ],
+)
+def test_an_expression_is_brought_to_sorted_numbers_with_the_second_first(text, canonical):
+    assert parse(text).canonical == canonical
+
+
+@pytest.mark.parametrize(
+    ("text", "field", "token", "part"),
+    [
+        ("60 * * * *", "minute", "60", "out of range 0-59"),
+        ("30-10 * * * *", "minute", "30-10", "write 30-59,0-10"),
+        ("0 22-2 * * *", "hour", "22-2", "write 22-23,0-2"),
+        ("0 0 * DEC-FEB *", "month", "DEC-FEB", "write 12-12,1-2"),
+        ("0 0 * * FRI-MON", "day-of-week", "FRI-MON", "write 5-6,0-1"),
+        ("*/0 * * * *", "minute", "*/0", "the step is 1 to 59"),
+        ("*/60 * * * *", "minute", "*/60", "the step is 1 to 59"),
+        ("1,,2 * * * *", "minute", "1,,2", "empty item"),
+        ("0 0 * FOO *", "month", "FOO", "JAN-DEC"),
+        ("? * * * *", "minute", "?", "no value"),
+        ("0 0 LW * *", "day-of-month", "LW", "not supported"),
+        ("0 0 L-3 * *", "day-of-month", "L-3", "not supported"),
+        ("0 0 31W * *", "day-of-month", "31W", "not supported"),
+        ("0 0 1W,15W * *", "day-of-month", "1W,15W", "W beside other days"),
+        ("0 0 15W * MON", "day-of-month", "15W", "W beside a restricted day-of-week"),
+        ("0 0 13 * 1#1", "day-of-week", "1#1", "beside a restricted day-of-month"),
+        ("0 0 L * 5L", "day-of-week", "5L", "beside a restricted day-of-month"),
+        ("0 0 * * 1#1,3", "day-of-week", "1#1,3", "plain days in one list"),
+        ("0 0 * * 1#6", "day-of-week", "1#6", "1 to 5"),
+        ("0 0 * * L", "day-of-week", "L", "5L"),
+    ],
+)
+def test_a_fault_is_refused_with_its_field_token_and_remedy(text, field, token, part):
+    with pytest.raises(CronError) as caught:
+        parse(text)
+
+    assert caught.value.field == field
+    assert caught.value.token == token
+    assert text[caught.value.position :].upper().startswith(token.upper())
+    assert part in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "text", ["", "@daily", "* * * *", "* * * * * * *", "\u0663 * * * *", "*\u00a0* * * *", "0" * 5000, "* * *\n* *"]
+)
+def test_text_of_the_wrong_shape_is_refused_whole(text):
+    with pytest.raises(CronError):
+        parse(text)
+
+
+@pytest.mark.parametrize("value", [None, 5, b"* * * * *"])
+def test_what_is_no_text_is_a_type_error(value):
+    with pytest.raises(TypeError):
+        parse(value)
+
+
+@pytest.mark.parametrize(
+    ("text", "fixed"),
+    [
+        ("30 2 * * *", True),
+        ("0 30 2 * * *", True),
+        ("* 30 2 * * *", False),
+        ("*/15 2 * * *", False),
+        ("0 */2 * * *", False),
+        ("0,30 1,2 * * *", True),
+    ],
+)
+def test_an_expression_is_fixed_when_second_minute_and_hour_do_not_begin_with_a_star(text, fixed):
+    assert parse(text).fixed is fixed
+
+
+@given(st.text(alphabet="0123456789*,-/LW#?MONJA \t\n@é", max_size=40))
+def test_any_text_gives_an_expression_or_a_cron_error(text):
+    try:
+        expression = parse(text)
+    except CronError:
+        return
+
+    assert parse(expression.text).canonical == expression.canonical
