@@ -1,0 +1,83 @@
+"""The errors that supervisors raise: faulty specs, and management calls that were refused."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from msgspec import Struct
+
+from actors.errors import ActorRuntimeError
+from actors.exits import ExitReason
+
+
+class Fault(Struct, frozen=True):
+    """One thing that is wrong with a spec, found before anything starts.
+
+    Attributes:
+        path: Path of the supervisor or child it is about, `/io/gmail`.
+        key: The field, `restart`.
+        message: What is wrong with it.
+        hint: What would be right, or "".
+    """
+
+    path: str
+    key: str
+    message: str
+    hint: str = ""
+
+    def __str__(self) -> str:
+        text = f"{self.path}: {self.key}: {self.message}"
+        return f"{text}; {self.hint}" if self.hint else text
+
+
+class SupervisorError(ActorRuntimeError):
+    """Root of the errors raised by supervisors."""
+
+
+class SpecError(SupervisorError, ValueError):
+    """A spec is refused; `faults` names everything that is wrong with it, not the first thing alone."""
+
+    def __init__(self, faults: Iterable[Fault]) -> None:
+        self.faults = tuple(faults)
+        super().__init__("\n".join(str(fault) for fault in self.faults))
+
+
+class ChildNotFoundError(SupervisorError, LookupError):
+    """The supervisor has no child of that id."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__(message)
+
+
+class ChildConflictError(SupervisorError, RuntimeError):
+    """The child is in a state that does not allow the call; `code` is the refusal's machine word."""
+
+    def __init__(self, code: str, message: str) -> None:
+        super().__init__(message)
+        self.code = code
+
+
+class ChildStartError(SupervisorError, RuntimeError):
+    """A child started by hand did not become ready; `reason` says why."""
+
+    def __init__(self, message: str, reason: ExitReason) -> None:
+        super().__init__(message)
+        self.reason = reason
+
+
+class AlreadyRunningError(SupervisorError, RuntimeError):
+    """Another process runs in this home; `pid` is None where it could not be told."""
+
+    def __init__(self, home: str, pid: int | None) -> None:
+        super().__init__(f"already running in {home}" + (f" (pid {pid})" if pid is not None else ""))
+        self.home = home
+        self.pid = pid
+
+
+class HomeError(SupervisorError, OSError):
+    """The runtime's home cannot be made or written; `why` is the operating system's word."""
+
+    def __init__(self, home: str, why: str) -> None:
+        super().__init__(f"{home} cannot be used as home: {why}")
+        self.home = home
+        self.why = why
