@@ -1,4 +1,4 @@
-"""What the machine of a process child (`supervisors.processes.core`) is made of: its limits, states, events and effects."""
+"""What the machine of a process child (`supervisors.processes.core`) is made of: limits, states, events, effects."""
 
 from __future__ import annotations
 
