@@ -1,0 +1,318 @@
+"""The configuration as values: one frozen model for each table of `actors.toml`.
+
+The models say which keys exist, their types, defaults and meanings; `docs/reference/configuration.md` is checked
+against them. Durations are seconds and sizes bytes once read. What concerns several tables at once (paths, needs,
+secrets) is `checking`'s; where a value came from is `loading`'s. Only the node imports this module: it brings pydantic.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+from supervisors.node.fields import (
+    A_REFERENCE,
+    ActorPath,
+    Choice,
+    Count,
+    Cron,
+    Duration,
+    Endpoint,
+    EnvironmentName,
+    ImportPath,
+    Number,
+    Paths,
+    PositiveDuration,
+    SecretNames,
+    Segment,
+    Size,
+    StopTime,
+    Table,
+    Text,
+    Texts,
+    Truth,
+    Whole,
+    Zone,
+    refuse,
+)
+
+Placement = Annotated[str, Choice("pool", "thread", "process")]
+RestartWord = Annotated[str, Choice("permanent", "transient", "temporary")]
+StrategyWord = Annotated[str, Choice("one_for_one", "one_for_all", "rest_for_one")]
+OnLimitWord = Annotated[str, Choice("escalate", "park")]
+AutoShutdownWord = Annotated[str, Choice("never", "any_significant", "all_significant")]
+FullWord = Annotated[str, Choice("block", "reject", "dead-letter")]
+PriorityWord = Annotated[str, Choice("high", "normal", "low")]
+TransportWord = Annotated[str, Choice("auto", "ipc", "tcp")]
+LevelWord = Annotated[str, Choice("debug", "info", "warning", "error")]
+FormatWord = Annotated[str, Choice("auto", "human", "json")]
+Restarts = Annotated[int, Whole(0, 1_000_000)]
+Order = Annotated[int, Whole(-1_000_000, 1_000_000)]
+Requests = Annotated[int, Whole(1, 1000)]
+
+
+def key(meaning: str, default: Any = ..., **options: Any) -> Any:
+    """Return the field of one key: its meaning, and its default as TOML would write it (none: None)."""
+    return Field(default, description=meaning, validate_default=default is not None, **options)
+
+
+class Section(BaseModel):
+    """A table: unknown keys are faults, values are frozen, and no input is repeated in an error."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
+
+
+class RuntimeConfig(Section):
+    """`[runtime]`: the node as a whole."""
+
+    name: Segment = key("Name of the node; the first part of every address.", "local")
+    home: Text = key("Folder for everything the runtime keeps; relative to the file's folder.", ".actors")
+    timezone: Zone = key("Zone in which cron schedules are read, unless a loop names its own.", "UTC")
+    drain: Duration = key("Longest time for the whole tree to stop before what is left is killed.", "30s")
+    directory: Text = key("Folder that the built-in loops inventory and hash; relative to the file's folder.", ".")
+    transport: TransportWord = key("How local sockets are made; `auto` is ipc where there is ipc, else tcp.", "auto")
+    control: Endpoint = key('Address for commands with `transport = "tcp"`; `auto` takes a free port.', "auto")
+    taps: Endpoint = key('Address for event taps with `transport = "tcp"`; `auto` takes a free port.', "auto")
+    pool_threads: Annotated[int, Whole(1, 64)] = key('Threads on which actors with `runs_in = "pool"` run.', 1)
+
+
+class LogConfig(Section):
+    """`[log]`: what the node writes to standard error."""
+
+    level: LevelWord = key("Least severe lines written.", "info")
+    format: FormatWord = key("`auto` is human on a terminal, else json.", "auto")
+
+
+class RetainConfig(Section):
+    """`[history] retain`: how long rows are kept."""
+
+    events: PositiveDuration = key("Life-cycle events, exits, restarts, commands.", "90d")
+    metrics: PositiveDuration = key("Metrics.", "14d")
+
+
+class HistoryConfig(Section):
+    """`[history]`: what is kept in DuckDB."""
+
+    path: Text = key("The database file; relative to `runtime.home`.", "history.duckdb")
+    retain: RetainConfig = key("How long rows are kept.", {})
+
+
+class SecretConfig(Section):
+    """`[secrets]`: where a secret is found; the value itself is never written here."""
+
+    env: EnvironmentName | None = key("Environment variable that holds it.", None)
+    file: Text | None = key("File that holds it, its last line break cut; relative to the file's folder.", None)
+
+    @model_validator(mode="after")
+    def _one_place(self) -> SecretConfig:
+        if (self.env is None) == (self.file is None):
+            refuse("a secret has one place", '{ env = "NAME" } or { file = "path" }')
+        return self
+
+
+SecretReference = Annotated[SecretConfig, A_REFERENCE]
+
+
+class LimitConfig(Section):
+    """`limit`: more than `restarts` within `within` and the supervisor does what `on_limit` says."""
+
+    restarts: Restarts = key("Restarts that are carried out within the window.", 10)
+    within: PositiveDuration = key("Length of the sliding window.", "60s")
+
+
+class BudgetConfig(Section):
+    """`budget`: one child's own limit; beyond it that child is quarantined and its siblings live on."""
+
+    restarts: Restarts = key("Restarts that are carried out within the window.")
+    within: PositiveDuration = key("Length of the sliding window.")
+
+
+class BackoffConfig(Section):
+    """`backoff`: how long to wait before each restart."""
+
+    first: Duration | None = key("Delay before the first restart.", None)
+    factor: Annotated[float, Number(1, 1000)] | None = key("Growth from one attempt to the next.", None)
+    max: Duration | None = key("Longest delay, before jitter.", None)
+    jitter: Annotated[float, Number(0, 1)] | None = key("Share of the delay that chance takes away or adds.", None)
+    reset_after: Duration | None = key("Quiet running after which attempts count from 1 again.", None)
+
+
+class HeartbeatConfig(Section):
+    """`heartbeat`: a process that stays silent is taken for hung and restarted."""
+
+    every: PositiveDuration | None = key("Time between two beats.", None)
+    miss: Annotated[int, Whole(1, 1000)] | None = key("Beats that may be missing in a row.", None)
+
+
+class MailboxConfig(Section):
+    """`mailbox`: its bound, and the answer to full."""
+
+    capacity: Annotated[int, Whole(1, 100_000_000)] | None = key("Messages that may wait.", None)
+    full: FullWord | None = key(
+        "What a full mailbox does: the sender waits, gets an error, or the message is kept as a dead letter.", None
+    )
+
+
+class ChildOptions(Section):
+    """How a child is run; what is not set comes from `[defaults.child]`."""
+
+    runs_in: Placement | None = key("Shared pool, a thread of its own, or a process of its own.", None)
+    restart: RestartWord | None = key("Restart always, only after an abnormal end, or never.", None)
+    shutdown: StopTime | None = key("Time to stop when asked; then it is killed.", None)
+    start_timeout: PositiveDuration | None = key("Time to become ready.", None)
+    backoff: BackoffConfig | None = key("Delay before restarts; unset parts come from the defaults.", None)
+    budget: BudgetConfig | None = key("The child's own restart limit, beyond which it is quarantined.", None)
+    heartbeat: HeartbeatConfig | None = key("Liveness of a process; unset parts come from the defaults.", None)
+    memory_max: Size | None = key("Resident memory at which a process is restarted.", None)
+    mailbox: MailboxConfig | None = key("Bound of the mailbox; unset parts come from the defaults.", None)
+
+
+class DefaultsConfig(Section):
+    """`[defaults]`: what children take where they say nothing themselves."""
+
+    child: ChildOptions = key("Defaults of every actor, loop and worker.", {})
+
+
+class SupervisorConfig(Section):
+    """`[supervisors."/path"]`: one supervisor."""
+
+    strategy: StrategyWord = key("Which siblings are restarted with the child that ended.", "one_for_one")
+    limit: LimitConfig = key("Restart intensity.", {})
+    on_limit: OnLimitWord = key(
+        "Beyond the limit: end and let the parent decide, or stay and retry slowly.", "escalate"
+    )
+    auto_shutdown: AutoShutdownWord = key("End when any, or all, significant children have ended.", "never")
+    restart: RestartWord = key("Restart of this supervisor by its parent.", "permanent")
+    significant: Truth = key("Counts for the parent's `auto_shutdown`.", False)
+    needs: Paths = key("Siblings that must be ready first.", [])
+    start_order: Order = key("Lower starts earlier among siblings; equal ones as written.", 0)
+
+
+class ActorConfig(ChildOptions):
+    """`[actors."/path"]`: one actor, or `count` instances of it named `path#1` and on."""
+
+    use: ImportPath | None = key("The actor's class. Required.", None)
+    args: Table = key("Keyword arguments of the class.", {})
+    secrets: SecretNames = key("Secrets handed to the class, as arguments of their names or of the names given.", {})
+    count: Count | None = key("Instances: a number, or arithmetic over `cpus` and `mem_gib`.", None)
+    significant: Truth = key("Counts for its supervisor's `auto_shutdown`.", False)
+    needs: Paths = key("Siblings that must be ready first.", [])
+    start_order: Order = key("Lower starts earlier among siblings; equal ones as written.", 0)
+    enabled: Truth = key("Whether it is part of the tree.", True)
+
+
+class LoopConfig(ChildOptions):
+    """`[loops.list.ID]`: one agent loop, the actor `/agents/ID`."""
+
+    name: Segment | None = key("Name shown and recorded; `loop-ID` when unset.", None)
+    title: Text | None = key("A line for people.", None)
+    use: ImportPath | None = key("The loop's class, when it is not that of `[loops]`.", None)
+    task: Text | None = key("What the built-in loop class does each cycle.", None)
+    caps: Texts = key("Capabilities, as labels.", [])
+    priority: PriorityWord = key("Priority, as a label.", "normal")
+    cron: Cron | None = key("When it runs: 5 fields, or 6 with seconds first.", None)
+    every: PositiveDuration | None = key("When it runs: the time from one start to the next.", None)
+    timezone: Zone | None = key("Zone of `cron`; `runtime.timezone` when unset.", None)
+    timeout: PositiveDuration | None = key("Longest time of one cycle; that of `[loops]` when unset.", None)
+    tags: Texts = key("Labels to select by.", [])
+    requires: Paths = key("Services that it cannot work without; until they are configured it says so.", [])
+    run_at_start: Truth = key("Whether the first cycle runs at once.", False)
+    options: Table = key("Settings of the task.", {})
+    enabled: Truth = key("Whether it is part of the tree.", True)
+
+
+class LoopsConfig(ChildOptions):
+    """`[loops]`: the agent loops, and what all of them share."""
+
+    under: ActorPath = key("Supervisor of the loops.", "/agents")
+    use: ImportPath = key("Class of the loops that name none.", "actors.agents.loop:AgentLoop")
+    timeout: PositiveDuration = key("Longest time of one cycle.", "5m")
+    list: dict[str, LoopConfig] = key("The loops by id.", {})
+
+
+class MailConfig(Section):
+    """`[io.gmail]`: the mail service."""
+
+    host: Text | None = key("IMAP server.", None)
+    port: Annotated[int, Whole(1, 65_535)] | None = key("Its port.", None)
+    user: Text | None = key("Account.", None)
+    password: SecretReference | None = key("Its password, by reference.", None)
+    tls: Truth | None = key("Whether the connection is encrypted from the start.", None)
+    mailbox: Text | None = key("Mailbox that is read.", None)
+    timeout: PositiveDuration | None = key("Longest time of one request.", None)
+    concurrency: Requests | None = key("Requests at a time.", None)
+
+
+class BrowserConfig(Section):
+    """`[io.browser]`: a browser driven over its debugging port."""
+
+    endpoint: Text | None = key("Its debugging address, `http://127.0.0.1:9222`.", None)
+    timeout: PositiveDuration | None = key("Longest time of one request.", None)
+    concurrency: Requests | None = key("Requests at a time.", None)
+
+
+class TelephonyConfig(Section):
+    """`[io.twilio]`: the telephony service."""
+
+    account: Text | None = key("Account id.", None)
+    token: SecretReference | None = key("Its token, by reference.", None)
+    base_url: Text | None = key("Address of the service.", None)
+    timeout: PositiveDuration | None = key("Longest time of one request.", None)
+    concurrency: Requests | None = key("Requests at a time.", None)
+
+
+class SpeechOutConfig(Section):
+    """`[io.tts]`: text to speech by a program."""
+
+    command: Texts | None = key("Program and arguments.", None)
+    directory: Text | None = key("Folder for the sound files; relative to `runtime.home`.", None)
+    timeout: PositiveDuration | None = key("Longest time of one request.", None)
+    concurrency: Requests | None = key("Requests at a time.", None)
+
+
+class SpeechInConfig(Section):
+    """`[io.stt]`: speech to text by a program."""
+
+    command: Texts | None = key("Program and arguments.", None)
+    timeout: PositiveDuration | None = key("Longest time of one request.", None)
+    concurrency: Requests | None = key("Requests at a time.", None)
+
+
+class IoConfig(Section):
+    """`[io]`: settings of the five services, handed to the actors `/io/gmail` and so on."""
+
+    gmail: MailConfig | None = key("Mail.", None)
+    browser: BrowserConfig | None = key("Browser.", None)
+    twilio: TelephonyConfig | None = key("Telephony.", None)
+    tts: SpeechOutConfig | None = key("Speech out.", None)
+    stt: SpeechInConfig | None = key("Speech in.", None)
+
+
+class WorkConfig(ChildOptions):
+    """`[work]`: the queue `/work/queue` and its workers `/work/task#1` and on."""
+
+    under: ActorPath = key("Supervisor of the queue and the workers.", "/work")
+    count: Count = key("Workers: a number, or arithmetic over `cpus` and `mem_gib`.", "max(2, cpus/2)")
+    capacity: Annotated[int, Whole(1, 10_000_000)] = key("Jobs that may wait.", 1000)
+    attempts: Annotated[int, Whole(1, 1000)] = key("Tries a job gets.", 3)
+    job_timeout: PositiveDuration = key("Longest time of one try.", "5m")
+    chunk: Size = key("Bytes read at a time.", "1MiB")
+    max_file: Size = key("Files above this size are skipped.", "1GiB")
+
+
+class Config(Section):
+    """The whole file."""
+
+    version: Annotated[int, Whole(1, 1)] = key("Version of this format.", 1)
+    include: Texts = key("Further files, by glob, laid over this one in the order of their names.", ["conf.d/*.toml"])
+    runtime: RuntimeConfig = key("The node.", {})
+    log: LogConfig = key("Logs.", {})
+    history: HistoryConfig = key("History.", {})
+    secrets: dict[Segment, SecretReference] = key("Secrets by name.", {})
+    defaults: DefaultsConfig = key("Defaults.", {})
+    supervisors: dict[str, SupervisorConfig] = key("Supervisors by path.", {})
+    actors: dict[str, ActorConfig] = key("Actors by path.", {})
+    loops: LoopsConfig | None = key("Agent loops.", None)
+    io: IoConfig = key("Settings of the I/O services.", {})
+    work: WorkConfig | None = key("Job queue and workers.", None)
