@@ -1,4 +1,4 @@
-"""Which nodes of a tree a person means: paths, globs and states, resolved against a tree view.
+"""Which nodes of a tree a person means: paths, globs and states, resolved against a tree.
 
     /io/gmail        that node
     /io/*            the children of /io
@@ -11,16 +11,16 @@ Pure: node and client share these rules, so that `ps SELECTOR` shows exactly wha
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Sequence
 from difflib import get_close_matches
 
 from actors.addresses import check_path, matches
 from actors.errors import ActorRuntimeError, AddressError
-from supervisors.views import NodeKind, NodeState, NodeView
+from supervisors.views import NodeState, NodeView
 
 
 class SelectorError(ActorRuntimeError, ValueError):
-    """A selector that is malformed (`code` is `usage`) or chooses nothing (`not-found`)."""
+    """A selector that is malformed (`code` is `usage`) or chooses nothing (`not_found`)."""
 
     def __init__(self, code: str, message: str, hint: str = "") -> None:
         super().__init__(message)
@@ -41,15 +41,6 @@ _STATES: dict[str, frozenset[NodeState]] = {
     "failed": frozenset(_FAILED),
     "unhealthy": UNHEALTHY,
 }
-
-
-def walk(root: NodeView) -> Iterator[NodeView]:
-    """Yield `root` and everything below it, parents first, in start order."""
-    found = [root]
-    while found:
-        node = found.pop()
-        yield node
-        found.extend(reversed(node.children))
 
 
 def check_selector(selector: str) -> str:
@@ -80,16 +71,15 @@ def check_selector(selector: str) -> str:
     return selector
 
 
-def select(root: NodeView, selectors: Iterable[str]) -> tuple[NodeView, ...]:
-    """Return the nodes the selectors choose, each once, in tree order.
+def select(nodes: Sequence[NodeView], selectors: Iterable[str]) -> tuple[NodeView, ...]:
+    """Return the nodes the selectors choose, each once, in the order of `nodes` (a flat tree, `TreeView.nodes`).
 
     A state that no node is in chooses nothing; a path or glob that nothing matches is an error.
 
     Raises:
-        SelectorError: With code `usage`: a selector is malformed. With code `not-found`: nothing is there; the hint
+        SelectorError: With code `usage`: a selector is malformed. With code `not_found`: nothing is there; the hint
             names what is near, or what exists.
     """
-    nodes = tuple(walk(root))
     chosen: set[str] = set()
     for selector in selectors:
         selector = check_selector(selector)
@@ -104,7 +94,7 @@ def select(root: NodeView, selectors: Iterable[str]) -> tuple[NodeView, ...]:
     return tuple(node for node in nodes if node.path in chosen)
 
 
-def find(root: NodeView, path: str) -> NodeView:
+def find(nodes: Sequence[NodeView], path: str) -> NodeView:
     """Return the node at `path`.
 
     Raises:
@@ -113,10 +103,10 @@ def find(root: NodeView, path: str) -> NodeView:
     path = check_selector(path)
     if path.startswith("@") or not GLOB_CHARACTERS.isdisjoint(path):
         raise SelectorError("usage", f"{path} may select several; this takes one path", f"see: actorctl ps '{path}'")
-    for node in walk(root):
+    for node in nodes:
         if node.path == path:
             return node
-    raise not_found(path, [node.path for node in walk(root)])
+    raise not_found(path, [node.path for node in nodes])
 
 
 def not_found(selector: str, paths: list[str]) -> SelectorError:
@@ -124,12 +114,7 @@ def not_found(selector: str, paths: list[str]) -> SelectorError:
     kind = "nothing matches" if GLOB_CHARACTERS & set(selector) else "there is no actor at"
     near = get_close_matches(selector, paths, n=3, cutoff=0.6)
     if near:
-        return SelectorError("not-found", f"{kind} {selector}", f"did you mean {' or '.join(near)}?")
+        return SelectorError("not_found", f"{kind} {selector}", f"did you mean {' or '.join(near)}?")
     top = [path for path in paths if path.count("/") == 1 and path != "/"] or paths[:10]
     shown = ", ".join(top[:10]) + (f" and {len(top) - 10} more" if len(top) > 10 else "")
-    return SelectorError("not-found", f"{kind} {selector}", f"there are {shown or 'no actors yet'}; see: actorctl ps")
-
-
-def leaves(root: NodeView) -> Iterator[NodeView]:
-    """Yield the workers at and below `root`."""
-    return (node for node in walk(root) if node.kind is NodeKind.WORKER)
+    return SelectorError("not_found", f"{kind} {selector}", f"there are {shown or 'no actors yet'}; see: actorctl ps")

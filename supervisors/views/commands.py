@@ -164,7 +164,7 @@ class ErrorView(View, frozen=True, gc=False):
     """What failed, with a stable machine word.
 
     Attributes:
-        code: `usage`, `not-found`, `unreachable`, `condition`, `timeout`, `conflict`, `invalid`, `partial`, `denied`,
+        code: `usage`, `not_found`, `unreachable`, `condition`, `timeout`, `conflict`, `invalid`, `partial`, `denied`,
             `failed` or `internal`.
         exit_code: What the command ends with.
         hint: The next command to try, or what to do.

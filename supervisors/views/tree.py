@@ -5,6 +5,9 @@ from __future__ import annotations
 from enum import Enum
 from typing import Any
 
+from msgspec import structs
+
+from actors.addresses import parent_of
 from supervisors.views.base import Instant, View
 
 
@@ -83,7 +86,7 @@ class NodeView(View, frozen=True):
         note: The actor's own line about itself: "next: backup in 5h12m".
         ready: Supervisors: workers below that are ready.
         total: Supervisors: workers below that should be (not configured and finished ones are not counted).
-        children: In start order; empty in flat lists.
+        children: In start order; empty on the wire (`TreeView.nodes` is flat) and in flat lists.
         hidden: Children left out because of `depth`.
     """
 
@@ -155,10 +158,32 @@ class HeaderView(View, frozen=True):
 
 
 class TreeView(View, frozen=True):
-    """Answer to `tree`: the nested tree from `root` down."""
+    """Answer to `tree`: the tree, flat on the wire so that its depth meets no limit there.
+
+    Attributes:
+        nodes: In tree order: parents before children, children in start order; the first is the root of the answer.
+            Their `children` are empty.
+    """
 
     header: HeaderView
-    root: NodeView
+    nodes: tuple[NodeView, ...]
+
+    def nested(self) -> NodeView:
+        """Return the root with its `children` filled in, theirs too, and so on.
+
+        Raises:
+            ValueError: There is no node, or one stands before its parent or without it.
+        """
+        waiting: dict[str, list[NodeView]] = {}
+        for node in reversed(self.nodes):
+            below = waiting.pop(node.path, None)
+            if below is not None:
+                node = structs.replace(node, children=tuple(reversed(below)))
+            waiting.setdefault(parent_of(node.path) or "", []).append(node)
+        if len(waiting) != 1 or not self.nodes:
+            raise ValueError(f"no tree: {len(self.nodes)} nodes with {len(waiting)} roots")
+        (root,) = waiting.popitem()[1]
+        return root
 
 
 class SpecView(View, frozen=True):
@@ -225,7 +250,7 @@ class DescribeView(View, frozen=True):
     """Answer to `describe`: one node with its spec, recent events and, on request, its state.
 
     Attributes:
-        node: With its direct children (theirs left out).
+        node: With its direct children.
         state: What the actor's `state_view()` gave; None when not asked for, or when it did not answer.
         links: Paths or addresses it is linked to.
         monitors: Those it watches.
