@@ -1,0 +1,162 @@
+"""What a launcher and its child say to each other about the child itself; ordinary messages go beside it.
+
+    child                                launcher
+      <-- Handover (pipe) ----------------          before anything else: where to connect, and the token
+      --- Hello --------------------------->        token, pid, path, generation, protocol
+      <-- Start ---------------------------         what to run
+      --- Ready | Declined | Ended -------->        on_start came back; Ignore; or an error
+      --- Beat ---------------------------->        each `heartbeat` seconds, when the mailbox answered
+      <-- Stop, Suspend, Resume -----------
+      --- Ended --------------------------->        the last word; answers to asks went before it
+      <-- Bye -----------------------------         it was heard: exit
+
+All but the handover travel as payloads of SYSTEM and HEARTBEAT envelopes whose target is "". Fields are only added.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from msgspec import Struct
+
+from actors.core.mailbox import ActorStatistics
+from actors.exits import ExitRecord
+
+PROTOCOL = 1
+"""Version of these messages. A child of another version is refused: launcher and child are one installation."""
+
+
+class Handover(Struct, frozen=True):
+    """What a child must know to connect, written to its standard input.
+
+    Attributes:
+        endpoint: The launcher's socket.
+        token: Secret that proves that the process which connects is this child.
+        path: Path of the actor.
+        generation: Which instance.
+        parent_pid: The launcher's process.
+        node: Name of the node, which the child's system takes too.
+        sys_path: The launcher's module search path.
+        python_path: What PYTHONPATH was before the launcher changed it for this start; None: it was not set.
+        server_key: The launcher's CURVE public key where the endpoint is tcp, or "".
+        public_key, secret_key: The child's CURVE key pair, or "".
+    """
+
+    endpoint: str
+    token: bytes
+    path: str
+    generation: int
+    parent_pid: int
+    node: str
+    sys_path: tuple[str, ...]
+    python_path: str | None = None
+    server_key: str = ""
+    public_key: str = ""
+    secret_key: str = ""
+
+
+class Hello(Struct, frozen=True):
+    """The child's first word; anything else from a stranger is refused and counted."""
+
+    token: bytes
+    pid: int
+    path: str
+    generation: int
+    protocol: int = PROTOCOL
+
+
+class Start(Struct, frozen=True):
+    """What to run.
+
+    Attributes:
+        target: `package.module:Class`.
+        kwargs: Keyword arguments of the class.
+        attempt, last_exit: As in `Incarnation`.
+        mailbox: Capacity, answer to full and longest wait where the spec has them.
+        heartbeat: Seconds between two heartbeats; None: none.
+        window: Messages that may be under way to the child before it accepted them, and back.
+        log_level: Log records from this level on are forwarded.
+    """
+
+    target: str
+    kwargs: dict[str, Any]
+    attempt: int = 0
+    last_exit: ExitRecord | None = None
+    mailbox: tuple[int, str, float] | None = None
+    heartbeat: float | None = None
+    window: int = 1000
+    log_level: int = 20
+
+
+class Ready(Struct, frozen=True):
+    """The actor's `on_start` came back."""
+
+    seconds: float
+
+
+class Declined(Struct, frozen=True):
+    """The actor answered its start with `Ignore(why)`."""
+
+    why: str
+
+
+class Ended(Struct, frozen=True):
+    """The actor ended, or never came to be. Nothing follows."""
+
+    reason: ExitRecord
+
+
+class Bye(Struct, frozen=True):
+    """The last word was heard."""
+
+
+class Stop(Struct, frozen=True):
+    """End with `reason`."""
+
+    reason: ExitRecord
+
+
+class Suspend(Struct, frozen=True):
+    """Hold back the actor's messages."""
+
+
+class Resume(Struct, frozen=True):
+    """Let the actor's messages through."""
+
+
+class Beat(Struct, frozen=True):
+    """The actor's mailbox answered.
+
+    Attributes:
+        rss_bytes: Resident size of the process.
+        cpu_seconds: Processor time it used so far, user and system.
+        threads: Threads it has.
+        statistics: The actor's own figures. Instants in it are of the child's monotonic clock.
+    """
+
+    rss_bytes: int
+    cpu_seconds: float
+    threads: int
+    statistics: ActorStatistics
+
+
+class Accepted(Struct, frozen=True):
+    """Flow control: how many messages of the other side this one has put into mailboxes, in all."""
+
+    count: int
+
+
+class Logged(Struct, frozen=True):
+    """A log record of the child.
+
+    Attributes:
+        name: Its logger.
+        level: Its level.
+        text: The formatted message, with its traceback.
+        created: Wall clock, seconds since the epoch.
+    """
+
+    name: str
+    level: int
+    text: str
+    created: float

@@ -1,0 +1,71 @@
+"""Real processes for tests: small trees of them, and waiting for them to be gone."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+
+import psutil
+
+TIMEOUT = 20.0
+"""Seconds after which a wait in a test fails; never an expectation of speed."""
+
+SLEEPER = "import sys, time; print('up', flush=True); time.sleep(600)"
+
+DAEMON = """
+import os, sys
+if os.fork() == 0:
+    os.setsid()
+    if os.fork() == 0:
+        print(os.getpid(), flush=True)
+        os.execv(sys.executable, [sys.executable, '-c', 'import time; time.sleep(600)'])
+    os._exit(0)
+os.wait()
+"""
+"""Leaves a daemon behind in a session of its own, prints its pid, and ends."""
+
+
+@contextlib.contextmanager
+def process(code: str = SLEEPER, **options: object) -> Iterator[subprocess.Popen[bytes]]:
+    """Run Python `code` until its first line is out; whatever is left of it in the end is killed."""
+    child = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, bufsize=0, **options)  # type: ignore[call-overload]
+    try:
+        yield child
+    finally:
+        child.kill()
+        child.wait()
+        if child.stdout is not None:
+            child.stdout.close()
+
+
+def first_line(child: subprocess.Popen[bytes]) -> str:
+    """Return the first line that `child` prints."""
+    assert child.stdout is not None
+    return child.stdout.readline().decode().strip()
+
+
+def instance(pid: int) -> psutil.Process:
+    """Return the process as it is now; equality and liveness of what this returns are safe against reuse of the pid."""
+    return psutil.Process(pid)
+
+
+def wait_gone(*processes: psutil.Process, timeout: float = TIMEOUT) -> list[psutil.Process]:
+    """Wait until `processes` have ended; return those that have not (a zombie has ended)."""
+    _, alive = psutil.wait_procs([p for p in processes if is_alive(p)], timeout=timeout)
+    return [p for p in alive if is_alive(p)]
+
+
+def is_alive(process: psutil.Process) -> bool:
+    """Whether the very process runs, not only its pid."""
+    try:
+        return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return False
+
+
+def environment(**more: str) -> dict[str, str]:
+    """Return this process's environment and `more`."""
+    return {**os.environ, **more}
