@@ -120,7 +120,7 @@ class Store(Message[Stored], frozen=True):
         batch: Its number, counted from 1 per source.
         rows: `encode_rows` of its rows.
         count: How many rows these are.
-        acknowledged: Every batch up to this number was acknowledged to the source; the recorder reports those it misses.
+        acknowledged: Every batch up to this number was acknowledged before; the recorder reports those it misses.
     """
 
     source: str

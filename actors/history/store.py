@@ -1,0 +1,347 @@
+"""The history file and its one writer: batches in, whole or not at all, each once.
+
+Belongs to one thread, except `cursor()`, which any thread may call. A batch is one transaction that also holds its row
+of `batches`; the answer `stored` is given after the commit, which DuckDB makes durable (write-ahead log and fdatasync)
+before it returns. A full disk refuses a batch and keeps the file usable; an error that leaves DuckDB's database object
+unusable reopens the file.
+"""
+
+from __future__ import annotations
+
+import logging
+import shutil
+import threading
+from collections.abc import Callable
+from datetime import UTC, datetime
+from pathlib import Path
+from time import perf_counter
+from typing import Any
+
+import duckdb
+import msgspec
+from msgspec import Struct
+
+from actors.history.files import (
+    DEFAULT_SETTINGS,
+    FileSettings,
+    is_damage,
+    is_full,
+    is_invalidated,
+    lock_down,
+    open_file,
+    size_of,
+    wal_of,
+)
+from actors.history.ledger import Ledger, Range
+from actors.history.migrations import migrate, version_of
+from actors.history.protocol import Notice, Outcome, Store, Stored, TableRows, decode_rows
+from actors.history.rows import text
+from actors.history.schema import BY_NAME, INSTANT
+
+_log = logging.getLogger(__name__)
+
+RETRY_AFTER = 5.0
+"""Seconds a source waits before it sends a refused batch again."""
+
+REJECT_LIMIT = 10_000
+"""Most characters kept of a row that its table could not take."""
+
+
+class StoreCounts(Struct):
+    """What a store did since it was opened; its owner reads it."""
+
+    batches: int = 0
+    rows: int = 0
+    duplicates: int = 0
+    refused: int = 0
+    rejected: int = 0
+    last_stored_at: float = 0.0
+    seconds: float = 0.0
+
+
+class Reject(Struct, frozen=True):
+    """A row that its table could not take."""
+
+    table: str
+    error: str
+    content: str
+
+
+class HistoryStore:
+    """The open history file.
+
+    Args:
+        path: The file; made if there is none.
+        settings: Memory and log limits.
+        now: Wall clock, seconds since the epoch.
+
+    Raises:
+        HistoryLockedError: Another process holds the file.
+        HistoryUnavailableError: It cannot be opened.
+        HistoryVersionError: Its schema is newer than this program's.
+    """
+
+    def __init__(
+        self,
+        path: Path,
+        settings: FileSettings = DEFAULT_SETTINGS,
+        *,
+        now: Callable[[], float],
+    ) -> None:
+        self.path = path
+        self.settings = settings
+        self.counts = StoreCounts()
+        self.problem = ""
+        self._now = now
+        self._notices: list[Notice] = []
+        self._opening = threading.Lock()  # `cursor()` on another thread meets a whole connection or waits for it
+        self._greeted: set[str] = set()
+        self._open()
+
+    def _open(self) -> None:
+        opened = open_file(self.path, self.settings)
+        connection = opened.connection
+        try:
+            migrate(connection, str(self.path))
+            self.schema_version = version_of(connection)
+            lock_down(connection)
+            self._ledger = _read_ledger(connection)
+        except BaseException:
+            connection.close()
+            raise
+        self._connection = connection
+        self._appenders: dict[str, duckdb.Appender] = {}
+        self._greeted.clear()
+        self._notices.extend(opened.notices)
+
+    def close(self) -> None:
+        """Close the file; its log is moved into it where the disk has room."""
+        with self._opening:
+            self._appenders.clear()
+            self._connection.close()
+
+    def cursor(self) -> duckdb.DuckDBPyConnection:
+        """Return a connection of its own to the open file, for one query. Any thread; the caller closes it."""
+        with self._opening:
+            return self._connection.cursor()
+
+    def take_notices(self) -> tuple[Notice, ...]:
+        """Return what is to be reported, each notice once."""
+        notices, self._notices = tuple(self._notices), []
+        return notices
+
+    def store(self, batch: Store) -> Stored:
+        """Store `batch`, whole or not at all.
+
+        Rows that a table cannot take go to `rejects` with the same commit. A batch that cannot be read at all is stored
+        as one reject: sending it again would change nothing.
+
+        Raises:
+            HistoryError: The file had to be opened again and could not be.
+        """
+        began = perf_counter()
+        self._greet(batch)
+        if (batch.source, batch.batch) in self._ledger:
+            self.counts.duplicates += 1
+            return Stored(batch.source, batch.batch, Outcome.DUPLICATE, notices=self.take_notices())
+        try:
+            rejected, rows = self._commit(batch)
+        except duckdb.Error as error:
+            return self._refuse(batch, error)
+        self._ledger.add(batch.source, batch.batch)
+        self.problem = ""
+        counts = self.counts
+        counts.batches += 1
+        counts.rows += rows
+        counts.rejected += rejected
+        counts.last_stored_at = self._now()
+        counts.seconds += perf_counter() - began
+        return Stored(batch.source, batch.batch, Outcome.STORED, rejected, notices=self.take_notices())
+
+    def checkpoint(self) -> str:
+        """Move the write-ahead log into the file. Returns why it was not done, or "".
+
+        Not tried where the disk has less room than twice the log: a disk that fills up during a checkpoint leaves
+        DuckDB's database object unusable, and the file has to be opened again.
+
+        Raises:
+            HistoryError: The file had to be opened again and could not be.
+        """
+        wal_bytes = size_of(wal_of(self.path))
+        free_bytes = shutil.disk_usage(self.path.parent).free
+        if free_bytes < 2 * wal_bytes:
+            return f"{free_bytes} bytes free, a checkpoint of {wal_bytes} bytes wants twice that"
+        try:
+            self._connection.execute("CHECKPOINT")
+        except duckdb.Error as error:
+            self._recover(error)
+            return _first_line(error)
+        return ""
+
+    def execute(self, statement: str, parameters: list[object] | None = None) -> list[tuple[Any, ...]]:
+        """Run a statement of the recorder's own (retention) and return its rows.
+
+        Raises:
+            duckdb.Error: As DuckDB raised it; call `recover` with it.
+        """
+        return self._connection.execute(statement, parameters or []).fetchall()
+
+    def recover(self, error: duckdb.Error) -> None:
+        """Bring the file back to a usable state after `error` left a statement of the owner's.
+
+        Raises:
+            HistoryError: The file had to be opened again and could not be.
+        """
+        self._recover(error)
+
+    def reload_ledger(self) -> None:
+        """Read anew which batches are stored, after `batches` was merged."""
+        self._ledger = _read_ledger(self._connection)
+
+    def _greet(self, batch: Store) -> None:
+        """Compare, once for each source, what it knows to be stored with what is."""
+        if batch.source in self._greeted:
+            return
+        self._greeted.add(batch.source)
+        missing = self._ledger.missing(batch.source, batch.acknowledged)
+        if missing:
+            said = ", ".join(_said(gap) for gap in missing[:10]) + (", …" if len(missing) > 10 else "")
+            self._notices.append(Notice(0, f"{batch.source}: stored before and gone from the file: batches {said}"))
+
+    def _commit(self, batch: Store) -> tuple[int, int]:
+        """Store `batch` in one transaction; return how many rows were rejected and how many stored."""
+        try:
+            tables = decode_rows(batch.rows)
+        except (msgspec.DecodeError, UnicodeDecodeError) as error:
+            tables, rejects = [], [Reject("", f"unreadable batch of {batch.count} rows: {error}", "")]
+        else:
+            rejects = []
+        self._connection.execute("BEGIN")
+        stored = 0
+        for table in tables:
+            stored += self._append(table, rejects)
+        at = datetime.fromtimestamp(self._now(), UTC)
+        if rejects:
+            self._rows("rejects").append_rows(
+                [(at, batch.source, batch.batch, r.table, r.error, r.content) for r in rejects]
+            )
+            self._rows("rejects").flush()
+        appender = self._rows("batches")
+        appender.append_rows([(batch.source, batch.batch, batch.batch, stored, at)])
+        appender.flush()
+        self._connection.execute("COMMIT")
+        return len(rejects), stored
+
+    def _append(self, table: TableRows, rejects: list[Reject]) -> int:
+        """Append the rows of one table to the open transaction; those it cannot take are added to `rejects`."""
+        spec = BY_NAME.get(table.table)
+        if spec is None or not set(table.columns) <= set(spec.column_names):
+            why = "no such table" if spec is None else f"no such columns in {table.columns}"
+            rejects.extend(Reject(text(table.table), why, _content(row)) for row in table.rows)
+            return 0
+        whole = table.columns == spec.column_names
+        appender = (
+            self._rows(table.table)
+            if whole
+            else self._connection.appender(table.table, columns=list(table.columns))  # an older program's rows
+        )
+        types = {column.name: column.type for column in spec.columns}
+        instants = [at for at, name in enumerate(table.columns) if types[name] == INSTANT]
+        try:
+            for row in table.rows:
+                for at in instants:
+                    row[at] = datetime.fromtimestamp(row[at], UTC)
+            appender.append_rows(table.rows)
+        except (duckdb.Error, TypeError, ValueError, OverflowError, OSError, IndexError):
+            appender.clear()  # it kept the rows before the bad one
+            stored = _append_singly(appender, table, instants, rejects)
+        else:
+            stored = len(table.rows)
+        appender.flush()
+        return stored
+
+    def _rows(self, table: str) -> duckdb.Appender:
+        appender = self._appenders.get(table)
+        if appender is None:
+            appender = self._appenders[table] = self._connection.appender(table)
+        return appender
+
+    def _refuse(self, batch: Store, error: duckdb.Error) -> Stored:
+        why = f"disk full: {_first_line(error)}" if is_full(error) else _first_line(error)
+        if self.problem != why:
+            self.problem = why
+            _log.error("history refuses batches: %s", why)
+        self.counts.refused += 1
+        self._recover(error)
+        self._ledger = _read_ledger(self._connection)  # an error of COMMIT itself: the file knows best
+        return Stored(
+            batch.source,
+            batch.batch,
+            Outcome.REFUSED,
+            why=why,
+            retry_after=RETRY_AFTER,
+            notices=self.take_notices(),
+        )
+
+    def _recover(self, error: duckdb.Error) -> None:
+        for appender in self._appenders.values():
+            appender.clear()  # its rows outlive a rollback and would go into the next batch
+        if not (is_invalidated(error) or is_damage(error)):
+            try:
+                self._connection.execute("ROLLBACK")
+            except duckdb.TransactionException:
+                return  # a failed commit has rolled back by itself
+            except duckdb.Error as worse:
+                error = worse
+            else:
+                return
+        _log.error("history file is opened again: %s", _first_line(error))
+        with self._opening:
+            self._appenders.clear()
+            self._connection.close()
+            self._open()
+
+
+def _append_singly(appender: duckdb.Appender, table: TableRows, instants: list[int], rejects: list[Reject]) -> int:
+    """Append row by row what could not be appended together; instants may be converted already."""
+    stored = 0
+    for row in table.rows:
+        try:
+            for at in instants:
+                if row[at] is not None and not isinstance(row[at], datetime):
+                    row[at] = datetime.fromtimestamp(row[at], UTC)
+            appender.append_row(*row)
+        except (duckdb.Error, TypeError, ValueError, OverflowError, OSError, IndexError) as error:
+            rejects.append(Reject(table.table, text(_first_line(error)), _content(row)))
+        else:
+            stored += 1
+    return stored
+
+
+def _read_ledger(connection: duckdb.DuckDBPyConnection) -> Ledger:
+    ledger = Ledger()
+    rows = connection.execute(
+        """
+        SELECT source, min(first_batch), max(batch)
+        FROM (SELECT *, sum(starts) OVER (PARTITION BY source ORDER BY first_batch) AS island
+              FROM (SELECT source, first_batch, batch,
+                           first_batch > 1 + lag(batch, 1, -1) OVER (PARTITION BY source ORDER BY first_batch) AS starts
+                    FROM batches))
+        GROUP BY source, island
+        """
+    ).fetchall()
+    for source, first, last in rows:
+        ledger.add(source, first, last)
+    return ledger
+
+
+def _content(row: object) -> str:
+    return text(row)[:REJECT_LIMIT]
+
+
+def _said(gap: Range) -> str:
+    return str(gap[0]) if gap[0] == gap[1] else f"{gap[0]} to {gap[1]}"
+
+
+def _first_line(error: BaseException) -> str:
+    return str(error).partition("\n")[0]
