@@ -149,6 +149,7 @@ class MailboxConfig(Section):
     """`mailbox`: its bound, and the answer to full."""
 
     capacity: Annotated[int, Whole(1, 100_000_000)] | None = key("Messages that may wait.", None)
+    block_timeout: PositiveDuration | None = key("Longest wait of a sender on a full mailbox.", None)
     full: FullWord | None = key(
         "What a full mailbox does: the sender waits, gets an error, or the message is kept as a dead letter.", None
     )
@@ -168,10 +169,38 @@ class ChildOptions(Section):
     mailbox: MailboxConfig | None = key("Bound of the mailbox; unset parts come from the defaults.", None)
 
 
-class DefaultsConfig(Section):
-    """`[defaults]`: what children take where they say nothing themselves."""
+class BackoffDefaults(BackoffConfig):
+    """`[defaults.child] backoff`."""
 
-    child: ChildOptions = key("Defaults of every actor, loop and worker.", {})
+    first: Duration = key("Delay before the first restart.", "500ms")
+    factor: Annotated[float, Number(1, 1000)] = key("Growth from one attempt to the next.", 2)
+    max: Duration = key("Longest delay, before jitter.", "5m")
+    jitter: Annotated[float, Number(0, 1)] = key("Share of the delay that chance takes away or adds.", 0.2)
+    reset_after: Duration = key("Quiet running after which attempts count from 1 again.", "10m")
+
+
+class HeartbeatDefaults(HeartbeatConfig):
+    """`[defaults.child] heartbeat`."""
+
+    every: PositiveDuration = key("Time between two beats.", "30s")
+    miss: Annotated[int, Whole(1, 1000)] = key("Beats that may be missing in a row.", 2)
+
+
+class ChildDefaults(ChildOptions):
+    """`[defaults.child]`: what actors, loops and workers take where they say nothing themselves."""
+
+    runs_in: Placement = key("Shared pool, a thread of its own, or a process of its own.", "thread")
+    restart: RestartWord = key("Restart always, only after an abnormal end, or never.", "permanent")
+    shutdown: StopTime = key("Time to stop when asked; then it is killed.", "10s")
+    start_timeout: PositiveDuration = key("Time to become ready.", "30s")
+    backoff: BackoffDefaults = key("Delay before restarts.", {})
+    heartbeat: HeartbeatDefaults = key("Liveness of processes.", {})
+
+
+class DefaultsConfig(Section):
+    """`[defaults]`."""
+
+    child: ChildDefaults = key("Defaults of every actor, loop and worker.", {})
 
 
 class SupervisorConfig(Section):

@@ -7,9 +7,14 @@ never handed to the interpreter. The result is rounded down.
 from __future__ import annotations
 
 import math
+import os
 import re
 from collections.abc import Callable, Mapping
+from functools import cache
 from typing import Final
+
+import psutil
+from msgspec import Struct
 
 from actors.errors import ActorRuntimeError
 
@@ -23,6 +28,18 @@ _FUNCTIONS: Final[Mapping[str, Callable[..., float]]] = {"min": min, "max": max}
 _TOKEN: Final = re.compile(r"\s*(?:([0-9]+(?:\.[0-9]+)?)|([A-Za-z_][A-Za-z_0-9]*)|([-+*/(),]))")
 
 
+class Machine(Struct, frozen=True):
+    """What a count may depend on.
+
+    Attributes:
+        cpus: Processors this process may use; 1 or more.
+        mem_gib: Memory of the machine, in GiB.
+    """
+
+    cpus: int
+    mem_gib: float
+
+
 class CountError(ActorRuntimeError, ValueError):
     """Text that is no count; `hint` says what would be right."""
 
@@ -32,15 +49,23 @@ class CountError(ActorRuntimeError, ValueError):
         self.hint = hint
 
 
-def evaluate_count(text: str, *, cpus: int, mem_gib: float) -> int:
-    """Return the count that `text` names on a machine with `cpus` processors and `mem_gib` GiB of memory.
+@cache
+def this_machine() -> Machine:
+    """Return the machine this process runs on; where processors are assigned to it, only those count."""
+    affinity = getattr(os, "sched_getaffinity", None)  # not on macOS and Windows
+    cpus = len(affinity(0)) if affinity is not None else (os.cpu_count() or 1)
+    return Machine(cpus, psutil.virtual_memory().total / 2**30)
+
+
+def evaluate_count(text: str, machine: Machine) -> int:
+    """Return the count that `text` names on `machine`.
 
     Raises:
         CountError: It does not parse, divides by zero, or its result is not in 0..`COUNT_LIMIT`.
     """
     if len(text) > TEXT_LIMIT:
         raise CountError(text, f"it is longer than {TEXT_LIMIT} characters")
-    parser = _Parser(text, {"cpus": float(cpus), "mem_gib": float(mem_gib)})
+    parser = _Parser(text, {"cpus": float(machine.cpus), "mem_gib": machine.mem_gib})
     value = parser.whole()
     if not (math.isfinite(value) and 0 <= value <= COUNT_LIMIT):
         raise CountError(text, f"its result {value:g} is not in 0..{COUNT_LIMIT}")

@@ -111,6 +111,8 @@ def format_duration(seconds: float) -> str:
     left = round(seconds * 1_000_000)
     parts: list[str] = []
     for unit, size in _SECONDS.items():
+        if unit == "w":
+            continue  # 90 days read better than 12 weeks and 6 days
         count, left = divmod(left, int(size * 1_000_000))
         if count:
             parts.append(f"{count}{unit}")

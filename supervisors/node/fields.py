@@ -17,7 +17,7 @@ from pydantic_core import CoreSchema, PydanticCustomError, core_schema
 
 from actors.addresses import check_path, check_segment
 from actors.errors import AddressError
-from supervisors.node.counting import CountError, evaluate_count
+from supervisors.node.counting import CountError, evaluate_count, this_machine
 from supervisors.node.durations import DurationError, SizeError, parse_duration, parse_size
 from supervisors.node.faults import cut
 
@@ -166,7 +166,7 @@ def _truth(value: object) -> bool:
     return value
 
 
-def _number(value: float) -> str:
+def _number(value: int | float) -> str:
     return f"{value:g}" if isinstance(value, float) or abs(value) > 10**18 else str(value)
 
 
@@ -300,7 +300,7 @@ def _count(value: object) -> str:
         refuse(f"expected a number or text, got {toml_type(value)}", '4, or "max(2, cpus/2)"')
     text = str(value) if isinstance(value, str) or abs(value) < 10**12 else "1000000000000"
     try:
-        evaluate_count(text, cpus=4, mem_gib=8.0)
+        evaluate_count(text, this_machine())
     except CountError as error:
         refuse(cut(str(error)), error.hint)
     return text

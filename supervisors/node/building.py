@@ -1,0 +1,281 @@
+"""From a configuration to the tree: supervisor and child specs, as values. Nothing starts and nothing is imported.
+
+Every child becomes an `ImportStart`, so one configuration serves whichever process it runs in. Where the product's own
+classes take facts about the node (its home, its time zone), they are filled in here unless `args` says otherwise. A
+child with secrets starts through `credentials.with_secrets`: its spec holds the places, never the values.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any, Final
+
+from msgspec import Struct
+
+from actors.addresses import ROOT, join, name_of
+from actors.core.mailbox import MailboxSpec
+from actors.policies.backoff import Backoff
+from supervisors.node.config import (
+    ActorConfig,
+    BackoffConfig,
+    ChildOptions,
+    Config,
+    HeartbeatConfig,
+    LoopConfig,
+    MailboxConfig,
+    SecretConfig,
+    SupervisorConfig,
+    WorkConfig,
+)
+from supervisors.node.counting import Machine
+from supervisors.node.credentials import WITH_SECRETS, SecretSource, secret_source
+from supervisors.node.entries import Entry, Role, entries_of
+from supervisors.node.ordering import in_start_order
+from supervisors.node.positions import KeyPath
+from supervisors.specs import (
+    AutoShutdown,
+    Budget,
+    ChildSpec,
+    Heartbeat,
+    ImportStart,
+    OnLimit,
+    Restart,
+    Strategy,
+    SupervisorSpec,
+)
+
+AGENT_LOOP: Final = "actors.agents.loop:AgentLoop"
+QUEUE: Final = "actors.jobs.queue:WorkQueue"
+WORKER: Final = "actors.jobs.work:TaskWorker"
+SCHEDULER: Final = "actors.scheduling.scheduler:SchedulerTick"
+RESOURCES: Final = "actors.telemetry.monitor:ResourceMonitor"
+
+
+class Start(Struct, frozen=True):
+    """How one child is made.
+
+    Attributes:
+        at: The key that names its class.
+        use: Its class.
+        kwargs: Its arguments but for the secrets.
+        secrets: Where each argument that is a secret is found.
+    """
+
+    at: KeyPath
+    use: str
+    kwargs: dict[str, Any]
+    secrets: dict[str, SecretSource]
+
+    @property
+    def arguments(self) -> dict[str, Any]:
+        """Every argument, the places of secrets standing in for them."""
+        return {**self.kwargs, **self.secrets}
+
+    def spec(self) -> ImportStart:
+        """Return it as a child spec has it."""
+        if not self.secrets:
+            return ImportStart(self.use, self.kwargs)
+        places = {
+            name: {"file": source.file} if source.file else {"env": source.env} for name, source in self.secrets.items()
+        }
+        return ImportStart(WITH_SECRETS, {"use": self.use, "kwargs": self.kwargs, "secrets": places})
+
+
+def build_tree(config: Config, machine: Machine, directory: Path) -> SupervisorSpec:
+    """Return the root of the tree that `config` describes.
+
+    Args:
+        config: A configuration without faults.
+        machine: What counts depend on.
+        directory: Folder that relative paths start from.
+    """
+    return _Builder(config, machine, directory).supervisor(ROOT)
+
+
+def starts_of(config: Config, machine: Machine, directory: Path) -> Iterator[Start]:
+    """Yield how each child is made, one for the instances of an entry together; without those that name no class."""
+    builder = _Builder(config, machine, directory)
+    for entry in builder.entries:
+        if entry.role is not Role.SUPERVISOR and not (
+            isinstance(entry.settings, ActorConfig) and not entry.settings.use
+        ):
+            yield builder.start(entry, 1)
+
+
+class _Builder:
+    """Builds one tree; the folders are absolute from here on."""
+
+    def __init__(self, config: Config, machine: Machine, directory: Path) -> None:
+        self.entries = tuple(entries_of(config, machine))
+        self._config = config
+        self._directory = directory.absolute()
+        self._home = self._directory / Path(config.runtime.home).expanduser()
+        self._root = self._directory / Path(config.runtime.directory).expanduser()
+
+    def supervisor(self, path: str) -> SupervisorSpec:
+        settings = self._config.supervisors.get(path) or SupervisorConfig()
+        family = [entry for entry in self.entries if entry.parent == path]
+        return SupervisorSpec(
+            strategy=Strategy(settings.strategy),
+            intensity=settings.limit.restarts,
+            period=settings.limit.within,
+            auto_shutdown=AutoShutdown(settings.auto_shutdown),
+            on_limit=OnLimit(settings.on_limit),
+            children=tuple(spec for entry in in_start_order(family, self.entries) for spec in self._specs(entry)),
+        )
+
+    def start(self, entry: Entry, number: int) -> Start:
+        """Return how instance `number` of `entry`, counted from 1, is made."""
+        settings = entry.settings
+        match settings:
+            case ActorConfig():
+                return self._actor(entry, settings)
+            case LoopConfig():
+                return self._loop(entry, settings)
+            case WorkConfig():
+                return self._queue(settings) if entry.role is Role.QUEUE else self._worker(settings, number)
+            case _:
+                raise AssertionError(f"{entry.path} is a supervisor")
+
+    def _specs(self, entry: Entry) -> Iterator[ChildSpec]:
+        settings = entry.settings
+        needs = tuple(path for need in entry.needs for path in self._instances_of(need))
+        if isinstance(settings, SupervisorConfig):
+            yield ChildSpec(
+                id=name_of(entry.path),
+                start=self.supervisor(entry.path),
+                restart=Restart(settings.restart),
+                significant=settings.significant,
+                needs=needs,
+            )
+            return
+        for number, path in enumerate(entry.paths, start=1):
+            yield self._child(name_of(path), self.start(entry, number), entry, settings, needs)
+
+    def _instances_of(self, need: str) -> tuple[str, ...]:
+        return next((entry.paths for entry in self.entries if entry.path == need), (need,))
+
+    def _child(
+        self, name: str, start: Start, entry: Entry, settings: ChildOptions, needs: tuple[str, ...]
+    ) -> ChildSpec:
+        options = self._options(entry, settings)
+        is_process = options["runs_in"] == "process"
+        budget = options["budget"]
+        return ChildSpec(
+            id=name,
+            start=start.spec(),
+            restart=Restart(options["restart"]),
+            shutdown=options["shutdown"],
+            significant=settings.significant if isinstance(settings, ActorConfig) else False,
+            runs_in=options["runs_in"],
+            start_timeout=options["start_timeout"],
+            backoff=Backoff(**options["backoff"]),
+            budget=Budget(budget.restarts, budget.within) if budget is not None else None,
+            mailbox=MailboxSpec(**options["mailbox"]) if options["mailbox"] else None,
+            heartbeat=Heartbeat(options["heartbeat"]["every"], options["heartbeat"]["miss"]) if is_process else None,
+            memory_max_bytes=options["memory_max"] if is_process else None,
+            needs=needs,
+        )
+
+    def _options(self, entry: Entry, settings: ChildOptions) -> dict[str, Any]:
+        """Lay a child's options over those of its section and the defaults."""
+        levels: list[ChildOptions] = [self._config.defaults.child]
+        if entry.role is Role.LOOP and self._config.loops is not None:
+            levels.append(self._config.loops)
+        if entry.role is not Role.QUEUE:  # the options of [work] are its workers'
+            levels.append(settings)
+        options: dict[str, Any] = {}
+        for name in ChildOptions.model_fields:
+            parts = [value for level in levels if (value := getattr(level, name)) is not None]
+            if name in {"backoff", "heartbeat", "mailbox"}:
+                options[name] = _joined(parts)
+            else:
+                options[name] = parts[-1] if parts else None
+        return options
+
+    def _actor(self, entry: Entry, actor: ActorConfig) -> Start:
+        use = actor.use or ""
+        kwargs: dict[str, Any] = dict(self._facts(use))
+        secrets = {
+            argument: self._place(self._config.secrets[name])
+            for argument, name in actor.secrets.items()
+            if name in self._config.secrets
+        }
+        service = getattr(self._config.io, name_of(entry.path), None) if entry.parent == "/io" else None
+        if service is not None:
+            for name in type(service).model_fields:
+                value = getattr(service, name)
+                if isinstance(value, SecretConfig):
+                    secrets[name] = self._place(value)
+                elif value is not None:
+                    kwargs[name] = list(value) if isinstance(value, tuple) else value
+        if entry.path == "/io/tts":
+            kwargs["directory"] = str(self._home / Path(kwargs.get("directory", "speech")).expanduser())
+        kwargs.update(actor.args)
+        return Start((*entry.at, "use"), use, kwargs, secrets)
+
+    def _loop(self, entry: Entry, loop: LoopConfig) -> Start:
+        loops = self._config.loops
+        assert loops is not None  # it has this loop
+        number = list(loops.list).index(name_of(entry.path))
+        kwargs: dict[str, Any] = {
+            "index": int(name_of(entry.path)) if name_of(entry.path).isdecimal() else number,
+            "name": loop.name or f"loop-{name_of(entry.path)}",
+            "title": loop.title or "",
+            "caps": list(loop.caps),
+            "priority": loop.priority,
+            "tags": list(loop.tags),
+            "requires": list(loop.requires),
+            "timeout": loop.timeout or loops.timeout,
+            "run_at_start": loop.run_at_start,
+            "options": loop.options,
+            "home": str(self._home),
+            "root": str(self._root),
+        }
+        if loop.task is not None:
+            kwargs["task"] = loop.task
+        if loop.cron is not None:
+            kwargs["schedule"] = loop.cron
+            kwargs["timezone"] = loop.timezone or self._config.runtime.timezone
+        else:
+            kwargs["every"] = loop.every
+        if self._config.work is not None:
+            kwargs["queue"] = join(self._config.work.under, "queue")
+        at = (*entry.at, "use") if loop.use is not None else ("loops", "use")
+        return Start(at, loop.use or loops.use, kwargs, {})
+
+    def _queue(self, work: WorkConfig) -> Start:
+        kwargs = {
+            "workers": [join(work.under, "task*")],
+            "home": str(self._home),
+            "capacity": work.capacity,
+            "attempts": work.attempts,
+            "job_timeout": work.job_timeout,
+        }
+        return Start(("work",), QUEUE, kwargs, {})
+
+    def _worker(self, work: WorkConfig, number: int) -> Start:
+        kwargs = {"index": number - 1, "chunk_bytes": work.chunk, "max_file_bytes": work.max_file}
+        return Start(("work",), WORKER, kwargs, {})
+
+    def _facts(self, use: str) -> Mapping[str, Any]:
+        """Return what one of the product's own classes is told of the node."""
+        match use:
+            case "actors.scheduling.scheduler:SchedulerTick":
+                return {"timezone": self._config.runtime.timezone}
+            case "actors.telemetry.monitor:ResourceMonitor":
+                return {"disks": [str(self._root)]}
+            case _:
+                return {}
+
+    def _place(self, secret: SecretConfig) -> SecretSource:
+        return secret_source(secret.env, secret.file, self._directory)
+
+
+def _joined(parts: list[BackoffConfig | HeartbeatConfig | MailboxConfig]) -> dict[str, Any]:
+    """Lay tables over each other key by key, the last on top."""
+    joined: dict[str, Any] = {}
+    for part in parts:
+        joined.update((name, value) for name in type(part).model_fields if (value := getattr(part, name)) is not None)
+    return joined

@@ -1,0 +1,111 @@
+"""The nodes of the tree as a configuration names them: supervisors, actors, loops, queue, workers, with their paths.
+
+One walk over the tables, shared by the checks and by the builder, so that both mean the same tree.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from enum import Enum
+
+from msgspec import Struct
+
+from actors.addresses import ROOT, check_path, join, parent_of
+from actors.errors import AddressError
+from supervisors.node.config import ActorConfig, ChildOptions, Config, LoopConfig, SupervisorConfig, WorkConfig
+from supervisors.node.counting import Machine, evaluate_count
+from supervisors.node.positions import KeyPath
+
+
+class Role(Enum):
+    """What an entry becomes."""
+
+    SUPERVISOR = "supervisor"
+    ACTOR = "actor"
+    LOOP = "loop"
+    QUEUE = "queue"
+    WORKER = "worker"
+
+
+class Entry(Struct, frozen=True):
+    """One entry of the configuration that becomes a child, or `instances` of them.
+
+    Attributes:
+        path: Its path; the stem of `path#1` and on where there are instances.
+        at: The keys where it is written.
+        role: What it becomes.
+        settings: Its table.
+        instances: How many; None for the one child called `path`.
+        needs: Paths that must be ready first.
+        start_order: Its place among its siblings.
+    """
+
+    path: str
+    at: KeyPath
+    role: Role
+    settings: SupervisorConfig | ChildOptions
+    instances: int | None = None
+    needs: tuple[str, ...] = ()
+    start_order: int = 0
+
+    @property
+    def paths(self) -> tuple[str, ...]:
+        """The paths of its children."""
+        if self.instances is None:
+            return (self.path,)
+        return tuple(f"{self.path}#{number}" for number in range(1, self.instances + 1))
+
+    @property
+    def parent(self) -> str:
+        """The path of its supervisor."""
+        return parent_of(self.path) or ROOT
+
+
+def is_path(text: str) -> bool:
+    """Whether `text` is an actor path."""
+    try:
+        check_path(text)
+    except AddressError:
+        return False
+    return True
+
+
+def entries_of(config: Config, machine: Machine) -> Iterator[Entry]:
+    """Yield the entries of `config` in the order they are written; those with a faulty path or disabled are left out.
+
+    The root is left out too: it is nobody's child.
+    """
+    for path, supervisor in config.supervisors.items():
+        if path != ROOT and is_path(path):
+            at: KeyPath = ("supervisors", path)
+            needs, order = supervisor.needs, supervisor.start_order
+            yield Entry(path, at, Role.SUPERVISOR, supervisor, None, needs, order)
+    for path, actor in config.actors.items():
+        if path != ROOT and is_path(path) and actor.enabled:
+            yield _actor(path, actor, machine)
+    if config.loops is not None:
+        for name, loop in config.loops.list.items():
+            path = join(config.loops.under, name)
+            if is_path(path) and "/" not in name and loop.enabled:
+                yield _loop(path, name, loop)
+    if config.work is not None:
+        yield from _work(config.work, machine)
+
+
+def _actor(path: str, actor: ActorConfig, machine: Machine) -> Entry:
+    instances = _instances(actor.count, machine) if actor.count is not None else None
+    return Entry(path, ("actors", path), Role.ACTOR, actor, instances, actor.needs, actor.start_order)
+
+
+def _loop(path: str, name: str, loop: LoopConfig) -> Entry:
+    return Entry(path, ("loops", "list", name), Role.LOOP, loop)
+
+
+def _work(work: WorkConfig, machine: Machine) -> Iterator[Entry]:
+    queue, task = join(work.under, "queue"), join(work.under, "task")
+    yield Entry(queue, ("work",), Role.QUEUE, work)
+    yield Entry(task, ("work",), Role.WORKER, work, _instances(work.count, machine), (), 1)
+
+
+def _instances(count: str, machine: Machine) -> int:
+    return evaluate_count(count, machine)

@@ -1,0 +1,218 @@
+"""Reading the sources of a configuration: files, environment variables, flags. Each becomes a layer, or faults.
+
+A file is read whole, at most `FILE_LIMIT` bytes of UTF-8. An environment variable `ACTORS_A__B` sets the key `a.b`; its
+value is taken as text where the key takes text, and is read as a TOML value elsewhere (`false`, `4`, `["a"]`,
+`{ env = "X" }`). Paths and other names cannot be spelt in a variable, so a part of its name stands for the existing
+entry whose name reads the same with everything but letters and digits turned to `_`: `ACTORS_ACTORS__IO_GMAIL__RESTART`
+is `actors."/io/gmail".restart`, `ROOT` is `/`.
+"""
+
+from __future__ import annotations
+
+import re
+import tomllib
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any, Final
+
+from msgspec import Struct
+
+from supervisors.node.faults import Fault, cut
+from supervisors.node.fields import suggestion
+from supervisors.node.layers import Layer, Layered
+from supervisors.node.positions import KeyPath, NestingError, index_positions
+from supervisors.node.shapes import ROOT, Shape, keys_of
+
+FILE_LIMIT: Final = 1024 * 1024
+"""The largest file read, in bytes."""
+PREFIX: Final = "ACTORS_"
+"""What a variable's name begins with when it belongs to the configuration; every such variable does."""
+
+_PLACE: Final = re.compile(r" \(at (?:line ([0-9]+), column ([0-9]+)|end of document)\)\Z")
+
+
+class Flag(Struct, frozen=True):
+    """A value given on the command line.
+
+    Attributes:
+        name: The flag as the user typed it, `--home`.
+        path: The key it sets, `("runtime", "home")`.
+        value: As TOML would give it.
+    """
+
+    name: str
+    path: tuple[str, ...]
+    value: object
+
+
+def read_file(path: Path, shown: str) -> tuple[Layer | None, tuple[Fault, ...]]:
+    """Return the layer that a TOML file holds, or the one fault that kept it from being read.
+
+    Args:
+        path: The file.
+        shown: Its name in faults and origins.
+    """
+    try:
+        with path.open("rb") as stream:
+            raw = stream.read(FILE_LIMIT + 1)
+    except FileNotFoundError:
+        return None, (Fault(shown, 0, "", "there is no such file", "actorctl init writes one"),)
+    except IsADirectoryError:
+        return None, (Fault(shown, 0, "", "it is a folder, not a file"),)
+    except OSError as error:
+        return None, (Fault(shown, 0, "", f"it cannot be read: {error.strerror or error}"),)
+    if len(raw) > FILE_LIMIT:
+        return None, (Fault(shown, 0, "", f"it is larger than {FILE_LIMIT} bytes"),)
+    try:
+        text = raw.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        line = raw.count(b"\n", 0, error.start) + 1
+        column = error.start - (raw.rfind(b"\n", 0, error.start) + 1) + 1
+        return None, (Fault(shown, line, "", "it is not UTF-8 text", "save it as UTF-8", column),)
+    return read_text(text, shown)
+
+
+def read_text(text: str, shown: str) -> tuple[Layer | None, tuple[Fault, ...]]:
+    """Return the layer that a TOML text holds, or the one fault that kept it from being read."""
+    text = text.replace("\r\n", "\n")  # as tomllib counts lines
+    try:
+        positions = index_positions(text)
+        return Layer(shown, tomllib.loads(text), positions), ()
+    except NestingError as error:
+        return None, (
+            Fault(shown, error.position.line, "", str(error).partition(" at ")[0], "", error.position.column),
+        )
+    except tomllib.TOMLDecodeError as error:
+        return None, (_syntax_fault(str(error), text, shown),)
+    except (RecursionError, ValueError) as error:  # a number beyond what Python converts, a date that does not exist
+        return None, (Fault(shown, 0, "", f"it cannot be read: {cut(str(error))}"),)
+
+
+def read_environment(environ: Mapping[str, str], below: Layered) -> tuple[list[Layer], tuple[Fault, ...]]:
+    """Return one layer for each variable of `environ` that belongs to the configuration, and the faults among them.
+
+    Args:
+        environ: The environment.
+        below: What the files say; its entries are those that names of variables can stand for.
+    """
+    layers: list[Layer] = []
+    faults: list[Fault] = []
+    for variable in sorted(name for name in environ if name.startswith(PREFIX)):
+        source = f"environment {cut(variable)}"
+        parts = variable[len(PREFIX) :].lower().split("__")
+        found = _resolve(parts, below.data)
+        if isinstance(found, str):
+            faults.append(Fault(source, 0, "", "it names no key of the configuration", found))
+            continue
+        path, shape = found
+        try:
+            value = _value_of(environ[variable], shape)
+        except ValueError as error:
+            faults.append(Fault(source, 0, "", f"its value cannot be read: {error}", _value_hint(shape)))
+            continue
+        layers.append(Layer(source, _nested(path, value)))
+    return layers, tuple(faults)
+
+
+def read_flags(flags: Iterable[Flag]) -> list[Layer]:
+    """Return one layer for each flag."""
+    return [Layer(f"flag {flag.name}", _nested(flag.path, flag.value)) for flag in flags]
+
+
+def _syntax_fault(message: str, text: str, shown: str) -> Fault:
+    found = _PLACE.search(message)
+    line, column = 0, 0
+    if found is not None and found.group(1):
+        line, column = int(found.group(1)), int(found.group(2))
+    elif found is not None:
+        line, column = text.count("\n") + 1, len(text) - (text.rfind("\n") + 1) + 1
+    what = cut(message[: found.start()] if found is not None else message)
+    return Fault(shown, line, "", f"it is not TOML: {what[:1].lower()}{what[1:]}", _syntax_hint(what), column)
+
+
+def _syntax_hint(what: str) -> str:
+    if "twice" in what or "overwrite" in what.lower():
+        return "each key and each [table] is written once; join the two"
+    if what.startswith("Invalid value"):
+        return 'text stands in quotes: key = "text"'
+    if what.startswith("Expected '=' after a key"):
+        return 'write key = value; a key with / or a space stands in quotes: [actors."/io/gmail"]'
+    if what.startswith("Expected ']' at the end of a table"):
+        return 'a path stands in quotes: [actors."/io/gmail"]'
+    return ""
+
+
+def _spelling(name: str) -> str:
+    """Return how a variable's name spells an entry's name."""
+    return "root" if name == "/" else re.sub(r"[^a-z0-9]+", "_", name.lower()).strip("_")
+
+
+def _resolve(parts: list[str], data: Any) -> tuple[KeyPath, Shape] | str:
+    """Return the key that the parts of a variable's name stand for and its shape, or a hint what would be right."""
+    path: tuple[str, ...] = ()
+    shape = ROOT
+    for part in parts:
+        here = data if isinstance(data, dict) else {}
+        if shape.section is not None:
+            known = list(keys_of(shape.section))
+            if part not in known:
+                return _hint(path, part, known)
+            name, shape = part, keys_of(shape.section)[part]
+        elif shape.entries is not None or _is_free(shape):
+            alike = [key for key in here if _spelling(key) == _spelling(part)]
+            if len(alike) > 1:
+                return f"it could be any of {', '.join(sorted(alike))}"
+            if not alike and (not part or (path[0] in {"supervisors", "actors", "loops"} and not _is_free(shape))):
+                return _hint(path, part, [_spelling(key) for key in here])
+            name, shape = (alike[0] if alike else part), shape.entries or shape
+        else:
+            return f"{_spelt(path)} holds no keys"
+        path = (*path, name)
+        data = here.get(name)
+    return path, shape
+
+
+def _is_free(shape: Shape) -> bool:
+    return shape.kind is not None and shape.kind.words == "table"
+
+
+def _hint(path: KeyPath, part: str, known: list[str]) -> str:
+    near = suggestion(part, known)
+    names = ", ".join(f"{_spelt(path)}__{name}".upper() if path else f"{PREFIX}{name}".upper() for name in known)
+    match = next((name for name in known if f'"{name}"' in near), "")
+    said = f"did you mean {PREFIX}{'__'.join([*map(_spelling, map(str, path)), match]).upper()}? " if match else ""
+    return f"{said}known here: {names}" if names else f"{said}there are no entries there"
+
+
+def _spelt(path: KeyPath) -> str:
+    return PREFIX + "__".join(_spelling(str(step)) for step in path).upper()
+
+
+def _value_of(text: str, shape: Shape) -> object:
+    """Read a variable's value.
+
+    Raises:
+        ValueError: It is no TOML value, where one is wanted.
+    """
+    if shape.kind is not None and shape.kind.is_text:
+        return text
+    try:
+        layer, faults = read_text(f"value = {text}", "")
+    except RecursionError:
+        raise ValueError("it nests too deeply") from None
+    if layer is None or set(layer.data) != {"value"}:
+        if _is_free(shape) or shape.kind is None:
+            return text  # a free value: as it stands; a table: refused with the right words later
+        raise ValueError(faults[0].message if faults else "it is more than one value")
+    return layer.data["value"]
+
+
+def _value_hint(shape: Shape) -> str:
+    return f"{shape.kind.words}, as TOML writes it" if shape.kind is not None else ""
+
+
+def _nested(path: Iterable[str | int], value: object) -> dict[str, Any]:
+    for step in reversed(list(path)):
+        value = {step: value}
+    assert isinstance(value, dict)  # a path has at least one step
+    return value
