@@ -1,0 +1,56 @@
+"""Waking a thread that sleeps in a poll: an eventfd where there is one, elsewhere a socket pair."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import socket as _socket
+import threading
+
+
+class Wakeup:
+    """A file descriptor, `fd`, that becomes readable when set.
+
+    `set` may be called on any thread, also after `close`; `clear` and `close` belong to the thread that polls.
+    """
+
+    def __init__(self) -> None:
+        if hasattr(os, "eventfd"):
+            self.fd = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
+            self._sockets: tuple[_socket.socket, ...] = ()
+        else:
+            self._sockets = _socket.socketpair()
+            for end in self._sockets:
+                end.setblocking(False)
+            self.fd = self._sockets[0].fileno()
+        self._lock = threading.Lock()
+        self._open = True
+
+    def set(self) -> None:
+        """Make `fd` readable."""
+        with self._lock, contextlib.suppress(BlockingIOError):
+            if not self._open:
+                return
+            if self._sockets:
+                self._sockets[1].send(b"\0")
+            else:
+                os.eventfd_write(self.fd, 1)
+
+    def clear(self) -> None:
+        """Make `fd` unreadable until the next `set`."""
+        with contextlib.suppress(BlockingIOError):
+            if self._sockets:
+                while self._sockets[0].recv(4096):
+                    pass
+            else:
+                os.eventfd_read(self.fd)
+
+    def close(self) -> None:
+        """Close `fd`."""
+        with self._lock:
+            self._open = False
+            if self._sockets:
+                for end in self._sockets:
+                    end.close()
+            else:
+                os.close(self.fd)
