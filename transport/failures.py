@@ -109,6 +109,8 @@ def _rebuilt(failure: Failure) -> Exception | None:
         return None
     try:
         error = kind.__new__(kind, *failure.args)
+        if not error.args:  # an OSError's constructor would set them
+            error.args = failure.args
         for name, value in failure.attributes.items():
             if name.isidentifier() and not name.startswith("_") and not hasattr(kind, name):
                 setattr(error, name, value)
