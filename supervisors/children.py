@@ -10,8 +10,9 @@ A launcher starts an instance and returns at once; what becomes of it arrives as
 
 from __future__ import annotations
 
-import os
+import importlib
 from collections.abc import Callable, Mapping
+from functools import lru_cache, partial
 from typing import Any, Protocol
 
 from msgspec import Struct
@@ -19,7 +20,7 @@ from msgspec import Struct
 from actors.core.outcomes import Incarnation, Outcome
 from actors.core.system import ActorSystem, Launch
 from actors.exits import ExitReason
-from supervisors.specs import ChildSpec
+from supervisors.specs import ChildSpec, ImportStart, LocalStart, Placement
 
 
 class LaunchRequest(Struct, frozen=True):
@@ -57,7 +58,7 @@ class ChildHandle(Protocol):
         ...
 
     def kill(self) -> bool:
-        """End it now. True: `Exited` follows (a process). False: it was abandoned, its late effects fenced (a thread)."""
+        """End it now. True: `Exited` follows. False: it was abandoned (a busy thread), its late effects are fenced."""
         ...
 
     def suspend(self) -> None:
@@ -79,3 +80,95 @@ class Launcher(Protocol):
 
 Launchers = Mapping[str, Launcher]
 """A launcher for each `runs_in`: `pool`, `thread`, `process`."""
+
+
+class LocalHandle:
+    """An instance on the pool or on a thread of this process."""
+
+    __slots__ = ("_launch",)
+
+    pid: int | None = None
+
+    def __init__(self, launch: Launch) -> None:
+        self._launch = launch
+
+    @property
+    def ref(self) -> Any:
+        return self._launch.ref
+
+    def stop(self, reason: ExitReason) -> None:
+        self._launch.stop(reason)
+
+    def kill(self) -> bool:
+        return self._launch.kill()
+
+    def suspend(self) -> None:
+        ref = self._launch.ref
+        if ref is not None:
+            ref.suspend()
+
+    def resume(self) -> None:
+        ref = self._launch.ref
+        if ref is not None:
+            ref.resume()
+
+
+class LocalLauncher:
+    """Starts instances in this process: the actor is made and started on its own thread, or on the pool."""
+
+    def __init__(self, system: ActorSystem, placement: Placement) -> None:
+        self._system = system
+        self._placement = placement
+
+    def launch(self, request: LaunchRequest, report: Report) -> LocalHandle:
+        spec = request.spec
+        launch = self._system.spawn(
+            maker_of(spec),
+            path=request.path,
+            placement=self._placement,
+            incarnation=request.incarnation,
+            mailbox=spec.mailbox,
+            on_outcome=report,
+        )
+        return LocalHandle(launch)
+
+
+def maker_of(spec: ChildSpec) -> Callable[[], Any]:
+    """Return the function that makes an instance's actor; an import happens when it is called, not here.
+
+    Raises:
+        TypeError: The spec's start is a supervisor's.
+    """
+    start = spec.start
+    if isinstance(start, LocalStart):
+        return partial(start.make, *start.args, **start.kwargs) if start.args or start.kwargs else start.make
+    if isinstance(start, ImportStart):
+        return partial(_make_imported, start.target, start.kwargs)
+    raise TypeError(f"{spec.id}: a supervisor is no local child")
+
+
+def _make_imported(target: str, kwargs: Mapping[str, Any]) -> Any:
+    return resolve(target)(**kwargs)
+
+
+@lru_cache(maxsize=1024)
+def resolve(target: str) -> Callable[..., Any]:
+    """Return what `package.module:name` names; it can be called.
+
+    Raises:
+        ValueError: The text is not of that form.
+        ImportError: The module cannot be imported, or has no such name.
+        TypeError: What it names cannot be called.
+    """
+    module, colon, name = target.partition(":")
+    if not colon or not module or not name:
+        raise ValueError(f"{target!r} is no import path: package.module:Class")
+    found: Any = importlib.import_module(module)
+    for part in name.split("."):
+        try:
+            found = getattr(found, part)
+        except AttributeError:
+            raise ImportError(f"module {module} has no {name}") from None
+    if not callable(found):
+        raise TypeError(f"{target} is a {type(found).__name__}, which makes no actor")
+    return found  # type: ignore[no-any-return]  # callable, as checked

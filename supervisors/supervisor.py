@@ -1,0 +1,418 @@
+"""The supervisor: an actor that performs what the pure core decides and tells it what came of it.
+
+It decides nothing. An outcome of a child, a timer, a management call, an order from above: each becomes an event, the
+core answers with effects, they are performed in order, and the new state is published for readers. Nothing here waits:
+starting and stopping are effects whose outcomes come back as messages, and a back-off is a timer. So a supervisor in a
+restart storm still obeys `stop` and answers management calls, and `tree` reads the published state without asking it.
+
+A nested supervisor counts as started when its whole subtree is up, and as ended when its last child is gone.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Callable, Mapping
+from functools import partial
+from random import Random
+from typing import Any
+
+from msgspec import Struct
+
+from actors.addresses import join
+from actors.core.actor import Actor
+from actors.core.mailbox import UNBOUNDED, MailboxSpec
+from actors.core.outcomes import Exited, Ignored, Incarnation, Outcome, Started, StartFailed
+from actors.core.system import ActorSystem, Launch
+from actors.events import (
+    ActorExited,
+    ActorIgnored,
+    ActorStarted,
+    ActorStartFailed,
+    ActorStateChanged,
+    Event,
+    LimitReached,
+    RestartScheduled,
+)
+from actors.exits import ExitReason
+from supervisors import core
+from supervisors.children import ChildHandle, Launchers, LaunchRequest, Report
+from supervisors.core import effects as fx
+from supervisors.core import events as ev
+from supervisors.specs import SupervisorSpec
+
+logger = logging.getLogger(__name__)
+logger.addHandler(logging.NullHandler())
+
+Answer = Callable[[fx.Done | fx.Refused], None]
+
+
+class Call(Struct, frozen=True):
+    """A management call: `make(request, now, chance)` builds the core's request, `answer` gets its one result.
+
+    `answer` is called on the supervisor's thread and must only post.
+    """
+
+    make: Callable[[int, float, float], ev.Request]
+    answer: Answer
+
+
+class StopOrder(Struct, frozen=True):
+    """From the parent or the node: stop the children in order and end with `reason`."""
+
+    reason: ExitReason
+
+
+class KillOrder(Struct, frozen=True):
+    """From the parent or the node: kill every child and end."""
+
+
+class _Abandoned(Struct, frozen=True):
+    """A kill met a thread: the instance was cut off."""
+
+    id: str
+    generation: int
+
+
+class _Notice(Struct, frozen=True):
+    """An outcome of one instance, as its launcher reported it."""
+
+    id: str
+    generation: int
+    outcome: Outcome
+
+
+class Services:
+    """What all supervisors of one node share; the node makes it once.
+
+    Attributes:
+        system: Names, bus, dispatchers and clock.
+        launchers: How to start a child, for each `runs_in`.
+        supervisors: Every running supervisor by its path. Written by each supervisor for itself, read by anybody.
+        holds: Children that a person stopped, by path; kept when a supervisor above them is restarted.
+    """
+
+    def __init__(self, system: ActorSystem, launchers: Launchers, *, seed: int | None = None) -> None:
+        self.system = system
+        self.launchers = launchers
+        self.supervisors: dict[str, Supervisor] = {}
+        self.holds: dict[str, ev.Hold] = {}
+        self.chance = Random(seed).random
+
+    def holds_below(self, path: str) -> dict[str, ev.Hold]:
+        """Return the holds on the direct children of the supervisor at `path`, by child id."""
+        found = {}
+        for held, hold in list(self.holds.items()):
+            parent, _, name = held.rpartition("/")
+            if (parent or "/") == path:
+                found[name] = hold
+        return found
+
+
+class Subtree:
+    """One launched supervisor, as its parent (or the node) holds it: a `ChildHandle`.
+
+    Between the kernel and the parent it translates what an outcome means: the actor of a supervisor is up at once, its
+    subtree only when the core said `Ready`; and an end before that is a failed start.
+    """
+
+    def __init__(self, report: Report) -> None:
+        self._report = report
+        self._lock = threading.Lock()
+        self._launch: Launch | None = None
+        self._orders: list[StopOrder | KillOrder] = []
+        self._is_ready = False
+        self.ref: Any = None
+        self.pid: int | None = None
+
+    def run(self, spec: SupervisorSpec, path: str, services: Services, incarnation: Incarnation) -> None:
+        """Launch the supervisor's actor; never blocks."""
+        self._launch = services.system.spawn(
+            lambda: Supervisor(spec, path, services, self),
+            path=path,
+            placement="pool",
+            incarnation=incarnation,
+            mailbox=MailboxSpec(capacity=UNBOUNDED),
+            on_outcome=self._on_outcome,
+        )
+
+    def stop(self, reason: ExitReason) -> None:
+        self._order(StopOrder(reason))
+
+    def kill(self) -> bool:
+        self._order(KillOrder())
+        return True
+
+    def suspend(self) -> None:
+        """Nothing: a supervisor has no messages of its own to hold back, and its duty does not pause."""
+
+    def resume(self) -> None:
+        """Nothing, as `suspend`."""
+
+    def became_ready(self) -> None:
+        """The whole subtree is up; called by the supervisor itself."""
+        self._is_ready = True
+        self._report(Started(self.ref, None, None))
+
+    def end(self, reason: ExitReason) -> None:
+        """End the supervisor's actor with `reason`; called by the supervisor itself, when no child is left."""
+        assert self._launch is not None  # it runs
+        self._launch.stop(reason)
+
+    def _order(self, order: StopOrder | KillOrder) -> None:
+        with self._lock:
+            if self.ref is None:
+                self._orders.append(order)
+                return
+        self.ref.tell_system(order)
+
+    def _on_outcome(self, outcome: Outcome) -> None:
+        if isinstance(outcome, Started):
+            with self._lock:
+                self.ref = outcome.ref
+                orders, self._orders = self._orders, []
+            for order in orders:
+                outcome.ref.tell_system(order)
+        elif isinstance(outcome, Exited) and not self._is_ready:
+            self._report(StartFailed(outcome.reason))
+        else:
+            self._report(outcome)
+
+
+class Supervisor(Actor):
+    """Runs one supervisor; made by `Subtree.run`, not by hand.
+
+    Attributes:
+        published: The core's state after the last step; immutable, so any thread may read it at any time.
+        handles: The launched instance of each child, by id: (generation, handle). Read-only for others.
+    """
+
+    dispatcher = "pool"
+
+    def __init__(self, spec: SupervisorSpec, path: str, services: Services, parent: Subtree) -> None:
+        super().__init__()
+        self._services = services
+        self._system = services.system
+        self._supervisor_path = path
+        self._parent = parent
+        self._calls: dict[int, Answer] = {}
+        self._next_call = 1
+        self._timers: dict[ev.Timer, Any] = {}
+        self.published = core.initial(path, spec)
+        self.handles: dict[str, tuple[int, ChildHandle]] = {}
+        self._pids: dict[str, int | None] = {}
+
+    def on_start(self) -> None:
+        """Begin to start the children; their outcomes come later."""
+        services = self._services
+        services.supervisors[self._supervisor_path] = self
+        holds = services.holds_below(self._supervisor_path)
+        self._feed(ev.Begin(now=self._system.clock.monotonic(), chance=services.chance(), holds=holds))
+
+    def on_receive(self, message: Any) -> None:
+        """Turn what the mailbox holds into the core's events."""
+        kind = type(message)
+        now = self._system.clock.monotonic()
+        chance = self._services.chance()
+        if kind is _Notice:
+            event = self._event_of(message, now, chance)
+        elif kind is ev.Timer:
+            self._timers.pop(message, None)
+            event = ev.TimerFired(now=now, chance=chance, timer=message)
+        elif kind is _Abandoned:
+            event = ev.ChildAbandoned(now=now, chance=chance, id=message.id, generation=message.generation)
+        elif kind is Call:
+            number = self._next_call
+            self._next_call += 1
+            self._calls[number] = message.answer
+            event = message.make(number, now, chance)
+        elif kind is StopOrder:
+            event = ev.StopAsked(now=now, chance=chance, reason=message.reason)
+        elif kind is KillOrder:
+            event = ev.KillAsked(now=now, chance=chance)
+        else:
+            super().on_receive(message)
+            return
+        self._feed(event)
+
+    def on_failure(self, *_: Any) -> None:
+        """A supervisor that crashed takes its children with it, as OTP's links do."""
+        for _generation, handle in list(self.handles.values()):
+            handle.kill()
+        self._forget()
+
+    def _event_of(self, notice: _Notice, now: float, chance: float) -> ev.Event:
+        outcome = notice.outcome
+        id, generation = notice.id, notice.generation
+        if type(outcome) is Started:
+            self._pids[id] = outcome.pid
+            return ev.ChildStarted(now=now, chance=chance, id=id, generation=generation, info=outcome.info)
+        held = self.handles.get(id)
+        if held is not None and held[0] == generation:
+            del self.handles[id]
+        if type(outcome) is Exited:
+            return ev.ChildExited(now=now, chance=chance, id=id, generation=generation, reason=outcome.reason)
+        if type(outcome) is Ignored:
+            return ev.ChildIgnored(now=now, chance=chance, id=id, generation=generation, why=outcome.why)
+        assert isinstance(outcome, StartFailed)  # the four outcomes there are
+        return ev.ChildStartFailed(now=now, chance=chance, id=id, generation=generation, reason=outcome.reason)
+
+    def _feed(self, event: ev.Event) -> None:
+        self.published, effects = core.step(self.published, event)
+        for effect in effects:
+            self._PERFORM[type(effect)](self, effect)
+
+    # Effects. Each performs one and decides nothing.
+
+    def _launch(self, effect: fx.Launch) -> None:
+        spec = effect.spec
+        id, generation = effect.id, effect.generation
+        path = join(self._supervisor_path, id)
+        request = LaunchRequest(path, spec, Incarnation(generation, effect.attempt, effect.last_exit))
+        report = partial(self._report, id, generation)
+        try:
+            if isinstance(spec.start, SupervisorSpec):
+                subtree = Subtree(report)
+                handle: ChildHandle = subtree
+                self.handles[id] = (generation, handle)
+                subtree.run(spec.start, path, self._services, request.incarnation)
+            else:
+                handle = self._services.launchers[spec.runs_in].launch(request, report)
+        except Exception as error:  # a launcher that cannot even begin is a failed start, which the core judges
+            report(StartFailed(ExitReason.crashed(error, "launch-failed")))
+            return
+        self.handles[id] = (generation, handle)
+
+    def _report(self, id: str, generation: int, outcome: Outcome) -> None:
+        """Post an outcome; called on any thread."""
+        self.actor_ref.tell_system(_Notice(id, generation, outcome))
+
+    def _handle(self, id: str, generation: int) -> ChildHandle | None:
+        held = self.handles.get(id)
+        return held[1] if held is not None and held[0] == generation else None
+
+    def _ask_stop(self, effect: fx.AskStop) -> None:
+        handle = self._handle(effect.id, effect.generation)
+        if handle is not None:
+            handle.stop(effect.reason)
+
+    def _kill(self, effect: fx.Kill) -> None:
+        handle = self._handle(effect.id, effect.generation)
+        if handle is not None and not handle.kill():
+            del self.handles[effect.id]
+            self.actor_ref.tell_system(_Abandoned(effect.id, effect.generation))
+
+    def _suspend(self, effect: fx.Suspend) -> None:
+        handle = self._handle(effect.id, effect.generation)
+        if handle is not None:
+            handle.suspend()
+
+    def _resume(self, effect: fx.Resume) -> None:
+        handle = self._handle(effect.id, effect.generation)
+        if handle is not None:
+            handle.resume()
+
+    def _arm(self, effect: fx.ArmTimer) -> None:
+        timer = effect.timer
+        post = partial(self.actor_ref.tell_system, timer)
+        if effect.delay <= 0:
+            post()
+        else:
+            self._timers[timer] = self._system.schedule(effect.delay, post)
+
+    def _cancel(self, effect: fx.CancelTimer) -> None:
+        armed = self._timers.pop(effect.timer, None)
+        if armed is not None:
+            armed.cancel()
+
+    def _reply(self, effect: fx.Reply) -> None:
+        answer = self._calls.pop(effect.request, None)
+        if answer is not None:
+            answer(effect.result)
+
+    def _ready(self, _effect: fx.Ready) -> None:
+        self._parent.became_ready()
+
+    def _end(self, effect: fx.End) -> None:
+        self._forget()
+        self._parent.end(effect.reason)
+
+    def _forget(self) -> None:
+        for timer in self._timers.values():
+            timer.cancel()
+        self._timers.clear()
+        if self._services.supervisors.get(self._supervisor_path) is self:
+            del self._services.supervisors[self._supervisor_path]
+
+    # Facts: each becomes one event on the bus.
+
+    def _publish(self, event: Event) -> None:
+        self._system.bus.publish(event)
+
+    def _started(self, fact: fx.StartedFact) -> None:
+        spec = core.spec_of(self.published, fact.id)
+        pid = self._pids.pop(fact.id, None) or self._system.pid
+        self._publish(
+            ActorStarted(
+                self._system.clock.time(), join(self._supervisor_path, fact.id), fact.generation,
+                spec.runs_in if spec is not None else "pool", pid, fact.seconds,
+            )
+        )  # fmt: skip
+
+    def _ignored(self, fact: fx.IgnoredFact) -> None:
+        path = join(self._supervisor_path, fact.id)
+        self._publish(ActorIgnored(self._system.clock.time(), path, fact.generation, fact.why))
+
+    def _start_failed(self, fact: fx.StartFailedFact) -> None:
+        path = join(self._supervisor_path, fact.id)
+        at = self._system.clock.time()
+        self._publish(ActorStartFailed(at, path, fact.generation, fact.reason, fact.attempt))
+
+    def _exited(self, fact: fx.ExitedFact) -> None:
+        path = join(self._supervisor_path, fact.id)
+        at = self._system.clock.time()
+        self._publish(ActorExited(at, path, fact.generation, fact.reason, fact.uptime, fact.phase, fact.expected))
+
+    def _state_changed(self, fact: fx.StateFact) -> None:
+        path = join(self._supervisor_path, fact.id)
+        self._publish(ActorStateChanged(self._system.clock.time(), path, fact.generation, fact.state, fact.detail))
+
+    def _restart(self, fact: fx.RestartFact) -> None:
+        own = self._supervisor_path
+        spec = self.published.spec
+        self._publish(
+            RestartScheduled(
+                self._system.clock.time(), join(own, fact.id), own, spec.strategy.value, fact.generation, fact.attempt,
+                fact.delay, tuple([join(own, id) for id in fact.group]), fact.restarts, spec.intensity, fact.reason,
+            )
+        )  # fmt: skip
+
+    def _limit(self, fact: fx.LimitFact) -> None:
+        own = self._supervisor_path
+        path = own if fact.scope == "supervisor" else join(own, fact.id)
+        self._publish(
+            LimitReached(
+                self._system.clock.time(), path, fact.scope, fact.action, fact.restarts, fact.intensity, fact.period,
+                fact.reason,
+            )
+        )  # fmt: skip
+
+    _PERFORM: Mapping[type, Callable[[Any, Any], None]] = {
+        fx.Launch: _launch,
+        fx.AskStop: _ask_stop,
+        fx.Kill: _kill,
+        fx.Suspend: _suspend,
+        fx.Resume: _resume,
+        fx.ArmTimer: _arm,
+        fx.CancelTimer: _cancel,
+        fx.Ready: _ready,
+        fx.End: _end,
+        fx.Reply: _reply,
+        fx.StartedFact: _started,
+        fx.IgnoredFact: _ignored,
+        fx.StartFailedFact: _start_failed,
+        fx.ExitedFact: _exited,
+        fx.StateFact: _state_changed,
+        fx.RestartFact: _restart,
+        fx.LimitFact: _limit,
+    }
