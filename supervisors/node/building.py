@@ -11,6 +11,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, Final
 
+import msgspec
 from msgspec import Struct
 
 from actors.addresses import ROOT, join, name_of
@@ -45,7 +46,6 @@ from supervisors.specs import (
     SupervisorSpec,
 )
 
-AGENT_LOOP: Final = "actors.agents.loop:AgentLoop"
 QUEUE: Final = "actors.jobs.queue:WorkQueue"
 WORKER: Final = "actors.jobs.work:TaskWorker"
 SCHEDULER: Final = "actors.scheduling.scheduler:SchedulerTick"
@@ -101,6 +101,12 @@ def starts_of(config: Config, machine: Machine, directory: Path) -> Iterator[Sta
             isinstance(entry.settings, ActorConfig) and not entry.settings.use
         ):
             yield builder.start(entry, 1)
+
+
+def graft(app: SupervisorSpec, system: SupervisorSpec) -> SupervisorSpec:
+    """Return the tree `app`, written in Python, with those children of `system` before it that it has not itself."""
+    own = {spec.id for spec in app.children}
+    return msgspec.structs.replace(app, children=(*(s for s in system.children if s.id not in own), *app.children))
 
 
 class _Builder:
@@ -261,13 +267,11 @@ class _Builder:
 
     def _facts(self, use: str) -> Mapping[str, Any]:
         """Return what one of the product's own classes is told of the node."""
-        match use:
-            case "actors.scheduling.scheduler:SchedulerTick":
-                return {"timezone": self._config.runtime.timezone}
-            case "actors.telemetry.monitor:ResourceMonitor":
-                return {"disks": [str(self._root)]}
-            case _:
-                return {}
+        if use == SCHEDULER:
+            return {"timezone": self._config.runtime.timezone}
+        if use == RESOURCES:
+            return {"disks": [str(self._root)]}
+        return {}
 
     def _place(self, secret: SecretConfig) -> SecretSource:
         return secret_source(secret.env, secret.file, self._directory)

@@ -19,7 +19,7 @@ from supervisors.node.config import ChildOptions, Config, LoopConfig, SecretConf
 from supervisors.node.counting import Machine
 from supervisors.node.credentials import SecretError, find_secret, secret_source
 from supervisors.node.entries import Entry, Role, entries_of, is_path
-from supervisors.node.faults import Fault, cut
+from supervisors.node.faults import Fault, cut, hints
 from supervisors.node.fields import path_hint, suggestion
 from supervisors.node.layers import Layered
 from supervisors.node.ordering import check_needs
@@ -110,21 +110,19 @@ def _doubles(subject: Subject, entries: list[Entry]) -> Iterator[Fault]:
 def _parents(subject: Subject, entries: list[Entry]) -> Iterator[Fault]:
     supervisors = {ROOT, *(path for path in subject.config.supervisors if is_path(path))}
     children = {entry.path for entry in entries}
+    said: set[KeyPath] = set()
     for entry in entries:
         parent = entry.parent
-        if parent in supervisors or subject.is_damaged(("supervisors", parent)):
+        at = entry.at if entry.role in {Role.SUPERVISOR, Role.ACTOR} else (entry.at[0], "under")
+        if parent in supervisors or subject.is_damaged(("supervisors", parent)) or at in said:
             continue
-        at = entry.at
-        if entry.role in {Role.LOOP, Role.QUEUE, Role.WORKER}:
-            at = (entry.at[0], "under")
-            if entry.role is Role.WORKER or any(e.at[0] == "loops" for e in entries[: entries.index(entry)]):
-                continue  # said once for the section
+        said.add(at)
         if parent in children:
             yield subject.fault(at, f"{parent} is an actor: only supervisors have children", "move it elsewhere")
             continue
         near = suggestion(parent, supervisors)
         add = f'add [supervisors."{parent}"]'
-        yield subject.fault(at, f"it has no parent: there is no supervisor {parent}", f"{add}; {near}" if near else add)
+        yield subject.fault(at, f"it has no parent: there is no supervisor {parent}", hints(add, near))
 
 
 def _children(subject: Subject, entries: list[Entry]) -> Iterator[Fault]:
@@ -138,7 +136,8 @@ def _children(subject: Subject, entries: list[Entry]) -> Iterator[Fault]:
                 yield subject.fault(at, "a permanent child cannot be significant", 'restart = "transient"')
             parent = subject.config.supervisors.get(entry.parent)
             auto = ("supervisors", entry.parent, "auto_shutdown")
-            if (parent is None or parent.auto_shutdown == "never") and not subject.is_damaged(auto):
+            is_known = parent is not None or entry.parent == ROOT
+            if is_known and (parent is None or parent.auto_shutdown == "never") and not subject.is_damaged(auto):
                 hint = f'auto_shutdown = "any_significant" in [supervisors."{entry.parent}"]'
                 yield subject.fault(at, "its supervisor never shuts itself down", hint)
         if isinstance(settings, ChildOptions) and entry.role is not Role.QUEUE:
@@ -194,7 +193,7 @@ def _secrets(subject: Subject) -> Iterator[Fault]:
             if name not in known and not subject.is_damaged(("secrets", name)):
                 hint = f'add {cut(name)} = {{ env = "…" }} to [secrets]'
                 near = suggestion(name, known)
-                yield subject.fault(at, f"there is no secret {cut(name)!r}", f"{near} {hint}".strip())
+                yield subject.fault(at, f"there is no secret {cut(name)!r}", hints(near, hint))
             if argument in actor.args:
                 yield subject.fault(at, f"{cut(argument)} stands in args too", "keep the secret")
     for service in SERVICES:

@@ -32,6 +32,7 @@ from supervisors.node.fields import (
     Text,
     Texts,
     Truth,
+    Version,
     Whole,
     Zone,
     refuse,
@@ -333,7 +334,7 @@ class WorkConfig(ChildOptions):
 class Config(Section):
     """The whole file."""
 
-    version: Annotated[int, Whole(1, 1)] = key("Version of this format.", 1)
+    version: Version = key("Version of this format.", 1)
     include: Texts = key("Further files, by glob, laid over this one in the order of their names.", ["conf.d/*.toml"])
     runtime: RuntimeConfig = key("The node.", {})
     log: LogConfig = key("Logs.", {})

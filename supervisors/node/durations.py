@@ -8,7 +8,6 @@ the next. Units of a duration go from large to small, each at most once. `k`, `M
 from __future__ import annotations
 
 import re
-from fractions import Fraction
 from typing import Final
 
 from actors.errors import ActorRuntimeError
@@ -20,14 +19,14 @@ LARGEST: Final = 2**63 - 1
 TEXT_LIMIT: Final = 64
 """The longest text read as a duration or a size, in characters."""
 
-_SECONDS: Final = {
-    "w": Fraction(604_800),
-    "d": Fraction(86_400),
-    "h": Fraction(3_600),
-    "m": Fraction(60),
-    "s": Fraction(1),
-    "ms": Fraction(1, 1_000),
-    "us": Fraction(1, 1_000_000),
+_MICROSECONDS: Final = {
+    "w": 604_800_000_000,
+    "d": 86_400_000_000,
+    "h": 3_600_000_000,
+    "m": 60_000_000,
+    "s": 1_000_000,
+    "ms": 1_000,
+    "us": 1,
 }
 _BYTES: Final = {
     "B": 1,
@@ -77,24 +76,25 @@ def parse_duration(text: str) -> float:
     rest = text.strip()
     if not rest or len(text) > TEXT_LIMIT:
         raise DurationError(text, "it is empty" if not rest else "it is too long", 'write it like "30s" or "1h30m"')
-    total = Fraction(0)
-    smallest: Fraction | None = None
+    total = 0  # in millionths of 10**-TEXT_LIMIT seconds: whole numbers, so that nothing is rounded before the end
+    smallest: int | None = None
     while rest:
         part = _PART.match(rest)
         if part is None:
             raise DurationError(text, _unreadable(rest), 'write it like "30s" or "1h30m"')
         number, unit = part.groups()
-        seconds = _SECONDS.get(unit)
-        if seconds is None:
+        size = _MICROSECONDS.get(unit)
+        if size is None:
             raise DurationError(text, *_wrong_unit(number, unit))
-        if smallest is not None and seconds >= smallest:
+        if smallest is not None and size >= smallest:
             raise DurationError(text, f"the unit {unit} is repeated or out of order", 'largest first, as in "1h30m"')
-        smallest = seconds
-        total += Fraction(number) * seconds
+        smallest = size
+        total += _scaled(number) * size
         rest = rest[part.end() :].lstrip()
-    if total > LONGEST:
+    seconds: float = total / (10**TEXT_LIMIT * 1_000_000)
+    if seconds > LONGEST:
         raise DurationError(text, "it is longer than a hundred years", 'at most "36500d"')
-    return float(total)
+    return seconds
 
 
 def format_duration(seconds: float) -> str:
@@ -110,10 +110,10 @@ def format_duration(seconds: float) -> str:
         raise ValueError(f"a duration lies in 0..{LONGEST:g} seconds, got {seconds}")
     left = round(seconds * 1_000_000)
     parts: list[str] = []
-    for unit, size in _SECONDS.items():
+    for unit, size in _MICROSECONDS.items():
         if unit == "w":
             continue  # 90 days read better than 12 weeks and 6 days
-        count, left = divmod(left, int(size * 1_000_000))
+        count, left = divmod(left, size)
         if count:
             parts.append(f"{count}{unit}")
     return "".join(parts) or "0s"
@@ -131,12 +131,13 @@ def parse_size(text: str) -> int:
     number, unit = found.groups()
     if unit not in _BYTES:
         raise SizeError(text, *_wrong_size_unit(number, unit))
-    size = Fraction(number) * _BYTES[unit]
-    if size.denominator != 1:
-        raise SizeError(text, "it is no whole number of bytes", f'"{int(size)}B"')
+    one: int = 10**TEXT_LIMIT
+    size, rest = divmod(_scaled(number) * _BYTES[unit], one)
+    if rest:
+        raise SizeError(text, "it is no whole number of bytes", f'"{size}B"')
     if size > LARGEST:
         raise SizeError(text, "it is above the largest size, 2^63 - 1 bytes", 'at most "8388607TiB"')
-    return int(size)
+    return size
 
 
 def format_size(size_bytes: int) -> str:
@@ -151,15 +152,22 @@ def format_size(size_bytes: int) -> str:
     return min(fitting, key=len) if size_bytes else "0B"
 
 
+def _scaled(number: str) -> int:
+    """Return a decimal number times 10**TEXT_LIMIT, exactly."""
+    whole, _, fraction = number.partition(".")
+    scaled: int = int(whole + fraction) * 10 ** (TEXT_LIMIT - len(fraction))
+    return scaled
+
+
 def _unreadable(rest: str) -> str:
     return "it is negative" if rest.startswith("-") else f"{_shown(rest)} is not a number with a unit"
 
 
 def _wrong_unit(number: str, unit: str) -> tuple[str, str]:
-    units = ", ".join(_SECONDS)
+    units = ", ".join(_MICROSECONDS)
     if not unit:
         return f"{number} has no unit", f'"{number}s" or "{number}ms"; the units are {units}'
-    right = _ALIASES.get(unit.lower()) or (unit.lower() if unit.lower() in _SECONDS else None)
+    right = _ALIASES.get(unit.lower()) or (unit.lower() if unit.lower() in _MICROSECONDS else None)
     hint = f'"{number}{right}"; the units are {units}' if right else f"the units are {units}"
     return f"{unit} is no unit of time", hint
 

@@ -10,6 +10,8 @@ from actors.errors import ActorRuntimeError
 
 SHOWN_LIMIT = 120
 """The longest piece of somebody's text repeated in a fault, in characters."""
+MESSAGE_LIMIT = 500
+"""The longest message of somebody else's error repeated in a fault, in characters."""
 
 
 class Fault(Struct, frozen=True):
@@ -52,7 +54,13 @@ class ConfigurationError(ActorRuntimeError, ValueError):
         super().__init__("\n".join([f"{head}:", *(f"  {fault}" for fault in self.faults)]))
 
 
-def cut(text: str) -> str:
-    """Return `text` made safe to repeat in a fault: one line, printable, at most `SHOWN_LIMIT` characters."""
-    short = text if len(text) <= SHOWN_LIMIT else f"{text[:SHOWN_LIMIT]}… ({len(text)} characters)"
+def cut(text: str, limit: int = SHOWN_LIMIT) -> str:
+    """Return `text` made safe to repeat in a fault: one line, printable, at most `limit` characters and a note."""
+    short = text if len(text) <= limit else f"{text[:limit]}… ({len(text)} characters)"
     return "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in short)
+
+
+def hints(*parts: str) -> str:
+    """Return several hints as one."""
+    said = [part for part in parts if part]
+    return "".join(part if part is said[-1] else part + (" " if part.endswith("?") else "; ") for part in said)

@@ -19,7 +19,7 @@ from actors.addresses import check_path, check_segment
 from actors.errors import AddressError
 from supervisors.node.counting import CountError, evaluate_count, this_machine
 from supervisors.node.durations import DurationError, SizeError, parse_duration, parse_size
-from supervisors.node.faults import cut
+from supervisors.node.faults import MESSAGE_LIMIT, cut, hints
 
 _IMPORT_PATH: Final = re.compile(r"[A-Za-z_]\w*(?:\.[A-Za-z_]\w*)*:[A-Za-z_]\w*(?:\.[A-Za-z_]\w*)*\Z", re.ASCII)
 _HOST_PORT: Final = re.compile(r"(?:\[([0-9A-Fa-f:.]+)\]|([A-Za-z0-9.-]+)):([0-9]{1,5})\Z")
@@ -54,7 +54,7 @@ class Choice(Kind):
         text = _text(value)
         if text not in self.choices:
             every = f"one of {', '.join(self.choices)}"
-            refuse(f"{cut(text)!r} is none of the words it can be", f"{suggestion(text, self.choices)} {every}".strip())
+            refuse(f"{cut(text)!r} is none of the words it can be", hints(suggestion(text, self.choices), every))
         return text
 
 
@@ -177,7 +177,7 @@ def _duration(value: object) -> float:
     try:
         return parse_duration(text)
     except DurationError as error:
-        refuse(cut(str(error)), error.hint)
+        refuse(cut(str(error), MESSAGE_LIMIT), error.hint)
 
 
 def _is_short(value: float) -> bool:
@@ -197,7 +197,7 @@ def _stop_time(value: object) -> float | str:
             return value
         words = ["infinity", "brutal_kill"]
         every = 'a duration such as "10s", "infinity" or "brutal_kill"'
-        refuse(f"{cut(value)!r} is no way to shut down", f"{suggestion(value, words)} {every}".strip())
+        refuse(f"{cut(value)!r} is no way to shut down", hints(suggestion(value, words), every))
     return _duration(value)
 
 
@@ -208,7 +208,7 @@ def _size(value: object) -> int:
     try:
         size_bytes = parse_size(text)
     except SizeError as error:
-        refuse(cut(str(error)), error.hint)
+        refuse(cut(str(error), MESSAGE_LIMIT), error.hint)
     if size_bytes == 0:
         refuse("it must be more than nothing", 'for example "512MiB"')
     return size_bytes
@@ -259,7 +259,7 @@ def _zone(value: object) -> str:
         from zoneinfo import available_timezones  # reads the whole database: only for the hint
 
         near = suggestion(text, sorted(available_timezones()))
-        refuse(f"{cut(text)!r} is no time zone", f'{near} an IANA name such as "UTC" or "Europe/Berlin"'.strip())
+        refuse(f"{cut(text)!r} is no time zone", hints(near, 'an IANA name such as "UTC" or "Europe/Berlin"'))
     return text
 
 
@@ -282,7 +282,7 @@ def _cron(value: object) -> str:
         check(text)
     except CronError as error:
         refuse(
-            cut(str(error).removesuffix(f"; {error.hint}")),
+            cut(str(error).removesuffix(f"; {error.hint}"), MESSAGE_LIMIT),
             error.hint or '"second minute hour day month weekday", the seconds optional',
         )
     return text
@@ -302,7 +302,7 @@ def _count(value: object) -> str:
     try:
         evaluate_count(text, this_machine())
     except CountError as error:
-        refuse(cut(str(error)), error.hint)
+        refuse(cut(str(error), MESSAGE_LIMIT), error.hint)
     return text
 
 
@@ -351,6 +351,13 @@ def _secret_names(value: object) -> object:
     return value
 
 
+def _version(value: object) -> int:
+    if isinstance(value, bool) or value != 1:
+        refuse("this release reads version 1 of the format", "version = 1")
+    return 1
+
+
+Version = Annotated[int, Kind("1", _version, is_text=False)]
 Text = Annotated[str, Kind("text", _line_of_text)]
 Truth = Annotated[bool, Kind("true or false", _truth, is_text=False)]
 Duration = Annotated[float, Kind("duration", _duration)]

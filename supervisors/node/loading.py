@@ -8,29 +8,32 @@ and starts nothing; with `imports` it imports the classes that are named, which 
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Iterable, Iterator, Mapping
 from functools import cache
 from importlib import resources
 from pathlib import Path
 from typing import Any, Final
 
-
-from supervisors.node.building import starts_of
+from supervisors.node.building import build_tree, starts_of
 from supervisors.node.checking import Subject, check
 from supervisors.node.config import Config
 from supervisors.node.counting import Machine, this_machine
-from supervisors.node.faults import ConfigurationError, Fault, cut
+from supervisors.node.faults import MESSAGE_LIMIT, ConfigurationError, Fault, cut
 from supervisors.node.importing import ImportTargetError, add_import_root, check_arguments, import_target
 from supervisors.node.layers import Layer, Layered, Origin
 from supervisors.node.positions import KeyPath
 from supervisors.node.showing import ConfigRow, rows_of
 from supervisors.node.sources import Flag, read_environment, read_file, read_flags, read_text
 from supervisors.node.validating import Validated, validate
+from supervisors.specs import SupervisorSpec
 
 FILE_NAME: Final = "actors.toml"
 """The main file looked for when none is named."""
 BUILTIN: Final = "built-in"
 """The name of the built-in system in origins."""
+PACKAGES: Final = ("actors", "supervisors")
+"""The packages of the runtime that an actor's module imports."""
 INCLUDES: Final = ("conf.d/*.toml",)
 
 
@@ -61,6 +64,10 @@ class Loaded:
         self.sources = sources
         self.machine = machine
         self._layered = layered
+
+    def tree(self) -> SupervisorSpec:
+        """Return the root of the tree it describes."""
+        return build_tree(self.config, self.machine, self.directory)
 
     @property
     def home(self) -> Path:
@@ -94,6 +101,7 @@ def load_config(
     directory: Path | None = None,
     machine: Machine | None = None,
     imports: bool = False,
+    is_app: bool = False,
 ) -> Loaded:
     """Return the configuration.
 
@@ -104,6 +112,7 @@ def load_config(
         directory: The current folder; None: this process's.
         machine: What counts depend on; None: this one.
         imports: Whether to import every class named, from the file's folder too, and to check its arguments.
+        is_app: Whether the tree is written in Python: without a `file` there is then `/sys` alone.
 
     Raises:
         ConfigurationError: Something is wrong; it holds every fault found.
@@ -111,14 +120,16 @@ def load_config(
     environ = os.environ if environ is None else environ
     current = (directory or Path.cwd()).absolute()
     machine = machine or this_machine()
-    if file is None and (current / FILE_NAME).exists():
+    if file is None and not is_app and (current / FILE_NAME).exists():
         file = current / FILE_NAME
     elif file is not None:
         file = current / file.expanduser()
     base = file.parent if file is not None else current
 
     faults: list[Fault] = []
-    layers = list(_files(file, base, current, faults))
+    layers = (
+        list(_files(file, base, current, faults)) if file is not None else [_builtin_sys() if is_app else _builtin()]
+    )
     layered = Layered(layers)
     variables, wrong = read_environment(environ, layered)
     faults.extend(wrong)
@@ -158,19 +169,14 @@ def _builtin_sys() -> Layer:
     return Layer(whole.source, data, whole.positions)
 
 
-def _files(file: Path | None, base: Path, current: Path, faults: list[Fault]) -> Iterator[Layer]:
+def _files(file: Path, base: Path, current: Path, faults: list[Fault]) -> Iterator[Layer]:
     """Yield the layers of all files, lowest first; adds what cannot be read to `faults`."""
-    if file is None:
-        main: Layer | None = _builtin()
-    else:
-        yield _builtin_sys()
-        main, wrong = read_file(file, _shown(file, current))
-        faults.extend(wrong)
+    yield _builtin_sys()
+    main, wrong = read_file(file, _shown(file, current))
+    faults.extend(wrong)
     if main is None:
         return
     yield main
-    if file is None:
-        return
     for path in _included(main, base, faults):
         layer, wrong = read_file(path, _shown(path, current))
         faults.extend(wrong)
@@ -182,6 +188,18 @@ def _files(file: Path | None, base: Path, current: Path, faults: list[Fault]) ->
             faults.append(fault)
             layer.data.pop("include")
         yield layer
+
+
+def _shadows(file: Path | None, current: Path) -> Iterator[Fault]:
+    """Yield what beside the file would be imported in place of the runtime's own packages."""
+    if file is None:
+        return
+    for package in PACKAGES:
+        own = Path(sys.modules[package].__file__ or "").resolve()
+        for beside in (file.parent / package / "__init__.py", file.parent / f"{package}.py"):
+            if beside.exists() and beside.resolve() != own:
+                message = f"it hides the runtime's own package {package} from the actors beside it"
+                yield Fault(_shown(beside, current), 0, "", message, "give it another name")
 
 
 def _included(main: Layer, base: Path, faults: list[Fault]) -> list[Path]:
@@ -224,4 +242,4 @@ def _imports(validated: Validated, subject: Subject) -> Iterator[Fault]:
         try:
             check_arguments(start.use, import_target(start.use), start.arguments)
         except ImportTargetError as error:
-            yield subject.fault(start.at, cut(str(error)), error.hint)
+            yield subject.fault(start.at, cut(str(error), MESSAGE_LIMIT), error.hint)

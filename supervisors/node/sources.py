@@ -177,11 +177,11 @@ def _is_free(shape: Shape) -> bool:
 
 
 def _hint(path: KeyPath, part: str, known: list[str]) -> str:
-    near = suggestion(part, known)
+    close = suggestion(part, known)
     names = ", ".join(f"{_spelt(path)}__{name}".upper() if path else f"{PREFIX}{name}".upper() for name in known)
-    match = next((name for name in known if f'"{name}"' in near), "")
-    said = f"did you mean {PREFIX}{'__'.join([*map(_spelling, map(str, path)), match]).upper()}? " if match else ""
-    return f"{said}known here: {names}" if names else f"{said}there are no entries there"
+    match = next((name for name in known if f'"{name}"' in close), "")
+    near = f"did you mean {PREFIX}{'__'.join([*map(_spelling, map(str, path)), match]).upper()}?" if match else ""
+    return near or (f"known here: {names}" if names else "there are no entries there")
 
 
 def _spelt(path: KeyPath) -> str:
@@ -196,10 +196,7 @@ def _value_of(text: str, shape: Shape) -> object:
     """
     if shape.kind is not None and shape.kind.is_text:
         return text
-    try:
-        layer, faults = read_text(f"value = {text}", "")
-    except RecursionError:
-        raise ValueError("it nests too deeply") from None
+    layer, faults = read_text(f"value = {text}", "")
     if layer is None or set(layer.data) != {"value"}:
         if _is_free(shape) or shape.kind is None:
             return text  # a free value: as it stands; a table: refused with the right words later

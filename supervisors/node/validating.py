@@ -106,8 +106,8 @@ def _unknown(path: KeyPath) -> tuple[str, str]:
     near = suggestion(name, known)
     hint = f"the keys here are {', '.join(known)}"
     if not near and len(path) == 1 and (home := _section_with(name)):
-        near = f"under a [table] a key belongs to it; {name} stands in [{home}]."
-    return "unknown key", f"{near} {hint}".strip()
+        near = f"under a [table] a key belongs to it; {name} stands in [{home}]"
+    return "unknown key", near or hint
 
 
 def _section_with(name: str) -> str:

@@ -1,0 +1,222 @@
+"""A tree written in Python: `child`, `supervisor` and `restart` make specs out of the words `actors.toml` uses.
+
+    app = supervisor("/", limit=restart(10, within="60s"), children=[
+        supervisor("io", children=[child(Mail, runs_in="process")]),
+        child(Reader, id="reader", args={"folder": "inbox"}, needs=["/io"]),
+    ])
+
+A tree is a value: nothing starts by making one. `actorctl run package.module:app` runs it, with `/sys` beside it.
+Durations are seconds, or text as in the configuration (`"1h30m"`), and sizes are bytes or text (`"2GiB"`).
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, Literal
+
+from msgspec import Struct
+
+from actors.addresses import ROOT
+from actors.core.mailbox import MailboxSpec
+from actors.policies.backoff import Backoff
+from supervisors.node.durations import parse_duration, parse_size
+from supervisors.node.faults import ConfigurationError, Fault
+from supervisors.node.importing import ImportTargetError, add_import_root, import_target
+from supervisors.specs import (
+    AutoShutdown,
+    Budget,
+    ChildSpec,
+    Heartbeat,
+    ImportStart,
+    LocalStart,
+    OnLimit,
+    Placement,
+    Restart,
+    Strategy,
+    SupervisorSpec,
+)
+
+Duration = float | str
+"""Seconds, or text such as `"500ms"`."""
+
+RestartWord = Literal["permanent", "transient", "temporary"]
+StrategyWord = Literal["one_for_one", "one_for_all", "rest_for_one", "simple_one_for_one"]
+
+
+class Limit(Struct, frozen=True):
+    """A restart intensity: more than `restarts` within `within` seconds is too many."""
+
+    restarts: int
+    within: float
+
+
+def restart(restarts: int, *, within: Duration) -> Limit:
+    """Return the limit of `restarts` within a sliding window."""
+    return Limit(restarts, _seconds(within))
+
+
+def backoff(
+    first: Duration,
+    *,
+    factor: float = 2.0,
+    max: Duration = 300.0,
+    jitter: float = 0.2,
+    reset_after: Duration = 600.0,
+) -> Backoff:
+    """Return a back-off rule: the first delay, its growth, its longest value, its jitter, the quiet that resets it."""
+    return Backoff(_seconds(first), factor, _seconds(max), jitter, _seconds(reset_after))
+
+
+def heartbeat(every: Duration, *, miss: int = 2) -> Heartbeat:
+    """Return a heartbeat for a process child: hung when more than `miss` beats are missing."""
+    return Heartbeat(_seconds(every), miss)
+
+
+def child(
+    actor: type | str,
+    *,
+    id: str | None = None,
+    args: Mapping[str, Any] | None = None,
+    runs_in: Placement | None = None,
+    restart: RestartWord | Restart = Restart.PERMANENT,
+    shutdown: Duration | Literal["infinity", "brutal_kill"] = 10.0,
+    significant: bool = False,
+    start_timeout: Duration = 30.0,
+    backoff: Backoff | None = None,
+    budget: Limit | None = None,
+    heartbeat: Heartbeat | None = None,
+    memory_max: int | str | None = None,
+    mailbox: MailboxSpec | None = None,
+    needs: Sequence[str] = (),
+) -> ChildSpec:
+    """Return the spec of one actor.
+
+    Args:
+        actor: Its class, or `"package.module:Class"`.
+        id: Its name below its supervisor; the class's name in lower case with dashes when left out.
+        args: Keyword arguments of the class.
+        runs_in: `pool`, `thread` or `process`; the class's `dispatcher` when left out, `thread` for a text.
+        restart: `permanent`, `transient` or `temporary`.
+        shutdown: Time to stop when asked, `infinity` or `brutal_kill`.
+        significant: Whether its end can end its supervisor.
+        start_timeout: Time to become ready.
+        backoff: Delays between restarts; none when left out.
+        budget: Its own restart limit.
+        heartbeat: Liveness of a process.
+        memory_max: Resident memory at which a process is restarted.
+        mailbox: Its mailbox, where it differs from the class's own.
+        needs: Siblings, or paths, that start before it.
+
+    Raises:
+        ValueError: A duration or size does not read, or a class for a process cannot be imported by its name.
+    """
+    if isinstance(actor, str):
+        name = actor.rpartition(":")[2].rpartition(".")[2]
+        placement: Placement = runs_in or "thread"
+        start: LocalStart | ImportStart = ImportStart(actor, dict(args or {}))
+    else:
+        name = actor.__name__
+        own: Placement = getattr(actor, "dispatcher", "thread")
+        placement = runs_in or own
+        kwargs = dict(args or {})
+        start = ImportStart(_import_path(actor), kwargs) if placement == "process" else LocalStart(actor, (), kwargs)
+    return ChildSpec(
+        id=id or _dashed(name),
+        start=start,
+        restart=Restart(restart),
+        shutdown=shutdown if shutdown in ("infinity", "brutal_kill") else _seconds(shutdown),
+        significant=significant,
+        runs_in=placement,
+        start_timeout=_seconds(start_timeout),
+        backoff=backoff or Backoff(),
+        budget=Budget(budget.restarts, budget.within) if budget is not None else None,
+        heartbeat=heartbeat,
+        memory_max_bytes=parse_size(memory_max) if isinstance(memory_max, str) else memory_max,
+        mailbox=mailbox,
+        needs=tuple(needs),
+    )
+
+
+def supervisor(
+    id: str,
+    *,
+    children: Iterable[ChildSpec] = (),
+    strategy: StrategyWord | Strategy = Strategy.ONE_FOR_ONE,
+    limit: Limit = Limit(10, 60.0),  # noqa: B008 (frozen)
+    on_limit: Literal["escalate", "park"] | OnLimit = OnLimit.ESCALATE,
+    auto_shutdown: Literal["never", "any_significant", "all_significant"] | AutoShutdown = AutoShutdown.NEVER,
+    restart: RestartWord | Restart = Restart.PERMANENT,
+    significant: bool = False,
+    max_children: int | None = None,
+    needs: Sequence[str] = (),
+) -> ChildSpec:
+    """Return the spec of a supervisor and its children, which start in the order given.
+
+    Args:
+        id: Its name below its own supervisor; `/` for the root.
+        children: What it supervises; for `simple_one_for_one` the one template.
+        strategy: Which siblings are restarted with the child that ended.
+        limit: Restart intensity.
+        on_limit: Beyond it: `escalate` or `park`.
+        auto_shutdown: Whether ends of significant children end it.
+        restart: Its own restart by its supervisor.
+        significant: Whether its end can end its supervisor.
+        max_children: Most children of a `simple_one_for_one`.
+        needs: Siblings, or paths, that start before it.
+    """
+    spec = SupervisorSpec(
+        strategy=Strategy(strategy),
+        intensity=limit.restarts,
+        period=limit.within,
+        auto_shutdown=AutoShutdown(auto_shutdown),
+        on_limit=OnLimit(on_limit),
+        max_children=max_children,
+        children=tuple(children),
+    )
+    return ChildSpec(id=id, start=spec, restart=Restart(restart), significant=significant, needs=tuple(needs))
+
+
+def load_app(target: str, *, directory: Path | None = None) -> SupervisorSpec:
+    """Return the tree that `package.module:name` names: what `supervisor("/", …)` made, or a function returning it.
+
+    Args:
+        target: `package.module:name`.
+        directory: Folder whose modules can be imported too; None: the current one.
+
+    Raises:
+        ConfigurationError: It cannot be imported, or is no tree.
+    """
+    add_import_root(directory or Path.cwd())
+    try:
+        found = import_target(target)
+        if callable(found):
+            found = found()
+    except ImportTargetError as error:
+        raise ConfigurationError([Fault(target, 0, "", str(error), error.hint)]) from error
+    except Exception as error:
+        raise ConfigurationError([Fault(target, 0, "", f"it raised {type(error).__name__}: {error}")]) from error
+    tree = found.start if isinstance(found, ChildSpec) else found
+    if not isinstance(tree, SupervisorSpec):
+        hint = f'app = supervisor("{ROOT}", children=[…])'
+        raise ConfigurationError([Fault(target, 0, "", f"it is no tree but a {type(found).__name__}", hint)])
+    return tree
+
+
+def _seconds(duration: Duration) -> float:
+    return parse_duration(duration) if isinstance(duration, str) else float(duration)
+
+
+def _dashed(name: str) -> str:
+    return re.sub(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])", "-", name).lower()
+
+
+def _import_path(actor: type) -> str:
+    module, name = actor.__module__, actor.__qualname__
+    if module == "__main__" or "<" in name:
+        raise ValueError(
+            f"{module}.{name} cannot run in a process of its own: another process cannot import it; "
+            "define it at the top of a module that is not the program itself"
+        )
+    return f"{module}:{name}"
