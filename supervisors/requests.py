@@ -22,7 +22,6 @@ from supervisors.views import (
     DescribeView,
     EventsView,
     PingView,
-    QueryListView,
     SentView,
     ShutdownView,
     SqlView,
@@ -68,7 +67,7 @@ class WhyArguments(Arguments, frozen=True):
 class EventsArguments(Arguments, frozen=True):
     """Attributes:
     paths: Globs; none is every path. A path without a glob character also takes what is below it.
-    types: Topic classes, `actor.exit`; a trailing `*` takes the rest; none is every type.
+    types: Topics or types, `actor.exit`, `ActorExited`; a trailing `*` takes the rest; none is every one.
     severities: `info`, `warning`, `error`; none is every one.
     since_at: Only events from then on.
     after_seq: Only events with a greater number.
@@ -127,17 +126,15 @@ class WaitArguments(Arguments, frozen=True):
 
 
 class SqlArguments(Arguments, frozen=True):
-    """One of `query` and `name`.
-
-    Attributes:
-        query: One SELECT.
-        name: A named analysis.
-        limit: Most rows in the answer.
-        timeout: Longest run, in seconds.
+    """Attributes:
+    query: One reading statement; parameters are written `$name`.
+    parameters: Their values: text, numbers, truth values or None.
+    limit: Most rows in the answer.
+    timeout: Longest run, in seconds.
     """
 
-    query: str = ""
-    name: str = ""
+    query: str
+    parameters: dict[str, Any] = {}
     limit: int = 10_000
     timeout: float = 10.0
 
@@ -175,7 +172,6 @@ COMMANDS: dict[str, Command] = {
     "events": Command(EventsArguments, EventsView),
     "wait": Command(WaitArguments, WaitView),
     "sql": Command(SqlArguments, SqlView),
-    "queries": Command(Arguments, QueryListView),
     "config": Command(ConfigArguments, ConfigView),
     "start": Command(TargetArguments, CommandView, True),
     "stop": Command(TargetArguments, CommandView, True),

@@ -43,6 +43,11 @@ _STATES: dict[str, frozenset[NodeState]] = {
 }
 
 
+def state_selectors() -> tuple[str, ...]:
+    """Return every selector by state: `@ready`, `@failed`, …"""
+    return tuple(f"@{name}" for name in _STATES)
+
+
 def check_selector(selector: str) -> str:
     """Return `selector` if it can select something, a path without its trailing slash.
 

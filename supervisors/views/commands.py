@@ -115,17 +115,17 @@ class SqlView(View, frozen=True):
 
 
 class QueryView(View, frozen=True):
-    """A named analysis that `sql NAME` runs."""
+    """A table, or a named analysis, of the history: what `sql NAME` shows.
+
+    Attributes:
+        kind: `analysis` or `table`.
+        columns: Names of its columns, where they are known without asking.
+    """
 
     name: str
+    kind: str
     about: str
-    sql: str = ""
-
-
-class QueryListView(View, frozen=True):
-    """Answer to `queries`: the named analyses."""
-
-    items: tuple[QueryView, ...]
+    columns: tuple[str, ...] = ()
 
 
 class ConfigEntry(View, frozen=True):
@@ -150,7 +150,7 @@ class PingView(View, frozen=True):
     version: str
     pid: int
     api: str = API_VERSION
-    epoch: int = 0
+    epoch: str = ""
 
 
 class ShutdownView(View, frozen=True):

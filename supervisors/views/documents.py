@@ -66,15 +66,31 @@ class VersionView(View, frozen=True, gc=False):
     version: str
 
 
+class SchemaView(View, frozen=True):
+    """The JSON Schema of a document, and the commands that print it."""
+
+    kind: str
+    commands: tuple[str, ...] = ()
+    schema: dict[str, Any] = {}
+
+
+class FileView(View, frozen=True, gc=False):
+    """A file that a command wrote; `action` is `created` or `kept`."""
+
+    path: str
+    action: str
+
+
 class TopicView(View, frozen=True):
     """One event as `tap` received it; `missed` events of its topic were lost just before it."""
 
     seq: int
     topic_seq: int
-    epoch: int
+    epoch: str
     at: Instant
-    type: str
+    topic: str
     path: str
+    type: str = ""
     severity: str = "info"
     data: dict[str, Any] = {}
     missed: int = 0
@@ -117,6 +133,8 @@ DOCUMENTS: dict[str, Any] = {
     "FaultList": FaultView,
     "CheckList": CheckView,
     "VersionList": VersionView,
+    "SchemaList": SchemaView,
+    "FileList": FileView,
     "Tap": TopicView,
     "Error": ErrorView,
 }

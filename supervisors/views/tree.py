@@ -138,7 +138,7 @@ class HeaderView(View, frozen=True):
         restarts_day: Restarts within the last 24 hours, of this run of the node.
         level: Degradation level, where one is kept.
         seq: Number of the newest event this answer knows of; taps continue after it.
-        epoch: Number of this run of the node; sequence numbers start anew with it.
+        epoch: Identifies this run of the node; sequence numbers start anew with it.
     """
 
     name: str
@@ -154,7 +154,7 @@ class HeaderView(View, frozen=True):
     restarts_day: int = 0
     level: str = ""
     seq: int = 0
-    epoch: int = 0
+    epoch: str = ""
 
 
 class TreeView(View, frozen=True):
@@ -220,8 +220,8 @@ class EventRow(View, frozen=True):
     Attributes:
         seq: Its number on the node's bus; the history row has the same.
         at: When it happened.
-        type: Its topic class: `actor.exit`.
-        name: Its class: `ActorExited`.
+        topic: Its class in tap topics: `actor.exit`.
+        type: Its class: `ActorExited`.
         path: The actor it is about.
         severity: `info`, `warning` or `error`.
         text: One line for people.
@@ -230,9 +230,9 @@ class EventRow(View, frozen=True):
 
     seq: int
     at: Instant
-    type: str
+    topic: str
     path: str
-    name: str = ""
+    type: str = ""
     severity: str = "info"
     text: str = ""
     data: dict[str, Any] = {}
