@@ -1,0 +1,104 @@
+"""Rows into batches: grouped by table, bounded in rows and text, encoded. No clock, no thread, no file."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from actors.events import Event
+from actors.history.protocol import TableRows, encode_rows
+from actors.history.rows import NodeRun, Row, row_of_run, rows_of, text
+from actors.history.schema import BY_NAME
+
+_COLUMNS = {name: table.column_names for name, table in BY_NAME.items()}
+_REJECT_LIMIT = 10_000
+
+
+class BatchMaker:
+    """Makes batches of events and hands them on. Not thread-safe.
+
+    An event that cannot be broken down, or whose values msgpack does not have, becomes a row of `rejects`.
+
+    Args:
+        run: This run of the node; the first batch holds its row.
+        put: Takes the encoded rows of a batch and how many they are.
+        rows_limit: Rows of a batch at most, the two of its last event excepted.
+        bytes_limit: Bytes of text after which a batch is full.
+
+    Attributes:
+        events: Events taken.
+        rows: Rows made of them.
+    """
+
+    def __init__(self, run: NodeRun, put: Callable[[bytes, int], None], *, rows_limit: int, bytes_limit: int) -> None:
+        self.events = 0
+        self.rows = 0
+        self._run = run
+        self._put = put
+        self._rows_limit = rows_limit
+        self._bytes_limit = bytes_limit
+        self._tables: dict[str, list[Row]] = {}
+        self._count = 0
+        self._bytes = 0
+        self._add(*row_of_run(run))
+
+    def add(self, seq: int, event: Event) -> None:
+        """Add the rows of `event`; hand the batch on when it is full."""
+        self.events += 1
+        try:
+            rows = rows_of(seq, self._run.epoch, event)
+        except Exception as error:  # an event's fields are what its publisher put there
+            rows = [("rejects", self._reject(event, error))]
+        for table, row in rows:
+            self._add(table, row)
+        if self._count >= self._rows_limit or self._bytes >= self._bytes_limit:
+            self.finish()
+
+    def finish(self) -> None:
+        """Hand on what there is, if there is anything."""
+        if not self._count:
+            return
+        tables, count = self._tables, self._count
+        self._tables, self._count, self._bytes = {}, 0, 0
+        try:
+            data = _encoded(tables)
+        except (TypeError, ValueError, OverflowError, RecursionError):
+            data = _encoded(self._sifted(tables))
+        self._put(data, count)
+
+    def _add(self, table: str, row: Row) -> None:
+        rows = self._tables.get(table)
+        if rows is None:
+            rows = self._tables[table] = []
+        rows.append(row)
+        self._count += 1
+        self.rows += 1
+        size = 0
+        for value in row:
+            if value.__class__ is str:
+                size += len(value)
+        self._bytes += size
+
+    def _sifted(self, tables: dict[str, list[Row]]) -> dict[str, list[Row]]:
+        """Return `tables` with each row that cannot be encoded made a row of `rejects`."""
+        sifted: dict[str, list[Row]] = {}
+        for table, rows in tables.items():
+            for row in rows:
+                try:
+                    _encoded({table: [row]})
+                except (TypeError, ValueError, OverflowError, RecursionError) as error:
+                    sifted.setdefault("rejects", []).append(self._reject(row, error, table))
+                else:
+                    sifted.setdefault(table, []).append(row)
+        return sifted
+
+    def _reject(self, content: object, error: Exception, table: str = "events") -> Row:
+        at: Any = getattr(content, "at", self._run.started_at)
+        if at.__class__ is not float or not 0.0 <= at < 1e11:
+            at = self._run.started_at
+        said = f"{type(error).__name__}: {error}"
+        return (at, f"{self._run.node}#{self._run.epoch}", 0, table, text(said), text(content)[:_REJECT_LIMIT])
+
+
+def _encoded(tables: dict[str, list[Row]]) -> bytes:
+    return encode_rows([TableRows(table, _COLUMNS[table], rows) for table, rows in tables.items()])  # type: ignore[arg-type]  # rows are tuples here and lists once decoded

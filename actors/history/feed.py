@@ -1,0 +1,400 @@
+"""From the event bus to the recorder: takes events in well under a microsecond, ships them on a thread of its own.
+
+    publisher ── buffer (bounded, the oldest go first) ── feed thread: rows, batches ── outbox ── send ── recorder
+                                                                                          └────── stored ◄──┘
+
+The publishing thread does nothing but append; traceback formatting, encoding and sending happen on the feed's thread.
+Nothing here ever blocks an actor: whatever there is no room for is counted and reported as a `HistoryLost` event, once
+for each interval in which something was lost. Batches are resent until the recorder has acknowledged them; what is
+unacknowledged when the node ends waits in `history.spool` for the next start.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections import deque
+from collections.abc import Callable
+from pathlib import Path
+from time import sleep
+from typing import Protocol
+
+from msgspec import Struct
+
+from actors.clock import Clock, SystemClock
+from actors.events import ActorStarted, Event, HistoryLost
+from actors.history.batching import BatchMaker
+from actors.history.outbox import Outbox
+from actors.history.protocol import BATCH_ROWS_LIMIT, Outcome, Store, Stored
+from actors.history.rows import NodeRun
+from actors.history.spool import LIMIT_BYTES, Spool
+
+_log = logging.getLogger(__name__)
+
+SPOOL_NAME = "history.spool"
+MEBIBYTE = 1024 * 1024
+
+
+class Bus(Protocol):
+    """What the feed asks of the event bus (`actors.core.bus.EventBus`)."""
+
+    def publish(self, event: Event) -> int: ...
+
+    def subscribe(self, callback: Callable[[int, Event], object]) -> Cancellable: ...
+
+
+class Cancellable(Protocol):
+    """A subscription."""
+
+    def cancel(self) -> None: ...
+
+
+class FeedLimits(Struct, frozen=True):
+    """The bounds of a feed.
+
+    Attributes:
+        buffer_events: Events waiting to be made rows; beyond, the oldest are dropped.
+        batch_rows: Rows of a batch at most.
+        batch_bytes: Bytes of text of a batch at about most; one event may exceed it alone.
+        interval: Seconds an event waits at most before it is shipped.
+        unacknowledged_bytes: Bytes of batches in memory without an answer; beyond, they go to the spool.
+        spool_bytes: Bytes of the spool file; beyond, batches are dropped.
+        in_flight: Batches sent and not answered.
+        answer_timeout: Seconds after which a batch is sent again.
+        retry_after: Seconds until the next try after `send` raised.
+        report_interval: Seconds between two reports of losses.
+    """
+
+    buffer_events: int = 65_536
+    batch_rows: int = BATCH_ROWS_LIMIT
+    batch_bytes: int = MEBIBYTE
+    interval: float = 0.25
+    unacknowledged_bytes: int = 16 * MEBIBYTE
+    spool_bytes: int = LIMIT_BYTES
+    in_flight: int = 4
+    answer_timeout: float = 10.0
+    retry_after: float = 1.0
+    report_interval: float = 5.0
+
+
+DEFAULT_LIMITS = FeedLimits()
+
+
+class FeedStatistics(Struct, frozen=True):
+    """A snapshot of a feed; counts are since its start.
+
+    Attributes:
+        events: Events made into rows.
+        rows: Rows made.
+        dropped_events: Events the buffer had no room for.
+        lost_rows: Rows neither memory nor spool had room for.
+        batches: Batches made.
+        acknowledged_batches: Batches that are stored, those of earlier runs from the spool included.
+        acknowledged_rows: Their rows.
+        acknowledged_through: Every batch of this feed up to this number is stored.
+        rejected_rows: Rows the recorder keeps as text because their table could not take them.
+        refused: Answers that a batch could not be stored.
+        resent: Batches sent more than once.
+        waiting_events: Events in the buffer now.
+        waiting_batches: Batches in memory without an answer.
+        waiting_bytes: Their bytes.
+        spool_bytes: Size of the spool file.
+        problem: Why the last try to send or to store did not succeed; "" after a success.
+    """
+
+    events: int
+    rows: int
+    dropped_events: int
+    lost_rows: int
+    batches: int
+    acknowledged_batches: int
+    acknowledged_rows: int
+    acknowledged_through: int
+    rejected_rows: int
+    refused: int
+    resent: int
+    waiting_events: int
+    waiting_batches: int
+    waiting_bytes: int
+    spool_bytes: int
+    problem: str
+
+
+class HistoryFeed:
+    """Ships every event of a bus to a recorder. `start()` once, `close()` once; other methods on any thread.
+
+    Args:
+        bus: Where the events are.
+        send: Hands a batch to the recorder; called on the feed's thread, must not wait for the answer, which goes to
+            `stored`. It raises where there is no recorder to send to.
+        run: This run of the node; its first batch says so.
+        home: Directory of the spool file; None: no spool, what memory cannot hold is dropped.
+        limits: The bounds.
+        clock: Time.
+        path: Path the feed's own `HistoryLost` events are about.
+        recorder_path: When an actor with this path starts, everything unanswered is sent again at once; "": only after
+            `answer_timeout`, or when `send_again` is called.
+
+    Raises:
+        OSError: The spool file of an earlier run cannot be read.
+    """
+
+    def __init__(
+        self,
+        bus: Bus,
+        send: Callable[[Store], None],
+        *,
+        run: NodeRun,
+        home: Path | None,
+        limits: FeedLimits = DEFAULT_LIMITS,
+        clock: Clock | None = None,
+        path: str = "/",
+        recorder_path: str = "",
+    ) -> None:
+        self._bus = bus
+        self._send = send
+        self._limits = limits
+        self._clock = clock if clock is not None else SystemClock()
+        self._path = path
+        self._recorder_path = recorder_path
+        self._spool = Spool(home / SPOOL_NAME, limits.spool_bytes) if home is not None else None
+        self._outbox = Outbox(
+            f"{run.node}#{run.epoch}",
+            self._spool,
+            memory_bytes=limits.unacknowledged_bytes,
+            in_flight=limits.in_flight,
+            answer_timeout=limits.answer_timeout,
+        )
+        self._maker = BatchMaker(run, self._outbox.put, rows_limit=limits.batch_rows, bytes_limit=limits.batch_bytes)
+        self._buffer: deque[tuple[int, Event]] = deque()
+        self._crowd = limits.batch_rows
+        self._answers: deque[Stored] = deque()
+        self._wake = threading.Event()
+        self._settled = threading.Condition()
+        self._flushes = 0  # asked for
+        self._flushes_collected = 0  # those whose events are in batches
+        self._flush_through = 0  # the last of these batches
+        self._flushed = 0  # done
+        self._again = False
+        self._closing = False
+        self._subscription: Cancellable | None = None
+        self._thread: threading.Thread | None = None
+        self._dropped = 0
+        self._reported_dropped = 0
+        self._reported_lost = 0
+        self._reported_damage = 0
+        self._report_at = 0.0
+        self._acknowledged_batches = 0
+        self._acknowledged_rows = 0
+        self._rejected = 0
+        self._refused = 0
+        self._problem = ""
+
+    @property
+    def source(self) -> str:
+        """Who numbers this feed's batches."""
+        return self._outbox.source
+
+    def start(self) -> None:
+        """Subscribe, and start the thread. Events published before are not in the history."""
+        if self._thread is not None:
+            raise RuntimeError("a feed is started once")
+        self._thread = threading.Thread(target=self._run, name="history-feed", daemon=True)
+        self._subscription = self._bus.subscribe(self._take)
+        self._thread.start()
+
+    def stored(self, answer: Stored) -> None:
+        """Take the recorder's answer to a batch. Any thread; never blocks."""
+        self._answers.append(answer)
+        self._wake.set()
+
+    def send_again(self) -> None:
+        """Send everything unanswered again now: there is a new recorder. Any thread; never blocks."""
+        self._again = True
+        self._wake.set()
+
+    def flush(self, timeout: float) -> bool:
+        """Ship what was published so far and wait until it is stored; False where `timeout` seconds were not enough.
+
+        What was lost (and counted) on the way is not waited for.
+        """
+        with self._settled:
+            self._flushes += 1
+            wanted = self._flushes
+            self._wake.set()
+            return self._settled.wait_for(lambda: self._flushed >= wanted or self._closing, timeout) and (
+                self._flushed >= wanted
+            )
+
+    def close(self, timeout: float) -> bool:
+        """Stop taking events, flush for `timeout` seconds, keep the rest in the spool, end the thread.
+
+        Returns:
+            Whether everything is stored. What is not waits in the spool for the next start; what the spool has no room
+            for is counted in `lost_rows`.
+        """
+        if self._subscription is not None:
+            self._subscription.cancel()
+        thread = self._thread
+        is_stored = thread is not None and thread.is_alive() and self.flush(timeout)
+        with self._settled:
+            self._closing = True
+            self._settled.notify_all()
+        self._wake.set()
+        if thread is not None:
+            thread.join()
+        self._collect()
+        self._outbox.spill()
+        if self._spool is not None:
+            self._spool.close()
+        unreported = self._dropped + self._outbox.lost_rows - self._reported_dropped - self._reported_lost
+        if unreported:
+            _log.error("%d rows of history were lost as the node ended: %s", unreported, self._problem or "too fast")
+        return is_stored
+
+    def statistics(self) -> FeedStatistics:
+        """Return a snapshot; its numbers may be one batch apart from each other."""
+        outbox = self._outbox
+        return FeedStatistics(
+            events=self._maker.events,
+            rows=self._maker.rows,
+            dropped_events=self._dropped,
+            lost_rows=outbox.lost_rows,
+            batches=outbox.batches_made,
+            acknowledged_batches=self._acknowledged_batches,
+            acknowledged_rows=self._acknowledged_rows,
+            acknowledged_through=outbox.acknowledged_through,
+            rejected_rows=self._rejected,
+            refused=self._refused,
+            resent=outbox.resent,
+            waiting_events=len(self._buffer),
+            waiting_batches=outbox.waiting_batches,
+            waiting_bytes=outbox.waiting_bytes,
+            spool_bytes=self._spool.size_bytes if self._spool is not None else 0,
+            problem=self._problem,
+        )
+
+    def _take(self, seq: int, event: Event) -> None:
+        """The subscriber: on the publishing thread, one at a time."""
+        buffer = self._buffer
+        buffer.append((seq, event))
+        if len(buffer) >= self._crowd:
+            self._make_room()
+
+    def _make_room(self) -> None:
+        """Wake the thread, and drop the oldest events where it has not kept up."""
+        if not self._wake.is_set():
+            self._wake.set()
+        while len(self._buffer) > self._limits.buffer_events:
+            try:
+                self._buffer.popleft()
+            except IndexError:  # the thread has just taken them
+                return
+            self._dropped += 1
+
+    def _run(self) -> None:
+        collect_at = self._clock.monotonic() + self._limits.interval
+        while not self._closing:
+            now = self._clock.monotonic()
+            wait = collect_at - now
+            due = self._outbox.next_due_in(now)
+            self._wake.wait(max(0.0, wait if due is None else min(wait, due)))
+            self._wake.clear()
+            try:
+                collect_at = self._turn(collect_at)
+            except Exception:  # the history must not end because one turn failed
+                _log.exception("the history feed failed in an unforeseen way")
+                self._wake.wait(self._limits.retry_after)
+
+    def _turn(self, collect_at: float) -> float:
+        """Do what there is to do now; return when events are collected next."""
+        flushes = self._flushes
+        now = self._clock.monotonic()
+        self._take_answers(now)
+        if now >= collect_at or len(self._buffer) >= self._crowd or flushes > self._flushes_collected:
+            self._collect()
+            self._flushes_collected = flushes
+            self._flush_through = self._outbox.batches_made
+            collect_at = now + self._limits.interval
+        if self._again:
+            self._again = False
+            self._outbox.send_again()
+        self._deliver()
+        self._report(now)
+        if self._flushes_collected > self._flushed and self._outbox.acknowledged_through >= self._flush_through:
+            with self._settled:
+                self._flushed = self._flushes_collected
+                self._settled.notify_all()
+        return collect_at
+
+    def _collect(self) -> None:
+        """Make batches of everything in the buffer."""
+        buffer = self._buffer
+        maker = self._maker
+        for number in range(len(buffer)):
+            try:
+                seq, event = buffer.popleft()
+            except IndexError:  # the publisher has just dropped them
+                break
+            maker.add(seq, event)
+            if isinstance(event, ActorStarted) and event.path == self._recorder_path:
+                self._again = True
+            if number % _EVENTS_A_SLICE == _EVENTS_A_SLICE - 1:
+                sleep(0)  # give the interpreter lock to a waiting actor
+        maker.finish()
+
+    def _deliver(self) -> None:
+        now = self._clock.monotonic()
+        batches = self._outbox.due(now)
+        for number, batch in enumerate(batches):
+            try:
+                self._send(batch)
+            except Exception as error:  # whatever stands between here and the recorder
+                self._note(f"{type(error).__name__}: {error}")
+                self._outbox.not_sent(batches[number:], now + self._limits.retry_after)
+                return
+
+    def _take_answers(self, now: float) -> None:
+        while self._answers:
+            answer = self._answers.popleft()
+            rows = self._outbox.settle(answer, now)
+            if answer.outcome is Outcome.REFUSED:
+                self._refused += 1
+                self._note(answer.why)
+            elif rows:
+                self._acknowledged_batches += 1
+                self._acknowledged_rows += rows
+                self._rejected += answer.rejected
+                self._problem = ""
+            for notice in answer.notices:
+                self._bus.publish(HistoryLost(self._clock.time(), self._path, notice.rows, notice.why))
+
+    def _note(self, problem: str) -> None:
+        if self._problem == "":
+            _log.warning("history is not being stored: %s", problem)
+        self._problem = problem
+
+    def _report(self, now: float) -> None:
+        """Publish what was lost since the last report."""
+        dropped = self._dropped - self._reported_dropped
+        lost = self._outbox.lost_rows - self._reported_lost
+        damage = self._spool.damaged_bytes - self._reported_damage if self._spool is not None else 0
+        if not (dropped or lost or damage) or now < self._report_at:
+            return
+        self._report_at = now + self._limits.report_interval
+        self._reported_dropped += dropped
+        self._reported_lost += lost
+        self._reported_damage += damage
+        for rows, why in (
+            (dropped, "events came faster than the history feed ships them"),
+            (lost, f"neither memory nor {SPOOL_NAME} had room: {self._problem or 'the recorder is too slow'}"),
+        ):
+            if rows:
+                self._bus.publish(HistoryLost(self._clock.time(), self._path, rows, why))
+        if damage:
+            why = f"{damage} bytes of {SPOOL_NAME} were torn or damaged"
+            self._bus.publish(HistoryLost(self._clock.time(), self._path, 0, why))
+
+
+_EVENTS_A_SLICE = 64
+"""Events made into rows, about half a millisecond, before other threads are let in."""

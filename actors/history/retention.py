@@ -1,0 +1,63 @@
+"""What the history forgets: pure decisions about age and size. `pruning` carries them out."""
+
+from __future__ import annotations
+
+from msgspec import Struct
+
+from actors.history.schema import TABLES, Keep
+
+DAY = 86_400.0
+
+
+class Retention(Struct, frozen=True):
+    """How long rows are kept.
+
+    Attributes:
+        events_age: Seconds that events, and what is made from them, are kept.
+        metrics_age: Seconds that metrics are kept.
+        max_bytes: Bytes of the file in use above which the oldest rows go, whatever their age; 0: no such limit.
+    """
+
+    events_age: float = 90 * DAY
+    metrics_age: float = 14 * DAY
+    max_bytes: int = 0
+
+
+class Cut(Struct, frozen=True):
+    """Delete the rows of `table` whose `instant` column is before `before`, seconds since the epoch."""
+
+    table: str
+    instant: str
+    before: float
+
+
+OLDEST_SHARE = 0.1
+"""Share of the kept time span that one step of making room takes away."""
+
+SHORTEST_STEP = 600.0
+"""Seconds that one step takes away at least."""
+
+
+def cuts_by_age(now: float, retention: Retention) -> tuple[Cut, ...]:
+    """Return what is too old at `now`, table by table.
+
+    Raises:
+        ValueError: An age is not positive.
+    """
+    if retention.events_age <= 0 or retention.metrics_age <= 0:
+        raise ValueError(f"ages are positive seconds, got {retention.events_age:g} and {retention.metrics_age:g}")
+    age = {Keep.EVENTS: retention.events_age, Keep.METRICS: retention.metrics_age}
+    return tuple(
+        Cut(table.name, table.instant, now - age[table.keep]) for table in TABLES if table.keep is not Keep.ALWAYS
+    )
+
+
+def cuts_for_room(now: float, oldest: float) -> tuple[Cut, ...]:
+    """Return the next step of making room: the oldest tenth of the time that is kept, at least ten minutes of it.
+
+    Args:
+        now: Seconds since the epoch.
+        oldest: Instant of the oldest row of any table.
+    """
+    before = oldest + max((now - oldest) * OLDEST_SHARE, SHORTEST_STEP)
+    return tuple(Cut(table.name, table.instant, before) for table in TABLES if table.keep is not Keep.ALWAYS)

@@ -1,0 +1,206 @@
+"""Queries beside the storing: threads of their own, a bounded queue, an answer in time whatever the query does.
+
+    submit ── waiting (bounded, else busy) ── running ── answer
+                                                 └── time over, interrupted, and still running: stuck
+
+
+A query that cannot be interrupted is answered with a time-out after `grace` more seconds; its thread is counted as
+stuck and another takes its place. A thread cannot be killed: the owner of too many stuck ones ends its process.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections import deque
+from collections.abc import Callable
+from concurrent.futures import Future, InvalidStateError
+
+import duckdb
+from msgspec import Struct
+
+from actors.history.errors import HistoryError, QueryError, QueryProblem
+from actors.history.files import DEFAULT_SETTINGS, FileSettings
+from actors.history.protocol import Query, QueryAnswer, QueryFailed
+from actors.history.sql import run
+from actors.history.watch import Watch
+
+_log = logging.getLogger(__name__)
+
+GRACE = 2.0
+"""Seconds an interrupted query has to end before it is called stuck."""
+
+
+class RunnerStatistics(Struct, frozen=True):
+    """A snapshot: queries `waiting` and `running` now, `stuck` threads, and how many were `answered` and `failed`."""
+
+    waiting: int
+    running: int
+    stuck: int
+    answered: int
+    failed: int
+
+
+class _Job:
+    __slots__ = ("connection", "future", "is_stuck", "query")
+
+    def __init__(self, query: Query) -> None:
+        self.query = query
+        self.future: Future[QueryAnswer] = Future()
+        self.connection: duckdb.DuckDBPyConnection | None = None
+        self.is_stuck = False
+
+
+class QueryRunner:
+    """Runs queries on threads of its own. Every method may be called on any thread.
+
+    Args:
+        cursor: Makes the connection a query runs on; raises `duckdb.Error` or `HistoryError` where it cannot.
+        settings: Memory limit of a query.
+        threads: Queries that run at once.
+        waiting_limit: Queries that wait beyond those; the next is answered `busy`.
+        grace: Seconds an interrupted query has to end before it is called stuck.
+    """
+
+    def __init__(
+        self,
+        cursor: Callable[[], duckdb.DuckDBPyConnection],
+        settings: FileSettings = DEFAULT_SETTINGS,
+        *,
+        threads: int = 2,
+        waiting_limit: int = 32,
+        grace: float = GRACE,
+    ) -> None:
+        self._cursor = cursor
+        self._settings = settings
+        self._threads_limit = threads
+        self._waiting_limit = waiting_limit
+        self._grace = grace
+        self._watch = Watch("history-query-watch")
+        self._lock = threading.Condition()
+        self._waiting: deque[_Job] = deque()
+        self._running: set[_Job] = set()
+        self._threads: set[threading.Thread] = set()
+        self._idle = 0
+        self._stuck = 0
+        self._answered = 0
+        self._failed = 0
+        self._closed = False
+
+    def submit(self, query: Query) -> Future[QueryAnswer]:
+        """Run `query` and return the future of its answer, which comes within its time-out and `grace` of its turn."""
+        job = _Job(query)
+        with self._lock:
+            if self._closed:
+                job.future.set_result(QueryFailed(QueryProblem.UNAVAILABLE, "the history is being closed"))
+                return job.future
+            if len(self._waiting) >= self._waiting_limit:
+                self._failed += 1
+                busy = f"{len(self._running)} queries run and {len(self._waiting)} wait"
+                job.future.set_result(QueryFailed(QueryProblem.BUSY, busy, "ask again in a moment"))
+                return job.future
+            self._waiting.append(job)
+            if self._idle < len(self._waiting) and len(self._threads) - self._stuck < self._threads_limit:
+                self._start_thread()
+            self._lock.notify()
+        return job.future
+
+    def statistics(self) -> RunnerStatistics:
+        """Return a snapshot."""
+        with self._lock:
+            return RunnerStatistics(
+                len(self._waiting), len(self._running) - self._stuck, self._stuck, self._answered, self._failed
+            )
+
+    def close(self, timeout: float = 5.0) -> bool:
+        """Interrupt what runs, answer what waits, end the threads; False where a stuck one would not end."""
+        with self._lock:
+            self._closed = True
+            waiting = list(self._waiting)
+            self._waiting.clear()
+            for job in self._running:
+                if job.connection is not None:
+                    job.connection.interrupt()
+            threads = list(self._threads)
+            self._lock.notify_all()
+        for job in waiting:
+            _answer(job.future, QueryFailed(QueryProblem.UNAVAILABLE, "the history is being closed"))
+        for thread in threads:
+            thread.join(timeout)
+        self._watch.close()
+        return not any(thread.is_alive() for thread in threads)
+
+    def _start_thread(self) -> None:
+        thread = threading.Thread(target=self._work, name="history-query", daemon=True)
+        self._threads.add(thread)
+        thread.start()
+
+    def _work(self) -> None:
+        thread = threading.current_thread()
+        while True:
+            with self._lock:
+                self._idle += 1
+                while not self._waiting and not self._closed:
+                    self._lock.wait()
+                self._idle -= 1
+                if self._closed:
+                    self._threads.discard(thread)
+                    return
+                job = self._waiting.popleft()
+                self._running.add(job)
+            answer = self._run(job)
+            with self._lock:
+                self._running.discard(job)
+                if isinstance(answer, QueryFailed):
+                    self._failed += 1
+                else:
+                    self._answered += 1
+                ends = job.is_stuck  # another thread has its place
+                if ends:
+                    self._stuck -= 1
+                    self._threads.discard(thread)
+            _answer(job.future, answer)
+            if ends:
+                return
+
+    def _run(self, job: _Job) -> QueryAnswer:
+        query = job.query
+        try:
+            connection = self._cursor()
+        except (duckdb.Error, HistoryError) as error:
+            return QueryFailed(QueryProblem.UNAVAILABLE, str(error).partition("\n")[0])
+        with self._lock:
+            job.connection = connection
+        try:
+            with self._watch.over(lambda: self._call_stuck(job), max(query.timeout, 0.0) + self._grace):
+                return run(connection, query, self._watch, self._settings)
+        except QueryError as error:
+            return QueryFailed(error.problem, error.message, error.hint)
+        except RuntimeError as error:  # the watch is closed: so is the runner
+            return QueryFailed(QueryProblem.UNAVAILABLE, str(error))
+        except Exception as error:  # a query must not end the thread, whatever DuckDB's bindings raise
+            _log.exception("a query failed in an unforeseen way")
+            return QueryFailed(QueryProblem.INVALID, f"{type(error).__name__}: {error}")
+        finally:
+            with self._lock:
+                job.connection = None
+            connection.close()
+
+    def _call_stuck(self, job: _Job) -> None:
+        with self._lock:
+            if job not in self._running or job.is_stuck:
+                return
+            job.is_stuck = True
+            self._stuck += 1
+            if not self._closed:
+                self._start_thread()
+        _log.error("a query does not let itself be interrupted", extra={"sql": job.query.sql[:500]})
+        said = f"time was over after {job.query.timeout:g} s, and it does not let itself be interrupted"
+        _answer(job.future, QueryFailed(QueryProblem.TIMEOUT, said, "it still takes a thread of the recorder"))
+
+
+def _answer(future: Future[QueryAnswer], answer: QueryAnswer) -> None:
+    try:
+        future.set_result(answer)
+    except InvalidStateError:
+        return  # it was answered while it was stuck, or nobody waits any more
