@@ -55,6 +55,10 @@ class Cancel:
         """Let a paused function go on."""
         self._go.set()
 
+    def wait(self, timeout: float) -> bool:
+        """Wait `timeout` seconds at most for `set`; return whether it came."""
+        return self._set.wait(timeout)
+
     def check(self) -> None:
         """Go on, wait while paused, or end here.
 
