@@ -127,9 +127,10 @@ def load_config(
     base = file.parent if file is not None else current
 
     faults: list[Fault] = []
-    layers = (
-        list(_files(file, base, current, faults)) if file is not None else [_builtin_sys() if is_app else _builtin()]
-    )
+    if file is not None:
+        layers = list(_files(file, base, current, faults))
+    else:
+        layers = [_builtin_sys() if is_app else _builtin()]
     layered = Layered(layers)
     variables, wrong = read_environment(environ, layered)
     faults.extend(wrong)
@@ -142,6 +143,7 @@ def load_config(
         faults.extend(check(subject))
         if imports:
             faults.extend(_imports(validated, subject))
+    faults.extend(_shadows(file, current))
     if faults:
         raise ConfigurationError(faults)
     sources = tuple(layer.source for layer in layers)

@@ -131,14 +131,14 @@ def _syntax_fault(message: str, text: str, shown: str) -> Fault:
 
 
 def _syntax_hint(what: str) -> str:
-    if "twice" in what or "overwrite" in what.lower():
+    if "twice" in what or "overwrite" in what:
         return "each key and each [table] is written once; join the two"
     if what.startswith("Invalid value"):
         return 'text stands in quotes: key = "text"'
-    if what.startswith("Expected '=' after a key"):
-        return 'write key = value; a key with / or a space stands in quotes: [actors."/io/gmail"]'
-    if what.startswith("Expected ']' at the end of a table"):
+    if "key part" in what or what.startswith(("Expected ']' at", "Invalid statement")):
         return 'a path stands in quotes: [actors."/io/gmail"]'
+    if what.startswith("Expected '=' after a key"):
+        return "write key = value"
     return ""
 
 
