@@ -21,10 +21,12 @@ class RestartWindow(Struct, frozen=True):
     A restart costs the same however many are held: times lie in leaves, and a leaf that is too old goes as a whole.
 
     Attributes:
+        size: How many restarts lay in the window at the last `record`.
         newest: The latest times, ascending.
-        older: Full leaves before them, oldest first; the first may hold times that have left the window.
+        older: Full leaves before them, oldest first; the first may begin with times that have left the window.
     """
 
+    size: int = 0
     newest: tuple[float, ...] = ()
     older: tuple[tuple[float, ...], ...] = ()
 
@@ -33,28 +35,30 @@ class RestartWindow(Struct, frozen=True):
 
         Args:
             now: Monotonic seconds. An instant before the last one recorded is taken for that one.
-            period: Length of the window, in seconds.
+            period: Length of the window, in seconds. It may differ from the last one; times let go stay gone.
         """
         newest, older = self.newest, self.older
         if newest and now < newest[-1]:
             now = newest[-1]
         bound = now - period
-        if newest and newest[0] < bound:
-            newest = newest[bisect_left(newest, bound) :]
-            older = ()
-        elif older and older[0][-1] < bound:
-            older = older[next(i for i, leaf in enumerate((*older, newest)) if leaf[-1] >= bound) :]
+        if not older:
+            if newest and newest[0] < bound:
+                newest = newest[bisect_left(newest, bound) :]
+            size = len(newest) + 1
+        else:
+            if older[0][-1] < bound:
+                older = older[next((i for i, leaf in enumerate(older) if leaf[-1] >= bound), len(older)) :]
+            if not older:
+                newest = newest[bisect_left(newest, bound) :]
+            size = len(newest) + 1 + (LEAF * len(older) - bisect_left(older[0], bound) if older else 0)
         if len(newest) == LEAF:
-            return RestartWindow((now,), (*older, newest))
-        return RestartWindow((*newest, now), older)
+            return RestartWindow(size, (now,), (*older, newest))
+        return RestartWindow(size, (*newest, now), older)
 
     def count(self, now: float, period: float) -> int:
         """Return how many restarts lie in the window at `now`: those at or after `now - period`."""
         bound = now - period
-        newest, older = self.newest, self.older
-        if not older:
-            return len(newest) if not newest or newest[0] >= bound else len(newest) - bisect_left(newest, bound)
-        return sum(len(leaf) for leaf in (*older, newest)) - sum(bisect_left(leaf, bound) for leaf in (*older, newest))
+        return sum(len(leaf) - bisect_left(leaf, bound) for leaf in (*self.older, self.newest))
 
 
 EMPTY = RestartWindow()

@@ -1,5 +1,13 @@
-"""The whole supervisor as pure functions over immutable state: `step(state, event) -> (state, effects)`."""
+"""The whole supervisor as pure functions over immutable state: `step(state, event) -> (state, effects)`.
 
+`new` makes the state of a supervisor that has not begun, `step` takes it further, `replay` does so for a recorded
+sequence; `what_if` forecasts, `validate_tree` finds every fault of a tree of specs, `views` has what a tree shows.
+"""
+
+from supervisors.core.changes import (
+    Change,
+    plan_change,
+)
 from supervisors.core.effects import (
     AnyFact,
     ArmTimer,
@@ -56,6 +64,21 @@ from supervisors.core.events import (
     TimerFired,
     TimerKind,
 )
+from supervisors.core.forecast import (
+    Forecast,
+    what_if,
+)
+from supervisors.core.instances import (
+    AUTO_SHUTDOWN,
+    FAILED_TO_START,
+    GAVE_UP,
+)
+from supervisors.core.machine import (
+    Step,
+    new,
+    replay,
+    step,
+)
 from supervisors.core.states import (
     Active,
     Child,
@@ -80,8 +103,32 @@ from supervisors.core.states import (
     Stopping,
     Then,
 )
+from supervisors.core.validation import (
+    arrange,
+    check_childspecs,
+    faults_of_child,
+    validate_tree,
+)
+from supervisors.core.views import (
+    ChildView,
+    Counts,
+    SupervisorView,
+    WhichChild,
+    budget_left,
+    count_children,
+    describe,
+    get_childspec,
+    in_start_order,
+    status,
+    view_child,
+    view_children,
+    which_children,
+)
 
 __all__ = [
+    "AUTO_SHUTDOWN",
+    "FAILED_TO_START",
+    "GAVE_UP",
     "Active",
     "AnyFact",
     "ArmTimer",
@@ -90,6 +137,7 @@ __all__ = [
     "BaseRequest",
     "Begin",
     "CancelTimer",
+    "Change",
     "Child",
     "ChildAbandoned",
     "ChildExited",
@@ -97,6 +145,8 @@ __all__ = [
     "ChildStartFailed",
     "ChildStarted",
     "ChildState",
+    "ChildView",
+    "Counts",
     "DeleteChild",
     "Done",
     "Down",
@@ -107,6 +157,7 @@ __all__ = [
     "Event",
     "ExitedFact",
     "Fact",
+    "Forecast",
     "Fresh",
     "GoingDown",
     "Held",
@@ -146,9 +197,11 @@ __all__ = [
     "StartingUp",
     "State",
     "StateFact",
+    "Step",
     "StopAsked",
     "StopChild",
     "Stopping",
+    "SupervisorView",
     "Suspend",
     "SuspendChild",
     "TerminateChild",
@@ -156,4 +209,23 @@ __all__ = [
     "Timer",
     "TimerFired",
     "TimerKind",
+    "WhichChild",
+    "arrange",
+    "budget_left",
+    "check_childspecs",
+    "count_children",
+    "describe",
+    "faults_of_child",
+    "get_childspec",
+    "in_start_order",
+    "new",
+    "plan_change",
+    "replay",
+    "status",
+    "step",
+    "validate_tree",
+    "view_child",
+    "view_children",
+    "what_if",
+    "which_children",
 ]

@@ -202,7 +202,7 @@ class DeleteChild(BaseRequest, frozen=True):
 
 
 class StopChild(BaseRequest, frozen=True):
-    """A person's stop: as `TerminateChild`, and it stays stopped until `StartStopped`, `RestartChild` or a new spec."""
+    """A person's stop: as `TerminateChild`, and it stays stopped until `StartStopped` or `RestartChild`."""
 
     id: str
     hold: Hold

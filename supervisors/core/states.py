@@ -195,6 +195,8 @@ class RoundKind(Enum):
     INITIAL = "initial"
     GROUP = "group"
     CHANGE = "change"
+    HAND = "hand"
+    """One start by a call, under a strategy that binds siblings: ends of others wait until it is done."""
 
 
 class Round(Struct, frozen=True):
@@ -236,17 +238,15 @@ class GoingDown(Struct, frozen=True):
 
     Attributes:
         reason: Its exit reason to be.
-        stops: Ids to stop, in the order of stopping; empty where all were asked at once.
+        stops: Ids to stop, in the order of stopping; those of a dynamic supervisor are asked all at once.
         at: How many of them are done.
         serial: Of the shared stop timer of a dynamic supervisor, 0 for none.
-        killed: Whether every instance was killed.
     """
 
     reason: ExitReason
     stops: tuple[str, ...] = ()
     at: int = 0
     serial: int = 0
-    killed: bool = False
 
 
 class Over(Struct, frozen=True):

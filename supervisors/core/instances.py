@@ -1,0 +1,190 @@
+"""Bringing instances up and down: launch, ask to stop, kill, and what a stop in progress turns into."""
+
+from __future__ import annotations
+
+from typing import assert_never
+
+from actors.exits import SHUTDOWN, ExitKind, ExitReason
+from supervisors.core.draft import Draft
+from supervisors.core.effects import AskStop, ExitedFact, Kill, Launch, Refusal, StateFact
+from supervisors.core.events import Hold, TimerKind
+from supervisors.core.states import (
+    Child,
+    Down,
+    DownWhy,
+    Ended,
+    Held,
+    Origin,
+    Restarting,
+    Running,
+    Starting,
+    Stopping,
+    Then,
+)
+from supervisors.specs import ChildSpec, Restart
+
+ABANDONED = ExitReason.killed("abandoned")
+GAVE_UP = "gave-up"
+FAILED_TO_START = "failed-to-start"
+AUTO_SHUTDOWN = "auto-shutdown"
+START_TIMEOUT = ExitReason.killed("start-timeout")
+
+
+def launch(draft: Draft, child: Child, origin: Origin, request: int | None = None, is_new: bool = False) -> None:
+    """Start the next instance of a child that has none."""
+    spec = child.spec
+    generation = child.generation + 1
+    timeout = spec.start_timeout
+    due = None
+    if timeout is not None:
+        due = draft.now + timeout
+        if not draft.start_serial or due < draft.start_due:
+            draft.disarm(TimerKind.START, "", draft.start_serial)
+            draft.start_serial = draft.arm(TimerKind.START, "", timeout)
+            draft.start_due = due
+    draft.put(
+        Child(
+            child.id,
+            spec,
+            child.position,
+            generation,
+            Starting(draft.now, due, origin, request, is_new),
+            child.attempt,
+            child.restarts,
+            child.parked,
+            child.last_exit,
+            child.window,
+        )
+    )
+    draft.effects.append(Launch(child.id, generation, child.attempt, child.last_exit, timeout, spec))
+
+
+def stop(
+    draft: Draft,
+    child: Child,
+    then: Then,
+    requests: tuple[int, ...] = (),
+    hold: Hold | None = None,
+    shared: bool = False,
+) -> None:
+    """Stop the instance of a child that is starting or running, by its own shutdown rule.
+
+    Args:
+        draft: The step's draft.
+        child: Its state is `Starting` or `Running`.
+        then: What follows when it is gone.
+        requests: Calls to answer then.
+        hold: For `Then.HOLD`.
+        shared: Whether its time to stop is watched by a shared timer.
+    """
+    state = child.state
+    assert isinstance(state, Starting | Running)
+    rule = child.spec.shutdown
+    serial, killed = 0, False
+    draft.effects.append(StateFact(child.id, child.generation, "stopping"))
+    if rule == "brutal_kill":
+        killed = True
+    else:
+        draft.effects.append(AskStop(child.id, child.generation, SHUTDOWN))
+        if rule == 0:
+            killed = True
+        elif rule != "infinity" and not shared:
+            serial = draft.arm(TimerKind.STOP, child.id, rule)
+    if killed:
+        draft.effects.append(Kill(child.id, child.generation))
+    ready_at = state.since if isinstance(state, Running) else None
+    start = state if isinstance(state, Starting) else None
+    draft.become(child, Stopping(ready_at, then, serial, killed, requests, hold, start))
+
+
+def kill(draft: Draft, child: Child) -> None:
+    """Kill the instance of a child, whatever it does; what follows stays as it was decided."""
+    draft.effects.append(Kill(child.id, child.generation))
+    state = child.state
+    if isinstance(state, Stopping):
+        draft.disarm(TimerKind.STOP, child.id, state.serial)
+        draft.become(child, Stopping(state.ready_at, state.then, 0, True, state.requests, state.hold, state.start))
+
+
+def expire(draft: Draft, child: Child, state: Starting) -> None:
+    """End a start that took too long: kill it, and handle the failure when it is gone."""
+    draft.effects.append(Kill(child.id, child.generation))
+    draft.become(child, Stopping(None, Then.FAIL, killed=True, start=state))
+
+
+def is_expected_stop(spec: ChildSpec, killed_at_once: bool, reason: ExitReason) -> bool:
+    """Whether the end of an instance that its supervisor stopped needs no report (OTP: no `shutdown_error`).
+
+    Args:
+        spec: The child's.
+        killed_at_once: Whether its shutdown rule is `brutal_kill`.
+        reason: How it ended.
+    """
+    if reason.kind is ExitKind.KILLED:
+        return killed_at_once
+    if reason.kind is ExitKind.CRASHED:
+        return False
+    if spec.restart is not Restart.PERMANENT:
+        return True
+    return not killed_at_once and reason.kind is ExitKind.SHUTDOWN and not reason.detail
+
+
+def is_expected_end(spec: ChildSpec, reason: ExitReason) -> bool:
+    """Whether the end of an instance by itself needs no report.
+
+    OTP reports every end of a permanent child, and abnormal ends; here a child that gave up is reported as well.
+    """
+    return not reason.is_abnormal and spec.restart is not Restart.PERMANENT and reason.detail != GAVE_UP
+
+
+def announce_stopped(draft: Draft, child: Child, ready_at: float | None, reason: ExitReason) -> None:
+    """Announce the end of an instance that was being stopped, or about to be."""
+    if ready_at is None:
+        draft.effects.append(StateFact(child.id, child.generation, "stopped", "before it was ready"))
+        return
+    expected = is_expected_stop(child.spec, child.spec.shutdown == "brutal_kill", reason)
+    uptime = draft.now - ready_at
+    draft.effects.append(ExitedFact(child.id, child.generation, reason, uptime, "stopping", expected))
+
+
+def settle_down(draft: Draft, child: Child, then: Then, hold: Hold | None = None, abandoned: bool = False) -> None:
+    """Give a child without an instance the state that its stop was meant for; the record may go.
+
+    `Then.START` and `Then.FAIL` are the caller's.
+    """
+    match then:
+        case Then.DROP:
+            draft.drop(child)
+        case Then.DOWN | Then.WAIT | Then.HOLD:
+            if draft.is_dynamic or child.spec.restart is Restart.TEMPORARY:
+                draft.drop(child)
+            elif then is Then.HOLD and hold is not None:
+                draft.become(child, Held(hold))
+            elif then is Then.WAIT:
+                draft.become(child, Down(DownWhy.WAITING))
+            else:
+                draft.become(child, Down(DownWhy.ABANDONED if abandoned else DownWhy.TERMINATED))
+        case Then.START | Then.FAIL:
+            raise AssertionError(f"{then} is not settled here")
+        case _:
+            assert_never(then)
+
+
+def cancel_retry(draft: Draft, child: Child, then: Then, hold: Hold | None = None) -> None:
+    """Cancel the next try of a child that waits for one."""
+    state = child.state
+    assert isinstance(state, Restarting)
+    draft.disarm(TimerKind.RETRY, child.id, state.serial)
+    settle_down(draft, child, then, hold)
+
+
+def consume(draft: Draft, child: Child, then: Then, hold: Hold | None = None) -> None:
+    """Take the end of a child, which waited for a decision, as the end of a stop (OTP finds it dead already)."""
+    assert isinstance(child.state, Ended)
+    settle_down(draft, child, then, hold)
+
+
+def refuse_start(draft: Draft, child: Child, start: Starting | None, reason: ExitReason, why: str) -> None:
+    """Answer the caller of a start by hand, if there is one, that it came to nothing."""
+    if start is not None:
+        draft.refuse(start.request, child.id, Refusal.START_FAILED, f"{child.id} {why}", reason)

@@ -1,0 +1,255 @@
+"""What a notice of an instance, or a timer, means for the child's present state.
+
+Notices of another generation than the child's present one never get here: `machine` fences them.
+"""
+
+from __future__ import annotations
+
+from math import inf
+from typing import assert_never
+
+from msgspec.structs import replace
+
+from actors.exits import ExitKind, ExitReason
+from supervisors.core.draft import Draft
+from supervisors.core.effects import ExitedFact, IgnoredFact, Refusal, StartedFact, StartFailedFact, StateFact
+from supervisors.core.ending import SHUTTING_DOWN, go_down, time_over
+from supervisors.core.events import (
+    ChildAbandoned,
+    ChildExited,
+    ChildIgnored,
+    ChildStarted,
+    ChildStartFailed,
+    TimerFired,
+    TimerKind,
+)
+from supervisors.core.instances import (
+    ABANDONED,
+    FAILED_TO_START,
+    START_TIMEOUT,
+    announce_stopped,
+    expire,
+    is_expected_end,
+    kill,
+    launch,
+    refuse_start,
+    settle_down,
+)
+from supervisors.core.restarts import conclude, restart, retry
+from supervisors.core.rounds import begin_hand, then_of
+from supervisors.core.states import (
+    Active,
+    Child,
+    Down,
+    DownWhy,
+    Ended,
+    GoingDown,
+    Origin,
+    Restarting,
+    Running,
+    Starting,
+    StartingUp,
+    Stopping,
+    Then,
+)
+from supervisors.specs import Restart
+
+ALREADY_STARTED = "already-started"
+"""The detail of a failed start whose child says that it runs already: passed on as that refusal."""
+
+
+def started(draft: Draft, child: Child, event: ChildStarted) -> None:
+    """The instance is ready."""
+    state = child.state
+    if isinstance(state, Starting):
+        draft.effects.append(StartedFact(child.id, child.generation, child.attempt, draft.now - state.since))
+        if draft.is_dynamic and child.spec.restart is Restart.TEMPORARY:
+            child = replace(child, spec=draft.spec.children[0])  # its own arguments are not needed again
+        draft.become(child, Running(draft.now))
+        draft.done(state.request, child, child.generation, event.info)
+    elif isinstance(state, Stopping) and state.ready_at is None and state.then is not Then.FAIL:
+        start = state.start
+        draft.effects.append(
+            StartedFact(child.id, child.generation, child.attempt, draft.now - start.since if start else 0.0)
+        )
+        draft.become(child, replace(state, ready_at=draft.now))
+
+
+def ignored(draft: Draft, child: Child, event: ChildIgnored) -> None:
+    """The instance answered its start with `ignore`."""
+    state = child.state
+    if isinstance(state, Starting):
+        draft.effects.append(IgnoredFact(child.id, child.generation, event.why))
+        if draft.is_dynamic or child.spec.restart is Restart.TEMPORARY:
+            draft.drop(child)
+        else:
+            draft.become(child, Down(DownWhy.IGNORED, event.why))
+        draft.done(state.request, child)
+    elif isinstance(state, Stopping):
+        draft.effects.append(IgnoredFact(child.id, child.generation, event.why))
+        _gone(draft, child, state, ExitReason(ExitKind.NORMAL, "ignored"), announces=False)
+
+
+def ended(draft: Draft, child: Child, event: ChildExited | ChildStartFailed | ChildAbandoned) -> None:
+    """The instance is gone, for good or cut off."""
+    is_cut_off = isinstance(event, ChildAbandoned)
+    reason = ABANDONED if isinstance(event, ChildAbandoned) else event.reason
+    if is_cut_off:
+        draft.abandoned |= {(child.id, child.generation)}
+        draft.effects.append(StateFact(child.id, child.generation, "abandoned"))
+    state = child.state
+    if isinstance(state, Running):
+        _ended_by_itself(draft, child, state, event, reason)
+    elif isinstance(state, Starting):
+        _start_failed(draft, child, state, reason)
+    elif isinstance(state, Stopping):
+        _gone(draft, child, state, reason, is_cut_off=is_cut_off)
+
+
+def _ended_by_itself(
+    draft: Draft,
+    child: Child,
+    state: Running,
+    event: ChildExited | ChildStartFailed | ChildAbandoned,
+    reason: ExitReason,
+) -> None:
+    phase = draft.phase
+    round = phase.round if isinstance(phase, Active | StartingUp) else None
+    if isinstance(phase, GoingDown) or (round is not None and child.id in round.stops[round.at :]):
+        announce_stopped(draft, child, state.since, reason)  # it was about to be stopped: nothing follows
+        then = Then.DOWN if round is None else then_of(round, child.id)
+        settle_down(draft, replace(child, last_exit=reason), then)
+        return
+    expected = is_expected_end(child.spec, reason)
+    draft.effects.append(ExitedFact(child.id, child.generation, reason, draft.now - state.since, "running", expected))
+    child = Child(
+        child.id,
+        child.spec,
+        child.position,
+        child.generation,
+        state,
+        child.attempt,
+        child.restarts,
+        child.parked,
+        reason,
+        child.window,
+    )
+    if round is not None:
+        draft.become(child, Ended(state.since, reason))
+        draft.deferred = (*draft.deferred, event)
+    else:
+        conclude(draft, child, state.since, reason)
+
+
+def _start_failed(draft: Draft, child: Child, start: Starting, reason: ExitReason) -> None:
+    draft.effects.append(StartFailedFact(child.id, child.generation, reason, child.attempt))
+    child = replace(child, last_exit=reason)
+    if draft.is_going_down:
+        refuse_start(draft, child, start, reason, "failed to start")
+        settle_down(draft, child, Then.DOWN)
+        return
+    match start.origin:
+        case Origin.INITIAL:
+            refuse_start(draft, child, start, reason, "failed to start")
+            draft.become(child, Down(DownWhy.FAILED))
+            go_down(draft, ExitReason(ExitKind.SHUTDOWN, FAILED_TO_START, cause=draft.cause(child, reason)))
+        case Origin.HAND:
+            code = Refusal.ALREADY_STARTED if reason.detail == ALREADY_STARTED else Refusal.START_FAILED
+            draft.refuse(start.request, child.id, code, f"{child.id} failed to start: {reason}", reason)
+            if start.is_new or draft.is_dynamic or child.spec.restart is Restart.TEMPORARY:
+                draft.drop(child)
+            else:
+                draft.become(child, Down(DownWhy.FAILED))
+        case Origin.RESTART | Origin.GROUP:
+            refuse_start(draft, child, start, reason, "failed to start")
+            restart(draft, child, reason, was_quiet=False, was_ready=False)
+        case _:
+            assert_never(start.origin)
+
+
+def _gone(
+    draft: Draft, child: Child, state: Stopping, reason: ExitReason, is_cut_off: bool = False, announces: bool = True
+) -> None:
+    """An instance that was being stopped is gone."""
+    draft.disarm(TimerKind.STOP, child.id, state.serial)
+    start = state.start
+    if state.then is Then.FAIL and start is not None:
+        _start_failed(draft, child, start, START_TIMEOUT)
+        return
+    if announces:
+        announce_stopped(draft, child, state.ready_at, reason)
+    refuse_start(draft, child, start, reason, "was stopped before it was ready")
+    child = replace(child, last_exit=reason)
+    if state.then is Then.START:
+        _start_again(draft, child, state)
+        return
+    then = Then.DOWN if state.then is Then.WAIT and draft.is_going_down else state.then
+    if start is not None and start.is_new:
+        then = Then.DROP
+    settle_down(draft, child, then, state.hold, is_cut_off)
+    for request in state.requests:
+        draft.done(request, child)
+
+
+def _start_again(draft: Draft, child: Child, state: Stopping) -> None:
+    """A call stopped the child in order to start it again."""
+    start = state.start
+    is_new = start is not None and start.is_new
+    if draft.is_going_down:
+        for waiting in state.requests:
+            draft.refuse(waiting, child.id, Refusal.SHUTTING_DOWN, SHUTTING_DOWN)
+        settle_down(draft, child, Then.DROP if is_new else Then.DOWN)
+        return
+    child = replace(child, attempt=0, parked=False)
+    request = state.requests[0] if state.requests else None
+    if start is None:
+        begin_hand(draft, child, request, is_new)
+    else:
+        launch(draft, child, start.origin, request, is_new)
+
+
+def timer_fired(draft: Draft, event: TimerFired) -> None:
+    """A timer fired. One whose serial is not that of an armed timer is fenced here."""
+    timer = event.timer
+    match timer.kind:
+        case TimerKind.START:
+            if timer.serial == draft.start_serial:
+                _expire_starts(draft)
+        case TimerKind.STOP_ALL:
+            time_over(draft, timer.serial)
+        case TimerKind.STOP:
+            child = draft.children.get(timer.id)
+            if child is not None and isinstance(child.state, Stopping) and child.state.serial == timer.serial:
+                kill(draft, replace(child, state=replace(child.state, serial=0)))
+        case TimerKind.RETRY:
+            child = draft.children.get(timer.id)
+            if child is not None and isinstance(child.state, Restarting) and child.state.serial == timer.serial:
+                if draft.has_round:
+                    draft.deferred = (*draft.deferred, event)
+                else:
+                    retry(draft, child)
+        case _:
+            assert_never(timer.kind)
+
+
+def _expire_starts(draft: Draft) -> None:
+    """End the starts whose deadline has come, and arm the timer for the next deadline."""
+    draft.start_serial = 0
+    next_due = inf
+    for child in draft.in_order():
+        state = child.state
+        if isinstance(state, Starting) and state.due is not None:
+            if state.due <= draft.now:
+                expire(draft, child, state)
+            else:
+                next_due = min(next_due, state.due)
+    if next_due < inf:
+        draft.start_serial = draft.arm(TimerKind.START, "", next_due - draft.now)
+        draft.start_due = next_due
+
+
+def resume_deferred(draft: Draft, event: ChildExited | ChildStartFailed | ChildAbandoned) -> None:
+    """Decide about an end that waited for a round, unless the round took care of it."""
+    child = draft.children.get(event.id)
+    if child is not None and child.generation == event.generation and isinstance(child.state, Ended):
+        conclude(draft, child, child.state.since, child.state.reason)
