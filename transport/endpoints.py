@@ -9,12 +9,9 @@ it is; `verify` says whether that is still true, by process id *and* creation ti
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import os
-import secrets
 import stat
 import sys
-import tempfile
 from enum import Enum
 from pathlib import Path
 from typing import Final
@@ -104,14 +101,14 @@ def write_endpoints(run: Path, endpoints: Endpoints) -> Path:
 
 
 def read_endpoints(run: Path) -> Endpoints:
-    """Return the contents of `run/endpoints.json`.
+    """Return the contents of `run/endpoints.json`; `run` may also name the file itself.
 
     Raises:
         FileNotFoundError: There is none.
         PermissionError: It belongs to somebody who does not let us read it.
         EndpointError: It is no such file, or of a layout that is not spoken here.
     """
-    path = run / FILE_NAME
+    path = _file(run)
     with path.open("rb") as file:
         data = file.read(_FILE_LIMIT + 1)
     if len(data) > _FILE_LIMIT:
@@ -137,8 +134,11 @@ def remove_endpoints(run: Path, epoch: str) -> bool:
 
 
 def verify(run: Path) -> Verdict:
-    """Say whether the node that wrote `run/endpoints.json` still runs. Reads only; never raises for what it finds."""
-    path = run / FILE_NAME
+    """Say whether the node that wrote `run/endpoints.json` still runs; `run` may also name the file itself.
+
+    Reads only, and never raises for what it finds.
+    """
+    path = _file(run)
     shown = str(path)
     try:
         endpoints = read_endpoints(run)
@@ -187,6 +187,8 @@ def ipc_endpoint(run: Path, name: str) -> str:
     home = run.absolute() / f"{name}.sock"
     if len(os.fsencode(home)) <= SOCKET_PATH_LIMIT:
         return f"ipc://{private_directory(run.absolute()) / home.name}"
+    import hashlib  # here: only a path that is too long needs it
+
     digest = hashlib.sha256(os.fsencode(run.absolute())).hexdigest()[:16]
     short = private_directory(_short_base() / digest) / home.name
     if len(os.fsencode(short)) > SOCKET_PATH_LIMIT:
@@ -247,7 +249,7 @@ def write_private(path: Path, data: bytes) -> None:
     Raises:
         OSError: It cannot be written; the old file is as it was.
     """
-    beside = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
+    beside = path.with_name(f".{path.name}.{os.urandom(4).hex()}")
     fd = os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_CLOEXEC", 0), 0o600)
     try:
         with os.fdopen(fd, "wb") as file:
@@ -261,11 +263,17 @@ def write_private(path: Path, data: bytes) -> None:
         raise
 
 
+def _file(run: Path) -> Path:
+    return run if run.suffix == ".json" else run / FILE_NAME
+
+
 def _short_base() -> Path:
     """Return the parent of short socket directories: in the user's runtime directory, else in the temporary one."""
     runtime = os.environ.get("XDG_RUNTIME_DIR", "")
     if runtime and len(os.fsencode(runtime)) <= 48 and os.access(runtime, os.W_OK):
         return private_directory(Path(runtime) / "actorctl")
+    import tempfile
+
     base = Path("/tmp") if sys.platform == "darwin" else Path(tempfile.gettempdir())  # macOS' own is 50 bytes long
     return private_directory(base / f"actorctl-{os.geteuid() if os.name == 'posix' else 'user'}")
 

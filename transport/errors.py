@@ -137,26 +137,6 @@ class ErrorCode(StrEnum):
     DENIED = "denied"
     INTERNAL = "internal"
 
-    @property
-    def exit_code(self) -> int:
-        """The exit code that `actorctl` ends with."""
-        return _EXIT_CODES[self]
-
-
-_EXIT_CODES = {
-    ErrorCode.FAILED: 1,
-    ErrorCode.USAGE: 2,
-    ErrorCode.NOT_FOUND: 3,
-    ErrorCode.UNREACHABLE: 4,
-    ErrorCode.CONDITION: 5,
-    ErrorCode.TIMEOUT: 6,
-    ErrorCode.CONFLICT: 7,
-    ErrorCode.INVALID: 8,
-    ErrorCode.PARTIAL: 9,
-    ErrorCode.DENIED: 10,
-    ErrorCode.INTERNAL: 70,
-}
-
 
 class ControlError(TransportError):
     """A control command did not succeed.

@@ -20,6 +20,7 @@ from typing import Any, Final, Generic, TypeVar
 import zmq
 
 from transport.errors import SocketClosedError
+from transport.security import ServerKeys
 from transport.sockets import Frames, OnMessage, Socket, SocketSpec, open_socket
 from transport.wakeup import Wakeup
 
@@ -79,6 +80,7 @@ class Reactor:
         self._blocked: set[Socket] = set()
         self._poller = zmq.Poller()
         self._poller.register(self._wakeup.fd, zmq.POLLIN)
+        self._authenticates = False
         self._closing = False
         self._dead = False
         self._ended = threading.Event()
@@ -115,11 +117,14 @@ class Reactor:
             EndpointError: The endpoint cannot be bound or connected.
             SocketClosedError: The reactor is closed.
             TimeoutError: The reactor's thread is busy with a callback that blocks.
+            RuntimeError: The spec has `ServerKeys` and nobody decides who may connect: `authenticate` comes first.
         """
 
         def opened() -> Socket:
             if self._closing:
                 raise SocketClosedError(self.name)
+            if isinstance(spec.keys, ServerKeys) and not self._authenticates:
+                raise RuntimeError(f"{spec.name}: authenticate first, or every key would be let in")
             zsocket = open_socket(self._context, spec)
             socket = Socket(self, spec, zsocket, on_message, on_undelivered)
             self._sockets[zsocket] = socket
@@ -131,7 +136,7 @@ class Reactor:
     def authenticate(self, answer: Callable[[list[bytes]], list[bytes]]) -> Socket:
         """Serve ZAP, the question "may this key connect?", for every CURVE server socket of this context.
 
-        To be called before those sockets are opened: ZeroMQ lets every key in while nobody answers.
+        To be called before those sockets are opened: ZeroMQ would let every key in while nobody answers.
 
         Args:
             answer: Makes the reply frames of a request's frames, on the reactor's thread; see `security.Gatekeeper`.
@@ -141,7 +146,9 @@ class Reactor:
             at = frames.index(b"") + 1
             socket.send([*frames[:at], *answer(frames[at:])])
 
-        return self.open(SocketSpec(zmq.ROUTER, bind=ZAP_ENDPOINT, name="zap"), reply)
+        socket = self.open(SocketSpec(zmq.ROUTER, bind=ZAP_ENDPOINT, name="zap"), reply)
+        self._authenticates = True
+        return socket
 
     def post(self, callback: Callable[[], None]) -> None:
         """Run `callback` soon on the reactor's thread; nothing happens once the reactor has ended."""

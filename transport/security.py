@@ -14,7 +14,6 @@ from __future__ import annotations
 import logging
 import os
 import re
-import socket as _socket
 import stat
 import struct
 import sys
@@ -44,6 +43,8 @@ _LOCAL_PEER: Final = re.compile(r"localhost:(\d+):\d+:(\d+)\Z")
 class Role(IntEnum):
     """What a peer may do; a higher role includes the lower ones."""
 
+    NOBODY = 0
+    """Nothing: what a peer is that nothing vouches for."""
     VIEWER = 1
     """Read: tree, describe, events, taps."""
     OPERATOR = 2
@@ -59,7 +60,7 @@ class Role(IntEnum):
             ValueError: There is none.
         """
         try:
-            return cls[word.upper()]
+            return {role.name.lower(): role for role in cls if role}[word]
         except KeyError:
             raise ValueError(f"{word!r} is no role: viewer, operator or admin") from None
 
@@ -169,8 +170,27 @@ class Gatekeeper:
         return [b"1.0", request, b"200", b"OK", f"{grant.role}:{grant.name}".encode(), b""]
 
 
-def peer_of(frame: Any) -> Peer:
+def is_private(endpoint: str) -> bool:
+    """Whether the endpoint's place is its authority, so that it needs no keys."""
+    return endpoint.startswith(("ipc://", "inproc://"))
+
+
+def require_keys(endpoint: str, keys: object) -> None:
+    """Refuse to listen in the open without keys.
+
+    Raises:
+        EndpointError: `endpoint` is not private and there are no `keys`.
+    """
+    if keys is None and not is_private(endpoint):
+        raise EndpointError(f"{endpoint} is open to every user of this machine: it needs CURVE keys")
+
+
+def peer_of(frame: Any, *, is_trusted: bool) -> Peer:
     """Return who sent `frame`, a `zmq.Frame` of a message that was received with `copy=False`.
+
+    Args:
+        frame: Any part of the message.
+        is_trusted: Whether it came by an endpoint that `is_private`: then a peer without a key is admin, else nobody.
 
     Of a peer over a private directory's socket ZeroMQ may keep the user and process from when it connected (Linux, read
     in 4.3.5); elsewhere the operating system is asked now, and a connection that is closed already stays unknown.
@@ -182,7 +202,7 @@ def peer_of(frame: Any) -> Peer:
         return Peer(f"key {name}", Role.parse(role), address)
     kept = _LOCAL_PEER.match(address)
     caller = f"uid {kept[1]} pid {kept[2]}" if kept is not None else _credentials(frame)
-    return Peer(caller, Role.ADMIN, address)
+    return Peer(caller, Role.ADMIN if is_trusted else Role.NOBODY, address)
 
 
 def _property(frame: Any, name: str) -> str:
@@ -194,6 +214,8 @@ def _property(frame: Any, name: str) -> str:
 
 def _credentials(frame: Any) -> str:
     """Return `uid U pid P` of the process at the other end of a local socket, or ""."""
+    import socket as _socket  # here: a client never comes this way
+
     try:
         with _socket.socket(fileno=os.dup(frame.get(zmq.SRCFD))) as peer:
             if peer.family != getattr(_socket, "AF_UNIX", None):

@@ -332,8 +332,18 @@ class Socket:
         self._zsocket.close(linger=max(0, int(linger * 1000)))
 
 
-def open_socket(context: zmq.Context[zmq.Socket[bytes]], spec: SocketSpec) -> zmq.Socket[bytes]:
+def open_socket(
+    context: zmq.Context[zmq.Socket[bytes]],
+    spec: SocketSpec,
+    *,
+    before_connect: Callable[[zmq.Socket[bytes]], None] | None = None,
+) -> zmq.Socket[bytes]:
     """Return a ZeroMQ socket made as `spec` says, bound or connected. The calling thread owns it.
+
+    Args:
+        context: Where to make it.
+        spec: How.
+        before_connect: Gets the socket once its options are set, before it binds or connects.
 
     Raises:
         EndpointError: The endpoint is malformed, in use or not permitted.
@@ -359,6 +369,8 @@ def open_socket(context: zmq.Context[zmq.Socket[bytes]], spec: SocketSpec) -> zm
             zsocket.setsockopt(zmq.HEARTBEAT_TIMEOUT, 3 * milliseconds)
         if spec.keys is not None:
             apply_curve(zsocket, spec.keys)
+        if before_connect is not None:
+            before_connect(zsocket)
         if spec.bind:
             zsocket.bind(spec.bind)
         else:
