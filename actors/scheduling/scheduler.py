@@ -17,6 +17,7 @@ from datetime import UTC, datetime
 from msgspec.structs import replace
 
 from actors import Actor, Down, Ignore, MailboxSpec, on
+from actors.core.timers import ActorTimer
 from actors.events import RunFinished
 from actors.jobs.cycles import (
     Cycle,
@@ -41,13 +42,7 @@ _SHORTEST = 0.001
 
 
 class Wake(Message[None], frozen=True):
-    """Read the clocks.
-
-    Attributes:
-        number: Which timer it comes from; an older one's is passed over.
-    """
-
-    number: int
+    """Read the clocks."""
 
 
 class SchedulerTick(Actor):
@@ -77,7 +72,7 @@ class SchedulerTick(Actor):
         self._zones: dict[str, str] = {}
         self._generations: dict[str, int] = {}
         self._monitors: dict[int, str] = {}
-        self._timer_number = 0
+        self._timer: ActorTimer | None = None
         self._looks = 0
         self._clock_steps = 0
         self._read: Now | None = None
@@ -138,9 +133,7 @@ class SchedulerTick(Actor):
             self._step(core.OwnerDown(path, expected=not down.reason.is_abnormal))
 
     @on(Wake)
-    def wake(self, message: Wake) -> None:
-        if message.number != self._timer_number:
-            return
+    def wake(self, _: Wake) -> None:
         self._looks += 1
         self._step(core.Looked())
         self._arm()
@@ -201,10 +194,11 @@ class SchedulerTick(Actor):
 
     def _arm(self) -> None:
         """Wait for the next slot, or `wall_check` seconds, whichever is sooner."""
-        self._timer_number += 1
+        if self._timer is not None:
+            self._timer.cancel()
         due = core.next_due(self._state, self._now())
         delay = self._wall_check if due is None else min(self._wall_check, max(due, _SHORTEST))
-        self.after(delay, Wake(self._timer_number))
+        self._timer = self.after(delay, Wake())
 
     def _views(self) -> tuple[ScheduleView, ...]:
         now = self._now()
