@@ -17,6 +17,7 @@ from typing import Any, Protocol
 
 from msgspec import Struct
 
+from actors.core.mailbox import ActorStatistics
 from actors.core.outcomes import Incarnation, Outcome
 from actors.core.system import ActorSystem, Launch
 from actors.exits import ExitReason
@@ -51,6 +52,10 @@ class ChildHandle(Protocol):
     @property
     def pid(self) -> int | None:
         """The process it runs in, once known."""
+        ...
+
+    def figures(self) -> ActorStatistics | None:
+        """What the instance last said of its mailbox; None before it said anything. Never asks, never blocks."""
         ...
 
     def stop(self, reason: ExitReason) -> None:
@@ -95,6 +100,10 @@ class LocalHandle:
     @property
     def ref(self) -> Any:
         return self._launch.ref
+
+    def figures(self) -> ActorStatistics | None:
+        ref = self._launch.ref
+        return ref.statistics() if ref is not None else None
 
     def stop(self, reason: ExitReason) -> None:
         self._launch.stop(reason)

@@ -21,7 +21,7 @@ from msgspec import Struct
 
 from actors.addresses import join
 from actors.core.actor import Actor
-from actors.core.mailbox import UNBOUNDED, MailboxSpec
+from actors.core.mailbox import UNBOUNDED, ActorStatistics, MailboxSpec
 from actors.core.outcomes import Exited, Ignored, Incarnation, Outcome, Started, StartFailed
 from actors.core.system import ActorSystem, Launch
 from actors.events import (
@@ -136,10 +136,16 @@ class Subtree:
             on_outcome=self._on_outcome,
         )
 
+    def figures(self) -> ActorStatistics | None:
+        """None: a supervisor's mailbox holds nothing a person could act on."""
+        return None
+
     def stop(self, reason: ExitReason) -> None:
+        """Ask the supervisor to stop its children in order and end with `reason`."""
         self._order(StopOrder(reason))
 
     def kill(self) -> bool:
+        """Kill everything below it, then it ends; never abandoned."""
         self._order(KillOrder())
         return True
 

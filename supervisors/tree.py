@@ -11,6 +11,7 @@ from typing import Any
 from msgspec import Struct
 
 from actors.addresses import join, name_of, parent_of
+from actors.core.mailbox import ActorStatistics
 from actors.exits import ExitReason
 from supervisors.core import (
     Active,
@@ -186,7 +187,7 @@ class _Reading:
             shown = fields["state"]
             counts = _Counts(shown in _UP, shown not in _NOT_EXPECTED)
             if handle is not None:
-                _put_activity(fields, handle.ref, now)
+                _put_activity(fields, handle.figures(), now)
         return [NodeView(**fields), *below], counts
 
     def _below(self, supervisor: Supervisor, depth: int | None) -> tuple[list[NodeView], dict[str, Any], _Counts]:
@@ -252,11 +253,10 @@ def _put_state(fields: dict[str, Any], child: Child, now: float, wall: float) ->
         fields["why"] = state.detail
 
 
-def _put_activity(fields: dict[str, Any], ref: Any, now: float) -> None:
-    """Put what the running instance says of its mailbox; nothing for an instance not yet ready."""
-    if ref is None:
+def _put_activity(fields: dict[str, Any], figures: ActorStatistics | None, now: float) -> None:
+    """Put what the running instance says of its mailbox; nothing for one that has not said anything yet."""
+    if figures is None:
         return
-    figures = ref.statistics()
     fields["mailbox"] = figures.depth
     fields["handled"] = figures.handled
     fields["failed"] = figures.failed

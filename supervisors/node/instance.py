@@ -13,10 +13,10 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-import psutil
 from filelock import FileLock, Timeout
 
 from supervisors.errors import AlreadyRunningError, HomeError
+from transport.endpoints import own_create_time, write_private
 
 RUN_DIR = "run"
 
@@ -52,7 +52,8 @@ class InstanceLock:
         except OSError as error:
             raise HomeError(str(self._home), error.strerror or str(error)) from error
         try:
-            write_atomically(self._pid_file, json.dumps({"pid": os.getpid(), "create_time": own_create_time()}) + "\n")
+            about = {"pid": os.getpid(), "create_time": own_create_time()}
+            write_private(self._pid_file, json.dumps(about).encode() + b"\n")
         except OSError as error:
             self._lock.release()
             raise HomeError(str(self._home), error.strerror or str(error)) from error
@@ -73,11 +74,6 @@ class InstanceLock:
         self.release()
 
 
-def own_create_time() -> float:
-    """Start time of this process, seconds since the epoch."""
-    return float(psutil.Process().create_time())
-
-
 def read_pid_file(home: Path) -> tuple[int | None, float | None]:
     """Return (pid, create time) of `<home>/run/node.pid`, or (None, None) where it is missing or no JSON of ours."""
     try:
@@ -85,21 +81,3 @@ def read_pid_file(home: Path) -> tuple[int | None, float | None]:
         return int(found["pid"]), float(found["create_time"])
     except (OSError, ValueError, KeyError, TypeError):
         return None, None
-
-
-def write_atomically(path: Path, text: str, mode: int = 0o600) -> None:
-    """Replace `path` by `text` in one step: readers see the old or the new, never half.
-
-    Raises:
-        OSError: The directory cannot be written, or the disk is full; `path` is then untouched.
-    """
-    beside = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        with os.fdopen(os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, mode), "w", encoding="utf-8") as file:
-            file.write(text)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(beside, path)
-    except OSError:
-        beside.unlink(missing_ok=True)
-        raise

@@ -1,0 +1,128 @@
+"""`send` and `ask` from outside: a message named by its type, its fields as plain data, to whoever is at a path."""
+
+from __future__ import annotations
+
+import inspect
+from difflib import get_close_matches
+from typing import Any
+
+import msgspec
+import pykka
+
+from actors.core.actor import Actor
+from actors.errors import ActorExitedError, AskTimeoutError
+from actors.messages import HANDLES, Handles, Message
+from supervisors.children import resolve
+from supervisors.requests import SendArguments
+from supervisors.selectors import SelectorError, not_found
+from supervisors.specs import ImportStart, LocalStart
+from supervisors.supervisor import Services
+from supervisors.tree import find, paths
+from supervisors.views import AnswerView, SentView, to_wire
+from transport.control.server import Responder
+
+
+def message_types(services: Services, path: str) -> dict[str, type[Message[Any]]]:
+    """Return the message types that the actor at `path` handles, by their class names; empty where that is unknown.
+
+    The class comes from the child's spec, so it is known whether or not an instance runs; a class named by its import
+    path is imported.
+
+    Raises:
+        SelectorError: There is no such child.
+    """
+    found = find(services, path)
+    if found is None:
+        if path == "/" or path in services.supervisors:
+            return {}
+        raise not_found(path, paths(services))
+    start = found[1].spec.start
+    if isinstance(start, ImportStart):
+        make: Any = resolve(start.target)
+    elif isinstance(start, LocalStart):
+        make = start.make
+    else:
+        return {}
+    if not (inspect.isclass(make) and issubclass(make, Actor)):
+        ref = services.system.registry.get(path)
+        make = getattr(ref, "actor_class", None)
+        if make is None:
+            return {}
+    types: dict[str, type[Message[Any]]] = {}
+    for name in dir(make):
+        handles = getattr(getattr(make, name, None), HANDLES, None)
+        if isinstance(handles, Handles) and issubclass(handles.message, Message):
+            types[handles.message.__name__] = handles.message
+    return types
+
+
+def send_to_actor(services: Services, wanted: SendArguments) -> SentView:
+    """Put the message into the mailbox of the actor.
+
+    Raises:
+        SelectorError: No such actor, message type or field.
+        MailboxFullError: Its mailbox is full.
+    """
+    message = _message(services, wanted)
+    ref = services.system.ref(wanted.path)
+    if not ref.is_alive():
+        raise SelectorError("conflict", f"{wanted.path} is not running", f"actorctl why {wanted.path}")
+    ref.tell(message)
+    figures = ref.statistics()
+    return SentView(path=wanted.path, message=wanted.message, mailbox=figures.depth if figures is not None else 0)
+
+
+def ask_actor(services: Services, wanted: SendArguments, responder: Responder) -> None:
+    """Ask the actor and answer the call when its reply comes, in time or not.
+
+    Raises:
+        SelectorError: No such actor, message type or field.
+    """
+    message = _message(services, wanted)
+    clock = services.system.clock
+    since = clock.monotonic()
+    future: Any = services.system.ref(wanted.path).ask(message, block=False, timeout=wanted.timeout)
+    late = services.system.schedule(
+        wanted.timeout,
+        lambda: responder.fail(
+            "timeout", str(AskTimeoutError(wanted.path, wanted.timeout)), f"actorctl describe {wanted.path}"
+        ),
+    )
+
+    def answered() -> None:
+        late.cancel()
+        seconds = clock.monotonic() - since
+        try:
+            reply = future.get(timeout=0)
+            view = AnswerView(
+                path=wanted.path,
+                message=wanted.message,
+                reply=msgspec.to_builtins(reply, enc_hook=repr),
+                seconds=seconds,
+            )
+            responder.reply(to_wire(view))
+        except ActorExitedError as error:
+            responder.fail("conflict", str(error), f"actorctl why {wanted.path}")
+        except pykka.Timeout as error:
+            responder.fail("timeout", str(error), f"actorctl describe {wanted.path}")
+        except Exception as error:
+            responder.fail("failed", f"{type(error).__name__}: {error}", f"actorctl why {wanted.path}")
+
+    future.add_done_callback(answered)
+
+
+def _message(services: Services, wanted: SendArguments) -> Message[Any]:
+    types = message_types(services, wanted.path)
+    name = wanted.message.rpartition(".")[2].rpartition(":")[2]
+    kind = types.get(name)
+    if kind is None:
+        near = get_close_matches(name, types, n=1)
+        known = ", ".join(sorted(types)) or "no typed messages"
+        hint = f"did you mean {near[0]}?" if near else f"it takes: {known}"
+        raise SelectorError("not_found", f"{wanted.path} has no handler for {wanted.message}", hint)
+    try:
+        message: Message[Any] = msgspec.convert(wanted.payload, kind)
+    except msgspec.ValidationError as error:
+        fields = ", ".join(kind.__struct_fields__) or "none"
+        raise SelectorError("usage", f"{name}: {error}", f"fields of {name}: {fields}") from None
+    return message

@@ -1,0 +1,253 @@
+"""The node's side of control RPC: the handler table, from a command's arguments to its view.
+
+`handle` is what the control server calls on the socket's thread; it only passes the work on to a few threads, so that
+a large tree or a slow answer never stops the socket. Handlers that wait for something (`ask`, `sql`, the verbs, `wait`)
+arm a callback and return.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from typing import Any
+
+import msgspec
+
+from actors.errors import ActorRuntimeError
+from actors.events import CommandDone
+from supervisors.node.asking import ask_actor, send_to_actor
+from supervisors.node.explaining import explain
+from supervisors.node.operations import Operations
+from supervisors.node.recent import RecentEvents
+from supervisors.node.state import NodeState
+from supervisors.node.waiting import Waiting
+from supervisors.requests import (
+    COMMANDS,
+    ConfigArguments,
+    DescribeArguments,
+    EventsArguments,
+    SendArguments,
+    ShutdownArguments,
+    SqlArguments,
+    TargetArguments,
+    TreeArguments,
+    WaitArguments,
+    WhyArguments,
+)
+from supervisors.selectors import SelectorError, find, not_found
+from supervisors.tree import find as find_child
+from supervisors.tree import nodes, paths, spec_view
+from supervisors.views import (
+    ConfigEntry,
+    ConfigView,
+    DescribeView,
+    HeaderView,
+    PingView,
+    ShutdownView,
+    TreeView,
+    View,
+    from_wire,
+    instant,
+    to_wire,
+)
+from transport.control.protocol import Request
+from transport.control.server import Responder
+from transport.security import Peer, Role
+
+logger = logging.getLogger(__name__)
+
+THREADS = 4
+"""Commands worked on at a time; more wait their turn."""
+
+PERMISSIONS: Mapping[str, Role] = {
+    name: Role.ADMIN if name == "shutdown" else Role.OPERATOR if command.is_change else Role.VIEWER
+    for name, command in COMMANDS.items()
+}
+"""The role each command needs."""
+
+
+class ControlDesk:
+    """Answers control commands for one node."""
+
+    def __init__(self, node: NodeState, recent: RecentEvents, operations: Operations) -> None:
+        self._node = node
+        self._recent = recent
+        self._operations = operations
+        self._threads = ThreadPoolExecutor(THREADS, thread_name_prefix="control")
+        self._handlers: dict[str, Callable[[Any, Request, Responder], View | None]] = {
+            "ping": self._ping,
+            "status": self._status,
+            "tree": self._tree,
+            "describe": self._describe,
+            "why": self._why,
+            "events": self._events,
+            "wait": self._wait,
+            "sql": self._sql,
+            "config": self._config,
+            "send": self._send,
+            "ask": self._ask,
+            "shutdown": self._shutdown,
+        }
+        for verb in ("start", "stop", "restart", "suspend", "resume", "kill", "reset"):
+            self._handlers[verb] = partial(self._operate, verb)
+
+    def handle(self, request: Request, responder: Responder) -> None:
+        """Take a command; called on the socket's thread."""
+        command = COMMANDS.get(request.command)
+        if command is None:
+            known = ", ".join(COMMANDS)
+            responder.fail("usage", f"there is no command {request.command!r}", f"commands: {known}")
+            return
+        try:
+            self._threads.submit(self._work, command.arguments, request, responder)
+        except RuntimeError:  # the desk is closed
+            responder.fail("unreachable", "the node is stopping")
+
+    def audit(self, request: Request, peer: Peer, code: str, seconds: float) -> None:
+        """Put a finished command on the bus, if it is one that changes something or asks in SQL."""
+        command = COMMANDS.get(request.command)
+        if command is None or command.is_change or request.command == "sql" or code == "denied":
+            selectors = request.args.get("selectors") or (request.args.get("path"),)
+            path = selectors[0] if isinstance(selectors, (list, tuple)) and selectors else "/"
+            system = self._node.system
+            system.bus.publish(
+                CommandDone(
+                    system.clock.time(), path if isinstance(path, str) and path.startswith("/") else "/",
+                    request.command, request.caller, request.reason, code, seconds, request.key,
+                )
+            )  # fmt: skip
+
+    def close(self) -> None:
+        """Take no further command; those in work go on."""
+        self._threads.shutdown(wait=False, cancel_futures=True)
+
+    def _work(self, kind: type, request: Request, responder: Responder) -> None:
+        if not responder.is_open:
+            return
+        try:
+            arguments = from_wire(request.args, kind)
+        except msgspec.ValidationError as error:
+            responder.fail("usage", f"{request.command}: {error}", "use the actorctl of the node's own version")
+            return
+        try:
+            view = self._handlers[request.command](arguments, request, responder)
+        except SelectorError as error:
+            responder.fail(error.code, str(error), error.hint)
+        except OSError as error:
+            responder.fail("failed", f"{request.command}: {error}", "actorctl doctor")
+        except ActorRuntimeError as error:
+            responder.fail("failed", f"{request.command}: {error}")
+        except Exception as error:
+            logger.exception("the command %s failed", request.command)
+            responder.fail("internal", f"{request.command}: {type(error).__name__}: {error}", "actorctl doctor")
+        else:
+            if view is not None:
+                responder.reply(to_wire(view))
+
+    # Reading commands.
+
+    def _ping(self, _arguments: Any, _request: Request, _responder: Responder) -> View:
+        node = self._node
+        return PingView(name=node.name, version=node.version, pid=node.system.pid, epoch=node.epoch)
+
+    def _header(self, ready: int, total: int, restarts: int) -> HeaderView:
+        node = self._node
+        now = node.system.clock.time()
+        started = instant(node.started_at)
+        assert started is not None  # made from a float
+        return HeaderView(
+            name=node.name,
+            version=node.version,
+            pid=node.system.pid,
+            home=str(node.home),
+            state=node.state,
+            uptime=max(0.0, now - node.started_at),
+            started_at=started,
+            ready=ready,
+            total=total,
+            restarts=restarts,
+            restarts_day=self._recent.count_restarts(now - 86_400.0),
+            seq=node.system.bus.head,
+            epoch=node.epoch,
+        )
+
+    def _tree(self, arguments: TreeArguments, _request: Request, _responder: Responder) -> View:
+        found = nodes(self._node.services, arguments.path, arguments.depth)
+        if not found:
+            raise not_found(arguments.path, paths(self._node.services))
+        root = found[0] if arguments.path == "/" else nodes(self._node.services, "/", 0)[0]
+        restarts = self._node.restarts
+        return TreeView(header=self._header(root.ready, root.total, restarts), nodes=found)
+
+    def _status(self, _arguments: Any, _request: Request, _responder: Responder) -> View:
+        tree = nodes(self._node.services)
+        root = tree[0] if tree else None
+        header = self._header(root.ready if root else 0, root.total if root else 0, self._node.restarts)
+        return self._node.status(header, tree)
+
+    def _describe(self, arguments: DescribeArguments, _request: Request, responder: Responder) -> View | None:
+        services = self._node.services
+        tree = nodes(services, arguments.path, 1)
+        if not tree:
+            raise not_found(arguments.path, paths(services))
+        found = find_child(services, arguments.path)
+        view = DescribeView(
+            node=TreeView(header=self._header(0, 0, 0), nodes=tree).nested(),
+            spec=spec_view(found[1].spec) if found is not None else None,
+            handlers=self._node.handlers_of(arguments.path),
+            events=self._recent.about(arguments.path, arguments.events),
+        )
+        if not arguments.state:
+            return view
+        self._node.state_of(arguments.path, lambda state: _reply_with_state(responder, view, state))
+        return None
+
+    def _why(self, arguments: WhyArguments, _request: Request, _responder: Responder) -> View:
+        services = self._node.services
+        tree = nodes(services)
+        node = find(tree, arguments.path)
+        found = find_child(services, node.path)
+        return explain(node, tree, found[1] if found is not None else None, self._recent)
+
+    def _events(self, arguments: EventsArguments, _request: Request, _responder: Responder) -> View:
+        return self._recent.select(arguments, self._node.system.bus.head)
+
+    def _wait(self, arguments: WaitArguments, _request: Request, responder: Responder) -> View | None:
+        Waiting(self._node.services, arguments, lambda view: responder.reply(to_wire(view)), responder).begin()
+        return None
+
+    def _config(self, arguments: ConfigArguments, _request: Request, _responder: Responder) -> View:
+        rows = [
+            ConfigEntry(key=row.key, value=row.value, origin=str(row.origin))
+            for row in self._node.config_rows
+            if row.key.startswith(arguments.prefix)
+        ]
+        return ConfigView(items=tuple(rows), file=self._node.config_file)
+
+    def _sql(self, arguments: SqlArguments, _request: Request, responder: Responder) -> View | None:
+        self._node.query(arguments, responder)
+        return None
+
+    # Commands that change something.
+
+    def _operate(self, verb: str, arguments: TargetArguments, request: Request, responder: Responder) -> View | None:
+        answer: Callable[[View], object] = lambda view: responder.reply(to_wire(view))  # noqa: E731
+        self._operations.run(verb, arguments, request.caller, request.reason, answer)
+        return None
+
+    def _send(self, arguments: SendArguments, _request: Request, _responder: Responder) -> View:
+        return send_to_actor(self._node.services, arguments)
+
+    def _ask(self, arguments: SendArguments, _request: Request, responder: Responder) -> View | None:
+        ask_actor(self._node.services, arguments, responder)
+        return None
+
+    def _shutdown(self, arguments: ShutdownArguments, _request: Request, _responder: Responder) -> View:
+        drain = self._node.ask_shutdown(arguments.drain)
+        return ShutdownView(drain=drain, workers=len(nodes(self._node.services)))
+
+
+def _reply_with_state(responder: Responder, view: DescribeView, state: dict[str, Any] | None) -> None:
+    responder.reply(to_wire(msgspec.structs.replace(view, state=state)))

@@ -1,0 +1,194 @@
+"""What a node knows of itself, for its control commands: name, state, tree, history feed, configuration."""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections import Counter
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import psutil
+
+from actors.core.system import ActorSystem
+from actors.events import Event, NodeChanged, RestartScheduled
+from actors.history.feed import HistoryFeed
+from actors.history.protocol import Query, QueryFailed, QueryResult
+from actors.history.protocol import Statistics as AskRecorder
+from supervisors.node.asking import message_types
+from supervisors.node.showing import ConfigRow
+from supervisors.requests import SqlArguments
+from supervisors.selectors import UNHEALTHY
+from supervisors.supervisor import Services
+from supervisors.views import (
+    ColumnView,
+    HeaderView,
+    HistoryView,
+    NodeKind,
+    NodeView,
+    SqlView,
+    StatusView,
+    instant,
+    to_wire,
+)
+from transport.control.server import Responder
+
+RECORDER = "/sys/recorder"
+STATE_TIMEOUT = 2.0
+"""Longest wait for an actor's view of its state, in seconds."""
+
+
+class NodeFacts:
+    """The facts of one running node. Attributes are set by the life cycle, on the main thread; any thread reads.
+
+    Attributes:
+        name: Its name.
+        version: Version of the program.
+        home: Its home.
+        epoch: Number of this run: milliseconds since the epoch at its start, so it grows from run to run.
+        started_at: When it started, seconds since the epoch.
+        state: `starting`, `ready`, `draining` or `stopped`.
+        restarts: Restarts decided since the start.
+    """
+
+    def __init__(
+        self,
+        *,
+        name: str,
+        version: str,
+        home: Path,
+        epoch: int,
+        system: ActorSystem,
+        services: Services,
+        config_rows: Sequence[ConfigRow],
+        config_file: str,
+        ask_shutdown: Callable[[float | None], float],
+    ) -> None:
+        self.name = name
+        self.version = version
+        self.home = home
+        self.epoch = epoch
+        self.started_at = system.clock.time()
+        self.state = "starting"
+        self.restarts = 0
+        self.system = system
+        self.services = services
+        self.config_rows = config_rows
+        self.config_file = config_file
+        self.ask_shutdown = ask_shutdown
+        self.feed: HistoryFeed | None = None
+        self._process = psutil.Process()
+        self._process.cpu_percent()  # the first call only begins the interval
+        self._lock = threading.Lock()
+
+    def change(self, state: str, detail: str = "") -> None:
+        """Move to `state` and say so on the bus."""
+        self.state = state
+        self.system.bus.publish(NodeChanged(self.system.clock.time(), "/", state, detail))
+
+    def count_restart(self, _seq: int, _event: Event) -> None:
+        """Bus subscriber for `RestartScheduled`."""
+        self.restarts += 1
+
+    counted = (RestartScheduled,)
+
+    def status(self, header: HeaderView, tree: Sequence[NodeView]) -> StatusView:
+        """Return the node on one page."""
+        workers = [node for node in tree if node.kind is NodeKind.WORKER]
+        unhealthy = tuple(node for node in tree if node.state in UNHEALTHY)
+        history = self._history(tree)
+        problems = [f"{node.path} is {node.state.value}: {node.last_reason or node.why}" for node in unhealthy]
+        if history is not None and history.lost_rows:
+            problems.append(f"{history.lost_rows} rows of history were lost")
+        if history is not None and self.feed is not None and self.feed.statistics().problem:
+            problems.append(f"history is not being stored: {self.feed.statistics().problem}")
+        with self._lock:
+            cpu = self._process.cpu_percent() / 100.0
+        return StatusView(
+            header=header,
+            counts=dict(Counter(node.state.value for node in workers)),
+            unhealthy=unhealthy,
+            dead_letters=self.system.dead_letters.count,
+            history=history,
+            memory_bytes=self._process.memory_info().rss,
+            cpu_ratio=cpu,
+            threads=threading.active_count(),
+            processes=len({node.pid for node in workers if node.pid is not None and node.pid != os.getpid()}),
+            problems=tuple(problems),
+        )
+
+    def handlers_of(self, path: str) -> tuple[str, ...]:
+        """Return the names of the message types that the actor at `path` takes."""
+        try:
+            return tuple(sorted(message_types(self.services, path)))
+        except (ImportError, TypeError, ValueError):
+            return ()
+
+    def state_of(self, path: str, answer: Callable[[dict[str, Any] | None], object]) -> None:
+        """Ask the actor at `path` for its `state_view()`; `answer` gets it, or None where none came in time."""
+        ref = self.services.system.ref(path)
+        if path in self.services.supervisors or not ref.is_alive():
+            answer(None)
+            return
+        future = ref.ask_state(timeout=STATE_TIMEOUT)
+        late = self.system.schedule(STATE_TIMEOUT, lambda: future.fail(TimeoutError(path)))
+
+        def answered() -> None:
+            late.cancel()
+            try:
+                state = future.get(timeout=0)
+            except Exception as error:
+                state = {"error": f"{type(error).__name__}: {error}"}
+            answer({str(key): value for key, value in state.items()})
+
+        future.add_done_callback(answered)
+
+    def query(self, wanted: SqlArguments, responder: Responder) -> None:
+        """Put a query to the recorder and answer the call when it has run."""
+        query = Query(wanted.query, wanted.parameters, limit_rows=wanted.limit, timeout=wanted.timeout)
+        future = self.system.ref(RECORDER).ask(query, block=False, timeout=wanted.timeout + 5.0)
+
+        def answered() -> None:
+            try:
+                found = future.get(timeout=0)
+            except Exception as error:
+                responder.fail("conflict", f"the recorder gave no answer: {error}", f"actorctl why {RECORDER}")
+                return
+            if isinstance(found, QueryFailed):
+                responder.fail(_SQL_CODES.get(found.problem.value, "failed"), found.message, found.hint)
+                return
+            assert isinstance(found, QueryResult)
+            columns = tuple([ColumnView(name=n, type=t) for n, t in zip(found.columns, found.types, strict=True)])
+            rows = tuple([tuple(row) for row in found.rows])
+            view = SqlView(columns=columns, rows=rows, is_truncated=found.truncated, seconds=found.seconds)
+            responder.reply(to_wire(view))
+
+        future.add_done_callback(answered)
+
+    def _history(self, tree: Sequence[NodeView]) -> HistoryView | None:
+        recorder = next((node for node in tree if node.path == RECORDER), None)
+        feed = self.feed
+        if recorder is None or feed is None:
+            return None
+        figures = feed.statistics()
+        path, size, last = "", 0, 0.0
+        if recorder.state.value == "ready":
+            try:
+                found = self.system.ref(RECORDER).ask(AskRecorder(), timeout=1.0)
+                path, size, last = found.path, found.file_bytes + found.wal_bytes, found.last_stored_at
+            except Exception:  # a recorder that is busy or restarting: the feed's own figures are shown
+                path = ""
+        return HistoryView(
+            state=recorder.state.value,
+            path=path,
+            size_bytes=size,
+            stored_rows=figures.acknowledged_rows,
+            pending_rows=max(0, figures.rows - figures.acknowledged_rows - figures.lost_rows),
+            lost_rows=figures.lost_rows + figures.dropped_events,
+            last_write_at=instant(last) if last else None,
+        )
+
+
+_SQL_CODES = {"timeout": "timeout", "refused": "denied", "invalid": "usage"}
+"""Error codes for a query's `QueryProblem`."""

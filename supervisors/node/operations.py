@@ -1,0 +1,230 @@
+"""What the control verbs do to the tree: targets become management calls, their answers become one view.
+
+Nothing here waits: a verb posts its calls and is answered when the last of them is, or when its time is over; targets
+not there by then are `pending` and go on.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+from typing import Any
+
+from actors.addresses import is_within, join, name_of, parent_of
+from supervisors import core
+from supervisors.core import effects as fx
+from supervisors.core import events as ev
+from supervisors.node.desired import DesiredState
+from supervisors.requests import TargetArguments
+from supervisors.selectors import SelectorError, select
+from supervisors.supervisor import Call, Services
+from supervisors.tree import nodes
+from supervisors.views import (
+    BudgetView,
+    CommandView,
+    NodeKind,
+    NodeState,
+    NodeView,
+    PlanView,
+    TargetOutcome,
+    TargetView,
+)
+
+Make = Callable[[str, ev.Hold], Callable[[int, float, float], ev.Request]]
+Answer = Callable[[CommandView], None]
+
+_CODES = {
+    fx.Refusal.NOT_FOUND: "not_found",
+    fx.Refusal.INVALID: "invalid",
+    fx.Refusal.START_FAILED: "failed",
+}
+"""Error codes of refusals; every other refusal is a `conflict`."""
+
+_UNCHANGED: Mapping[str, frozenset[fx.Refusal]] = {
+    "start": frozenset({fx.Refusal.RUNNING, fx.Refusal.ALREADY_STARTED}),
+    "kill": frozenset({fx.Refusal.NOT_RUNNING}),
+}
+"""Refusals that mean the target is already where the verb would bring it."""
+
+
+class Operations:
+    """Carries out control verbs; any thread may call, answers come on a supervisor's thread or the timer's."""
+
+    def __init__(self, services: Services, desired: DesiredState) -> None:
+        self._services = services
+        self._desired = desired
+
+    def run(self, verb: str, wanted: TargetArguments, author: str, why: str, answer: Answer) -> None:
+        """Carry out `verb` on what `wanted` selects and give `answer` the outcome, once.
+
+        Raises:
+            SelectorError: The selectors are malformed, select nothing, or select what the verb cannot be used on.
+        """
+        if not wanted.selectors:
+            raise SelectorError("usage", f"{verb} takes at least one path", f"actorctl {verb} /PATH")
+        tree = nodes(self._services)
+        targets = _topmost(verb, select(tree, wanted.selectors), tree)
+        if wanted.dry_run:
+            now = self._services.system.clock.monotonic()
+            answer(CommandView(command=verb, items=tuple([self._planned(verb, t, tree, now) for t in targets])))
+            return
+        hold = ev.Hold(author, why, self._services.system.clock.time())
+        gathering = _Gathering(verb, targets, self._services, answer)
+        for target in targets:
+            self._post(verb, target, hold, partial(gathering.settle, target.path))
+        if not targets or not wanted.wait:
+            gathering.close(TargetOutcome.ACCEPTED)
+        else:
+            gathering.arm(wanted.timeout)
+
+    def _post(self, verb: str, target: NodeView, hold: ev.Hold, settle: Callable[[fx.Done | fx.Refused], None]) -> None:
+        parent = parent_of(target.path)
+        supervisor = self._services.supervisors.get(parent) if parent is not None else None
+        id = name_of(target.path)
+        if supervisor is None:
+            settle(fx.Refused(id, fx.Refusal.NOT_FOUND, f"the supervisor of {target.path} is not running"))
+            return
+        if verb == "stop":
+            self._desired.hold(target.path, hold)
+        elif verb in {"start", "restart", "reset"}:
+            self._desired.release(target.path)
+        supervisor.actor_ref.tell_system(Call(_MAKE[verb](id, hold), settle))
+
+    def _planned(self, verb: str, target: NodeView, tree: Sequence[NodeView], now: float) -> TargetView:
+        """What the verb would do; changes nothing."""
+        below = [n.path for n in tree if is_within(n.path, target.path) and n.kind is NodeKind.WORKER]
+        running = [n.path for n in tree if n.path in below and n.state in _RUNNING]
+        stops: tuple[str, ...] = ()
+        starts: tuple[str, ...] = ()
+        limit: BudgetView | None = None
+        gives_up = False
+        parent = parent_of(target.path) or "/"
+        if verb == "kill":
+            supervisor = self._services.supervisors.get(parent)
+            if supervisor is not None and target.state in _RUNNING:
+                forecast = core.what_if(supervisor.published, name_of(target.path), core.KILLED, now)
+                stops = (target.path, *(join(parent, id) for id in forecast.stops))
+                starts = tuple([join(parent, id) for id in forecast.starts])
+                gives_up = forecast.gives_up
+                limit = BudgetView(
+                    restarts=forecast.restarts, intensity=forecast.intensity, period=float(forecast.period)
+                )
+        else:
+            if verb in {"stop", "restart"}:
+                stops = tuple(reversed(running))
+            if verb in {"start", "restart", "reset"}:
+                starts = tuple([path for path in below if verb == "restart" or path not in running])
+        plan = PlanView(stops=stops, starts=starts, supervisor=parent, limit=limit, gives_up=gives_up)
+        return TargetView(path=target.path, outcome=TargetOutcome.PLANNED, state=target.state, plan=plan)
+
+
+class _Gathering:
+    """Collects the answers of one verb's targets; closed once, by the last answer or by time."""
+
+    def __init__(self, verb: str, targets: Sequence[NodeView], services: Services, answer: Answer) -> None:
+        self._verb = verb
+        self._services = services
+        self._answer: Answer | None = answer
+        self._order = [target.path for target in targets]
+        self._since = services.system.clock.monotonic()
+        self._results: dict[str, TargetView] = {}
+        self._lock = threading.Lock()
+        self._timer: Any = None
+
+    def arm(self, timeout: float) -> None:
+        """Close after `timeout` seconds with what there is."""
+        with self._lock:
+            if self._answer is not None:
+                self._timer = self._services.system.schedule(timeout, partial(self.close, TargetOutcome.PENDING))
+
+    def settle(self, path: str, result: fx.Done | fx.Refused) -> None:
+        """Take one target's answer."""
+        seconds = self._services.system.clock.monotonic() - self._since
+        if isinstance(result, fx.Done):
+            view = TargetView(path=path, outcome=TargetOutcome.DONE, seconds=seconds)
+        elif result.code in _UNCHANGED.get(self._verb, ()):
+            view = TargetView(path=path, outcome=TargetOutcome.UNCHANGED, message=result.message, seconds=seconds)
+        else:
+            view = TargetView(
+                path=path,
+                outcome=TargetOutcome.FAILED,
+                code=_CODES.get(result.code, "conflict"),
+                message=result.message if result.reason is None else f"{result.message}: {result.reason}",
+                hint=f"actorctl why {path}",
+                seconds=seconds,
+            )
+        with self._lock:
+            self._results[path] = view
+            is_last = len(self._results) == len(self._order)
+        if is_last:
+            self.close(TargetOutcome.PENDING)
+
+    def close(self, missing: TargetOutcome) -> None:
+        """Answer, if nobody has; targets without an answer get the outcome `missing`."""
+        with self._lock:
+            answer, self._answer = self._answer, None
+        if answer is None:
+            return
+        if self._timer is not None:
+            self._timer.cancel()
+        states = {node.path: node.state for node in nodes(self._services)}
+        items = []
+        for path in self._order:
+            view = self._results.get(path) or TargetView(path=path, outcome=missing)
+            items.append(_with_state(view, states.get(path)))
+        answer(CommandView(command=self._verb, items=tuple(items)))
+
+
+_RUNNING = frozenset({NodeState.READY, NodeState.SUSPENDED, NodeState.STARTING, NodeState.STOPPING})
+
+_MAKE: Mapping[str, Make] = {
+    "start": lambda id, _: lambda n, now, chance: ev.StartStopped(request=n, now=now, chance=chance, id=id),
+    "stop": lambda id, hold: lambda n, now, chance: ev.StopChild(request=n, now=now, chance=chance, id=id, hold=hold),
+    "restart": lambda id, _: (
+        lambda n, now, chance: ev.RestartChild(request=n, now=now, chance=chance, id=id, stop_first=True)
+    ),
+    "suspend": lambda id, _: lambda n, now, chance: ev.SuspendChild(request=n, now=now, chance=chance, id=id),
+    "resume": lambda id, _: lambda n, now, chance: ev.ResumeChild(request=n, now=now, chance=chance, id=id),
+    "kill": lambda id, _: lambda n, now, chance: ev.KillChild(request=n, now=now, chance=chance, id=id),
+    "reset": lambda id, _: lambda n, now, chance: ev.ResetChild(request=n, now=now, chance=chance, id=id),
+}
+"""The management call of each verb."""
+
+_OF_WORKERS = frozenset({"suspend", "resume"})
+
+
+def _topmost(verb: str, chosen: Sequence[NodeView], tree: Sequence[NodeView]) -> list[NodeView]:
+    """Return the targets: nodes below another chosen one go with it, the root stands for its children.
+
+    Raises:
+        SelectorError: Only supervisors were chosen for a verb that is for workers.
+    """
+    if verb in _OF_WORKERS:
+        workers = [node for node in chosen if node.kind is NodeKind.WORKER]
+        if chosen and not workers:
+            path = chosen[0].path.rstrip("/")
+            raise SelectorError(
+                "usage", f"{chosen[0].path} is a supervisor, which has no messages", f"actorctl {verb} '{path}/**'"
+            )
+        return workers
+    if any(node.path == "/" for node in chosen):
+        chosen = [node for node in tree if parent_of(node.path) == "/"]
+    found: list[NodeView] = []
+    for node in chosen:
+        if not any(is_within(node.path, above.path) for above in found):
+            found.append(node)
+    return found
+
+
+def _with_state(view: TargetView, state: NodeState | None) -> TargetView:
+    return TargetView(
+        path=view.path,
+        outcome=view.outcome,
+        state=state,
+        code=view.code,
+        message=view.message,
+        hint=view.hint,
+        seconds=view.seconds,
+        plan=view.plan,
+    )

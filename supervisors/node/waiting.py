@@ -1,0 +1,119 @@
+"""`wait`: answer when a condition on the tree holds, or when its time is over, saying for whom it does not yet."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from typing import Any
+
+from actors.events import ActorExited, ActorIgnored, ActorStarted, ActorStartFailed, ActorStateChanged, RestartScheduled
+from supervisors.requests import WaitArguments
+from supervisors.selectors import SelectorError, check_selector, select
+from supervisors.supervisor import Services
+from supervisors.tree import nodes
+from supervisors.views import NodeKind, NodeState, NodeView, WaitView
+
+_LIFE = (ActorStarted, ActorIgnored, ActorStartFailed, ActorExited, ActorStateChanged, RestartScheduled)
+PAUSE = 0.02
+"""Seconds between two looks at most that often: a storm of events is looked at once."""
+
+
+class Waiting:
+    """One `wait`. Looks at the tree now and after each life-cycle event, until it may answer.
+
+    Raises:
+        SelectorError: The condition or a selector is malformed.
+    """
+
+    def __init__(
+        self, services: Services, wanted: WaitArguments, answer: Callable[[WaitView], object], call: Any
+    ) -> None:
+        self._services = services
+        self._wanted = wanted
+        self._answer: Callable[[WaitView], object] | None = answer
+        self._is_met = _condition(wanted.condition)
+        for selector in wanted.selectors:
+            check_selector(selector)
+        self._since = services.system.clock.monotonic()
+        self._lock = threading.Lock()
+        self._is_armed = False
+        call.on_cancel(lambda _why: self._give_up())
+
+    def begin(self) -> None:
+        """Look for the first time; the answer may come at once."""
+        system = self._services.system
+        self._subscription = system.bus.subscribe(lambda _seq, _event: self._arm(), _LIFE)
+        self._deadline = system.schedule(max(0.0, self._wanted.timeout), lambda: self._look(is_last=True))
+        self._look()
+
+    def _arm(self) -> None:
+        with self._lock:
+            if self._is_armed or self._answer is None:
+                return
+            self._is_armed = True
+        self._services.system.schedule(PAUSE, self._look)
+
+    def _look(self, *, is_last: bool = False) -> None:
+        with self._lock:
+            self._is_armed = False
+            if self._answer is None:
+                return
+        pending, matched = self._pending()
+        if pending and not is_last:
+            return
+        with self._lock:
+            answer, self._answer = self._answer, None
+        if answer is None:
+            return
+        self._end()
+        answer(
+            WaitView(
+                condition=self._wanted.condition,
+                is_met=not pending,
+                seconds=self._services.system.clock.monotonic() - self._since,
+                matched=matched,
+                pending=tuple(pending),
+            )
+        )
+
+    def _pending(self) -> tuple[list[NodeView], int]:
+        tree = nodes(self._services)
+        is_gone = self._wanted.condition == "gone"
+        try:
+            chosen = select(tree, self._wanted.selectors) if self._wanted.selectors else tree
+        except SelectorError:
+            if is_gone:
+                return [], 0
+            return list(tree[:1]), 0  # nothing there yet: the root stands for it
+        if is_gone:
+            return list(chosen), len(chosen)
+        if not self._wanted.selectors:
+            chosen = tuple(
+                n for n in chosen if n.kind is NodeKind.SUPERVISOR or n.state is not NodeState.NOT_CONFIGURED
+            )
+        return [node for node in chosen if not self._is_met(node)], len(chosen)
+
+    def _give_up(self) -> None:
+        with self._lock:
+            self._answer = None
+        self._end()
+
+    def _end(self) -> None:
+        self._subscription.cancel()
+        self._deadline.cancel()
+
+
+def _condition(text: str) -> Callable[[NodeView], bool]:
+    """Return the test that `state=STATE`, `state!=STATE` or `gone` describes.
+
+    Raises:
+        SelectorError: It is none of them.
+    """
+    if text == "gone":
+        return lambda _node: False
+    for sign, wanted in (("!=", False), ("=", True)):
+        key, found, value = text.partition(sign)
+        if found and key == "state" and value in {state.value for state in NodeState}:
+            return lambda node: (node.state.value == value) is wanted
+    states = ", ".join(state.value for state in NodeState)
+    raise SelectorError("usage", f"{text!r} is no condition", f"state=STATE, state!=STATE or gone; states: {states}")
