@@ -15,6 +15,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Coroutine
 from typing import Any, Final, ForwardRef, Generic, TypeVar, get_args, get_origin, overload
+from weakref import WeakSet
 
 import msgspec
 from msgspec import Struct, inspect
@@ -32,13 +33,26 @@ HANDLES: Final = "__handles__"
 _OPEN: Final = (inspect.AnyType, inspect.CustomType, inspect.ExtType, inspect.RawType)
 
 
+_local: Final[WeakSet[type]] = WeakSet()
+
+
+def is_local(message: type) -> bool:
+    """Whether messages of this class never leave their process: it was defined with `local=True`."""
+    return message in _local
+
+
 class _MessageMeta(msgspec.StructMeta):
     """Checks, as a message class is made, that its fields and its reply can cross a process."""
 
-    def __new__(mcls, name: str, bases: tuple[type, ...], namespace: dict[str, Any], **options: Any) -> Any:
+    def __new__(
+        mcls, name: str, bases: tuple[type, ...], namespace: dict[str, Any], *, local: bool = False, **options: Any
+    ) -> Any:
         cls = super().__new__(mcls, name, bases, namespace, **options)
-        if any(isinstance(base, _MessageMeta) for base in bases) and not getattr(cls, "__parameters__", ()):
-            _check(cls)
+        if any(isinstance(base, _MessageMeta) for base in bases):
+            if local or any(is_local(base) for base in bases):
+                _local.add(cls)
+            elif not getattr(cls, "__parameters__", ()):
+                _check(cls)
         return cls
 
 
@@ -46,6 +60,7 @@ class Message(Struct, Generic[R], frozen=True, metaclass=_MessageMeta):
     """Base of typed messages; `R` is the type of the answer, `None` where nothing is answered.
 
     Subclasses are frozen msgspec structs. They compare by value and cost about a tenth of a frozen dataclass to make.
+    One defined with `local=True` never leaves its process and may hold anything: a ref, an exception, a socket.
     """
 
 

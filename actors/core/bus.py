@@ -1,0 +1,107 @@
+"""The event bus: what happened is published once, numbered, and handed to every subscriber that asked for its kind.
+
+Subscribers run on the publishing thread, so they only append to bounded buffers of their own. Numbers rise by one with
+each event and subscribers see them in that order: publishing is one critical section.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections import deque
+from collections.abc import Callable
+
+from actors.events import Event
+
+logger = logging.getLogger(__name__)
+
+Subscriber = Callable[[int, Event], object]
+
+
+class Subscription:
+    """One subscriber's place on the bus.
+
+    Attributes:
+        errors: How often the subscriber raised.
+    """
+
+    __slots__ = ("_bus", "_kinds", "callback", "errors")
+
+    def __init__(self, bus: EventBus, callback: Subscriber, kinds: tuple[type[Event], ...] | None) -> None:
+        self._bus = bus
+        self._kinds = kinds
+        self.callback = callback
+        self.errors = 0
+
+    def wants(self, kind: type[Event]) -> bool:
+        """Whether events of class `kind` are for this subscriber."""
+        return self._kinds is None or issubclass(kind, self._kinds)
+
+    def cancel(self) -> None:
+        """Get no further events; once this returns on another thread than the publisher's, none is on its way."""
+        self._bus.remove(self)
+
+
+class EventBus:
+    """Publishes events inside one process. Every method may be called on any thread."""
+
+    def __init__(self) -> None:
+        self._lock = threading.RLock()
+        self._pending: deque[tuple[int, Event]] = deque()  # a subscriber may publish: its event goes out after this one
+        self._handing_out = False
+        self._head = 0
+        self._subscriptions: tuple[Subscription, ...] = ()
+        self._routes: dict[type[Event], tuple[Subscription, ...]] = {}
+
+    @property
+    def head(self) -> int:
+        """The number of the newest event; 0 before the first."""
+        return self._head
+
+    def publish(self, event: Event) -> int:
+        """Hand `event` to its subscribers and return its number.
+
+        A subscriber that raises is counted, logged and passed over.
+        """
+        with self._lock:
+            self._head = number = self._head + 1
+            self._pending.append((number, event))
+            if not self._handing_out:
+                self._handing_out = True
+                try:
+                    while self._pending:
+                        self._hand_out(*self._pending.popleft())
+                finally:
+                    self._handing_out = False
+            return number
+
+    def _hand_out(self, number: int, event: Event) -> None:
+        kind = type(event)
+        route = self._routes.get(kind)
+        if route is None:
+            route = self._routes[kind] = tuple(s for s in self._subscriptions if s.wants(kind))
+        for subscription in route:
+            try:
+                subscription.callback(number, event)
+            except Exception:
+                subscription.errors += 1
+                logger.exception("an event subscriber failed", extra={"event_type": kind.__name__})
+
+    def subscribe(self, callback: Subscriber, kinds: tuple[type[Event], ...] | None = None) -> Subscription:
+        """Call `callback(number, event)` for each event to come.
+
+        Args:
+            callback: Runs on the publishing thread; it must not block.
+            kinds: Event classes wanted, subclasses included; None for all.
+        """
+        subscription = Subscription(self, callback, kinds)
+        with self._lock:
+            self._subscriptions += (subscription,)
+            self._routes = {}
+        return subscription
+
+    def remove(self, subscription: Subscription) -> None:
+        """Take `subscription` off the bus; nothing happens where it is not on it."""
+        with self._lock:
+            self._subscriptions = tuple(s for s in self._subscriptions if s is not subscription)
+            self._routes = {}

@@ -1,0 +1,82 @@
+"""What a thread is to the kernel: a pool's worker, an event loop, a thread whose actor was abandoned, or none of them.
+
+The hot paths ask one question only, `special and get_ident() in special`, which costs a global's truth test as long as
+no thread needs care.
+"""
+
+from __future__ import annotations
+
+import threading
+from _thread import get_ident
+from typing import TYPE_CHECKING
+
+from actors.errors import ActorRuntimeError
+
+if TYPE_CHECKING:
+    from actors.core.cell import Cell
+    from actors.core.pool import Worker
+
+
+class AbandonedError(ActorRuntimeError):
+    """Raised in an abandoned actor's own thread at its next attempt to send: its effects no longer count."""
+
+    def __init__(self) -> None:
+        super().__init__("this actor was abandoned by its supervisor; what it still sends is refused")
+
+
+class _Here(threading.local):
+    """Facts of the current thread; the class's values hold for a thread that never set them."""
+
+    worker: Worker | None = None
+    """The pool worker this thread is."""
+
+    constructing: Cell | None = None
+    """The cell that the next `Actor.__init__` on this thread belongs to."""
+
+
+here = _Here()
+
+special: set[int] = set()
+"""Idents of threads that need care when they send: event loops and fenced threads."""
+
+_loops: set[int] = set()
+_fenced: set[int] = set()
+
+
+def enter_loop() -> None:
+    """Say that the current thread runs an event loop: blocking there is refused."""
+    _loops.add(get_ident())
+    special.add(get_ident())
+
+
+def leave_loop() -> None:
+    """Undo `enter_loop`."""
+    _loops.discard(get_ident())
+    special.discard(get_ident())
+
+
+def on_loop() -> bool:
+    """Whether the current thread runs an event loop of the kernel."""
+    return bool(_loops) and get_ident() in _loops
+
+
+def fence(ident: int) -> None:
+    """Refuse what the thread `ident` sends from now on; it must never run another actor."""
+    _fenced.add(ident)
+    special.add(ident)
+
+
+def unfence() -> None:
+    """Forget the current thread's fence, as it ends (idents are used again)."""
+    _fenced.discard(get_ident())
+    special.discard(get_ident())
+
+
+def check_fence() -> None:
+    """Refuse an effect of an abandoned actor.
+
+    Raises:
+        AbandonedError: The current thread was fenced.
+    """
+    if _fenced and get_ident() in _fenced:
+        raise AbandonedError

@@ -1,0 +1,261 @@
+"""The life of an instance: its start, its failure, its end. Every function is called by the holder of the turn.
+
+Two sets of rules meet here. An actor started by its class's `start` behaves as pykka documents. One launched by
+`ActorSystem.spawn` is supervised: whatever leaves a handler ends it, and its supervisor learns why.
+"""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING, Any
+
+import pykka
+from pykka._actor import logger as pykka_logger  # what a plain actor logs is pykka's, under pykka's name
+
+from actors.core.cell import ENDED, ENDING, RUNNING
+from actors.core.context import here
+from actors.core.future import Ask
+from actors.core.handlers import is_coroutine
+from actors.core.pool import Pool
+from actors.core.outcomes import Exited, Ignore, Ignored, Started, StartFailed
+from actors.errors import ActorExitedError, UnhandledMessageError
+from actors.exits import NORMAL, ExitReason
+
+if TYPE_CHECKING:
+    from actors.core.ref import ActorRef
+
+
+def start(cell: ActorRef[Any]) -> bool:
+    """Construct the actor and run its `on_start`; return whether the turn goes on here."""
+    launch = cell._launch
+    if launch is None:
+        return _start_plain(cell)
+    stop = cell._pending_stop()
+    if launch.is_abandoned or stop is not None:
+        finish(cell, stop or NORMAL)
+        return False
+    here.constructing = cell
+    try:
+        actor = launch.factory()
+        here.constructing = None
+        if cell._actor is not actor:
+            raise TypeError(
+                f"{launch.factory!r} returned {actor!r}, which is not an Actor made by this call "
+                "(its __init__ must call super().__init__())"
+            )
+        result = actor.on_start()
+    except BaseException as error:
+        here.constructing = None
+        finish(cell, ExitReason.crashed(error))
+        return False
+    if is_coroutine(result):
+        launch.owner.loop.begin(cell, result, started, None, None)
+        return False
+    return started(cell, result)
+
+
+def started(cell: ActorRef[Any], result: Any) -> bool:
+    """Go on after `on_start` returned `result`; return whether the turn goes on here."""
+    launch = cell._launch
+    if isinstance(result, Ignore):
+        if launch is not None:
+            launch.ignored = result.why
+        finish(cell, NORMAL)
+        return False
+    cell._inline = not cell._table.has_coroutines and isinstance(cell._dispatcher, Pool)
+    cell._phase = RUNNING
+    if launch is not None:
+        launch.report_started()
+    return True
+
+
+def _start_plain(cell: ActorRef[Any]) -> bool:
+    try:
+        result = cell._actor.on_start()
+    except Exception:
+        cell._actor._handle_failure(*sys.exc_info())
+        finish(cell, NORMAL)
+        return False
+    except BaseException as error:
+        _stop_everybody(cell, error)
+        return False
+    if is_coroutine(result):
+        cell._actor.system.loop.begin(cell, result, started, None, None)
+        return False
+    return started(cell, result)
+
+
+def ask_failed(cell: ActorRef[Any], ask: Ask[Any], error: BaseException) -> None:
+    """Answer an ask whose handler raised `error`; raise it again where it ends the actor."""
+    if cell._launch is None:
+        if isinstance(error, Exception):
+            pykka_logger.info(f"Exception returned from {cell._actor} to caller:", exc_info=error)
+            cell._failed += 1
+            ask.fail(error)
+            return
+        ask.fail(ActorExitedError(str(cell), f"stopped by {type(error).__name__} while handling the message"))
+        raise error
+    if type(error) is UnhandledMessageError and error.target == str(cell):
+        ask.fail(error)
+        return
+    if isinstance(error, Exception):
+        ask.fail(error)
+    else:
+        ended = ActorExitedError(str(cell), f"ended by {type(error).__name__} while handling the message")
+        ended.__cause__ = error
+        ask.fail(ended)
+    raise error
+
+
+def failed(cell: ActorRef[Any], error: BaseException) -> bool:
+    """End the actor because `error` left a handler; return whether it lives on after all."""
+    if cell._launch is None:
+        cell._failed += 1
+        if isinstance(error, Exception):
+            _fail_plain(cell, error)
+        else:
+            _stop_everybody(cell, error)
+    elif type(error) is UnhandledMessageError and error.target == str(cell):
+        item = cell._handling
+        cell._launch.owner.dead_letters.put(cell.path, getattr(item, "message", item), "unhandled")
+        return True
+    elif isinstance(error, SystemExit):
+        end(cell, NORMAL)
+    else:
+        cell._failed += 1
+        end(cell, ExitReason.crashed(error), error)
+    return False
+
+
+def _fail_plain(cell: ActorRef[Any], error: Exception) -> None:
+    """Pykka's answer to an error nobody asked for: log, `on_failure`, stop."""
+    actor = cell._actor
+    info = (type(error), error, error.__traceback__)
+    actor._handle_failure(*info)
+    try:
+        actor.on_failure(*info)
+    except Exception:
+        actor._handle_failure(*sys.exc_info())
+    finish(cell, ExitReason.crashed(error))
+
+
+def _stop_everybody(cell: ActorRef[Any], error: BaseException) -> None:
+    """Pykka's answer to a `BaseException`: this actor stops, then all the others."""
+    pykka_logger.debug(f"{error!r} in {cell._actor}. Stopping all actors.")
+    end(cell, ExitReason.crashed(error))
+    pykka.ActorRegistry.stop_all()
+
+
+def end(cell: ActorRef[Any], reason: ExitReason, error: BaseException | None = None) -> None:
+    """End the actor: refuse messages, run its last hook, then `finish`.
+
+    Args:
+        cell: The actor; its turn is held.
+        reason: Why it ends.
+        error: What it crashed with; `on_failure` runs in place of `on_stop`.
+    """
+    actor = cell._actor
+    cell._phase = ENDING
+    cell._limit = -1
+    launch = cell._launch
+    if launch is not None and launch.is_abandoned:
+        finish(cell, reason)
+        return
+    if launch is None:
+        retire(cell)
+        pykka_logger.debug(f"Stopped {actor}")
+    try:
+        if error is not None:
+            actor.on_failure(type(error), error, error.__traceback__)
+            result = None
+        else:
+            result = actor.on_stop()
+    except BaseException as raised:
+        if launch is None:
+            actor._handle_failure(*sys.exc_info())
+        elif error is None:
+            reason = ExitReason.crashed(raised, "on_stop")
+        result = None
+    if is_coroutine(result):
+        system = launch.owner if launch is not None else actor.system
+        system.loop.begin(cell, result, Stopping(reason), None, None)
+        return
+    finish(cell, reason)
+
+
+class Stopping:
+    """What follows an `async def on_stop`: the end, for the reason known before it."""
+
+    __slots__ = ("reason",)
+
+    def __init__(self, reason: ExitReason) -> None:
+        self.reason = reason
+
+    def __call__(self, cell: ActorRef[Any], _result: Any) -> bool:
+        finish(cell, self.reason)
+        return False
+
+
+def hook_failed(cell: ActorRef[Any], then: Any, reason: ExitReason, error: BaseException) -> None:
+    """End the actor because its `async` hook was cancelled or raised `error`.
+
+    Args:
+        cell: The actor.
+        then: What would have followed the hook.
+        reason: Why it ends, for a start that failed.
+        error: What the hook raised.
+    """
+    if isinstance(then, Stopping):
+        reason = ExitReason.crashed(error, "on_stop") if isinstance(error, Exception) else then.reason
+    if cell._launch is None:
+        cell._actor._handle_failure(type(error), error, error.__traceback__)
+    finish(cell, reason)
+
+
+def retire(cell: ActorRef[Any]) -> None:
+    """Take a plain actor out of pykka's registry and set its `actor_stopped`."""
+    cell._limit = -1
+    if cell._phase < ENDING:
+        cell._phase = ENDING
+    pykka.ActorRegistry.unregister(cell)
+    if cell._stopped is not None:
+        cell._stopped.set()
+
+
+def finish(cell: ActorRef[Any], reason: ExitReason) -> None:
+    """Let go of all the actor had, tell whoever watches, and give the turn back for good."""
+    before = cell._phase
+    cell._reason = reason
+    cell._phase = ENDED
+    cell._limit = -1
+    cell._inline = False
+    cell._handling = None
+    cell._suspended = False
+    launch = cell._launch
+    if launch is None and before < ENDING:
+        retire(cell)
+    if cell._timers is not None:
+        for timer in tuple(cell._timers):
+            timer.cancel()
+        cell._timers = None
+    if cell._pressure is not None:
+        cell._make_room()
+    cell._drain()
+    owner = cell._owner
+    if launch is not None:
+        launch.release()
+    if cell._bonds is not None:
+        cell._bonds.broken(reason)
+    if launch is not None:
+        if before >= RUNNING:
+            launch.report(Exited(reason))
+        elif launch.ignored is not None:
+            launch.report(Ignored(launch.ignored))
+        else:
+            launch.report(StartFailed(reason))
+    elif owner is not None:
+        owner.plain_ended(cell)
+    for ask in cell._waiting or ():
+        ask.settle(None, None)
+    cell._actor = None
+    cell._give_back()

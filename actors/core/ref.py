@@ -1,0 +1,397 @@
+"""Refs: the handles messages are sent to.
+
+`ActorRef` is the ref of one instance and dies with it. `PathRef` names a path and finds whoever is there at each send,
+so it survives restarts. Both meet `Ref`, as the ref of an actor in another process does.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+import uuid
+from _thread import get_ident
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, Generic, Literal, Protocol, TypeVar, overload
+
+import pykka
+
+from actors.addresses import Address, check_path
+from actors.core import context, links
+from actors.core.cell import ENDING, Cell, Resume, Stop, Suspend
+from actors.core.context import check_fence, on_loop
+from actors.core.future import Ask, Future
+from actors.core.handlers import DEFERRED
+from actors.core.life import ask_failed, failed
+from actors.core.mailbox import ActorStatistics, MailboxSpec
+from actors.core.turns import reply, run
+from actors.errors import AskTimeoutError, BlockingAskError
+from actors.exits import NORMAL, ExitReason
+from actors.messages import Message
+
+if TYPE_CHECKING:
+    from actors.core.actor import Actor
+
+A = TypeVar("A", bound="Actor")
+R = TypeVar("R")
+
+INLINE_LIMIT = 32
+"""Asks that run their target on the asker's thread at one time, all threads together: it bounds the stack."""
+
+_inlined: list[None] = []
+
+
+class Ref(Protocol):
+    """What every ref can do, wherever its actor runs."""
+
+    @property
+    def path(self) -> str:
+        """The actor's path; "" where it has none."""
+        ...
+
+    @property
+    def identity(self) -> str:
+        """The address as text; for an actor without a path a text that names it all the same."""
+        ...
+
+    def tell(self, message: Any) -> None:
+        """Send a message; nothing comes back."""
+        ...
+
+    async def ask_async(self, message: Any, *, timeout: float | None = None) -> Any:
+        """Send a message and await its answer."""
+        ...
+
+    def is_alive(self) -> bool:
+        """Whether the actor takes messages, as far as is known here."""
+        ...
+
+    def watch(self, callback: Callable[[ExitReason], object]) -> links.Watch:
+        """Call `callback(reason)` once the actor has ended; it must only post."""
+        ...
+
+    def exit(self, reason: ExitReason, source: str) -> None:
+        """Send an exit signal: a linked actor, named `source`, ended with `reason`."""
+        ...
+
+
+class ActorRef(Cell, pykka.ActorRef[A], Generic[A]):
+    """The ref of one actor instance; any thread may use it.
+
+    Attributes:
+        path: The actor's path; "" for one started by its class's `start`.
+    """
+
+    __slots__ = ()
+
+    def __init__(self, spec: MailboxSpec, path: str = "") -> None:
+        """Made by the kernel; user code gets refs from `start`, `spawn` and `self.actor_ref`."""
+        Cell.__init__(self, spec, path, run)
+
+    # -- who it is --------------------------------------------------------------------------------
+
+    @property
+    def actor_class(self) -> type[A]:  # type: ignore[override] # pykka keeps it as an attribute
+        """The actor's class."""
+        return self._table.owner
+
+    @property
+    def actor_urn(self) -> str:  # type: ignore[override]
+        """A universally unique name, made when first asked for."""
+        urn = self._urn
+        if urn is None:
+            with _naming:
+                urn = self._urn
+                if urn is None:
+                    urn = self._urn = uuid.uuid4().urn
+        return urn
+
+    @property
+    def actor_stopped(self) -> threading.Event:  # type: ignore[override]
+        """Pykka's event; set once the actor takes no messages any more."""
+        event = self._stopped
+        if event is None:
+            with _naming:
+                event = self._stopped
+                if event is None:
+                    event = self._stopped = threading.Event()
+            if self._phase >= ENDING:
+                event.set()
+        return event
+
+    @property
+    def actor_inbox(self) -> Inbox:  # type: ignore[override]
+        """A pykka inbox in front of the mailbox."""
+        return Inbox(self)
+
+    @property
+    def generation(self) -> int:
+        """Which instance at its path, counted from 1; 0 for an actor without a path."""
+        return self._launch.incarnation.generation if self._launch is not None else 0
+
+    @property
+    def address(self) -> Address | None:
+        """Node, path and generation; None for an actor without a path."""
+        if self._owner is None or not self.path:
+            return None
+        return Address(self._owner.name, self.path, self.generation)
+
+    @property
+    def identity(self) -> str:
+        """The address as text, or what `str` gives."""
+        address = self.address
+        return str(address) if address is not None else str(self)
+
+    def __str__(self) -> str:
+        name = self._table.owner.__name__ if self._table is not None else "Actor"
+        return f"{name} ({self.path or self.actor_urn})"
+
+    def __repr__(self) -> str:
+        return f"<ActorRef for {self}>"
+
+    def _actor_weakref(self) -> A | None:  # type: ignore[override] # what pykka's proxies call to reach the actor
+        actor: A | None = self._actor
+        return actor
+
+    # -- sending ----------------------------------------------------------------------------------
+
+    def tell(self, message: Any) -> None:
+        """Send `message`; nothing comes back.
+
+        A supervised actor that has ended does not raise: the message becomes a dead letter.
+
+        Raises:
+            MailboxFullError: The mailbox is full and refuses.
+            ActorExitedError: The actor, started by its class's `start`, has ended (a `pykka.ActorDeadError`).
+            AbandonedError: The sender itself was abandoned.
+        """
+        if context.special:
+            check_fence()
+        queue = self._queue
+        if queue is None or len(queue) >= self._limit:
+            queue = self._admit(message)
+            if queue is None:
+                return
+        queue.append(message)
+        if self._idle:
+            self._wake()
+
+    @overload  # type: ignore[override] # narrower than pykka's: the message knows its reply
+    def ask(self, message: Message[R], *, block: Literal[True] = True, timeout: float | None = None) -> R: ...
+    @overload
+    def ask(self, message: Message[R], *, block: Literal[False], timeout: float | None = None) -> Future[R]: ...
+    @overload
+    def ask(self, message: Any, *, block: Literal[False], timeout: float | None = None) -> Future[Any]: ...
+    @overload
+    def ask(self, message: Any, *, block: bool = True, timeout: float | None = None) -> Any: ...
+    def ask(self, message: Any, *, block: bool = True, timeout: float | None = None) -> Any:
+        """Send `message` and wait for its answer.
+
+        An idle pool actor with plain handlers, asked without a timeout, is run by the asking thread.
+
+        Args:
+            message: What is asked.
+            block: False returns the future of the answer at once.
+            timeout: Seconds until the answer is not wanted any more: a blocking ask then raises, and in either case an
+                `async` handler is cancelled and a supervised actor that has not come to the message yet passes it over.
+
+        Raises:
+            AskTimeoutError: No answer in time (a `pykka.Timeout`); the message may still be processed.
+            ActorExitedError: The actor ended before it answered (a `pykka.ActorDeadError`).
+            BlockingAskError: The ask would block an event loop; write `await ref.ask_async(...)`.
+            MailboxFullError: The mailbox is full and refuses.
+            Exception: What the handler raised.
+        """
+        if self._idle and self._inline and timeout is None and block and len(_inlined) < INLINE_LIMIT:
+            if not (context.special and get_ident() in context.special):
+                try:
+                    self._turn.pop()
+                except IndexError:
+                    pass  # another thread was faster
+                else:
+                    if self._idle and not self._queue and not self._attention:
+                        return self._run_here(message)
+                    self._give_back()
+        if context.special:
+            check_fence()
+            if block and on_loop():
+                raise BlockingAskError(str(self))
+        ask: Ask[Any] = Ask(message, None if timeout is None else time.monotonic() + timeout)
+        self._put(ask)
+        if not block:
+            return ask
+        if timeout is None:
+            return ask.get()
+        try:
+            return ask.get(timeout=timeout)
+        except pykka.Timeout:
+            if ask.done:
+                raise
+            raise AskTimeoutError(self.path or str(self), timeout) from None
+
+    @overload
+    async def ask_async(self, message: Message[R], *, timeout: float | None = None) -> R: ...
+    @overload
+    async def ask_async(self, message: Any, *, timeout: float | None = None) -> Any: ...
+    async def ask_async(self, message: Any, *, timeout: float | None = None) -> Any:
+        """Send `message` and await its answer on an asyncio loop, which goes on with other work.
+
+        Raises:
+            AskTimeoutError: No answer in time; the message may still be processed.
+            ActorExitedError: The actor ended before it answered.
+            MailboxFullError: The mailbox is full and refuses (an event loop of the kernel never waits for room).
+            Exception: What the handler raised.
+        """
+        if context.special:
+            check_fence()
+        ask: Ask[Any] = Ask(message, None if timeout is None else time.monotonic() + timeout)
+        self._put(ask)
+        return await answer_of(ask, self.path or str(self), timeout)
+
+    def tell_system(self, message: Any) -> None:
+        """Send `message` through the system lane: unbounded, ahead of the user lane, also while suspended."""
+        check_fence()
+        self._post(message)
+
+    def watch(self, callback: Callable[[ExitReason], object]) -> links.Watch:
+        """Call `callback(reason)` once, when the actor has ended, or now if it has; it must only post."""
+        return links.watch(self, callback)
+
+    def _put(self, ask: Ask[Any]) -> None:
+        queue = self._queue
+        if queue is None or len(queue) >= self._limit:
+            queue = self._admit(ask)
+            if queue is None:
+                return
+        queue.append(ask)
+        if self._idle:
+            self._wake()
+
+    def _run_here(self, message: Any) -> Any:
+        """Handle `message` on this thread, which holds the turn, and return the answer."""
+        self._idle = False
+        self._handling = message
+        _inlined.append(None)
+        try:
+            result = self._table[type(message)](self._actor, message)
+        except BaseException as error:
+            self._handled += 1
+            return self._failed_here(message, error)
+        finally:
+            _inlined.pop()
+        self._handled += 1
+        self._handling = None
+        if result is DEFERRED:
+            ask = Ask(message)
+            reply(self, ask, result)
+            self._dispatcher.submit(self)
+            return ask.get()
+        self._idle = True
+        self._turn.append(None)
+        if self._queue or self._attention:
+            self._wake()
+        return result
+
+    def _failed_here(self, message: Any, error: BaseException) -> Any:
+        """Apply the failure rules to `error` on the asker's thread, and raise what the asker gets."""
+        ask: Ask[Any] = Ask(message)
+        try:
+            if not (isinstance(error, KeyboardInterrupt) and self._launch is None):
+                ask_failed(self, ask, error)
+        except BaseException:
+            failed(self, error)
+        else:
+            self._handling = None
+            self._give_back()
+        if isinstance(error, KeyboardInterrupt):  # it was meant for this thread, which is the main one
+            raise error
+        return ask.get()
+
+    # -- control ----------------------------------------------------------------------------------
+
+    def exit(self, reason: ExitReason, source: str) -> None:
+        """Pass on the end of a linked actor named `source`: it ends this one too, unless it traps exits.
+
+        `normal` ends nobody; an actor that traps exits gets every reason as an `ExitSignal`.
+        """
+        if self._actor is not None and self._actor.trap_exits:
+            self._deliver(links.ExitSignal(source, reason))
+        elif reason != NORMAL:
+            self._post(Stop(reason))
+
+    def suspend(self) -> None:
+        """Hold back the user lane after the message in hand; the system lane still works."""
+        self._post(Suspend())
+
+    def resume(self) -> None:
+        """Let the user lane go on."""
+        self._post(Resume())
+
+    def is_alive(self) -> bool:
+        """Whether the actor takes messages; it may end at any moment."""
+        return self._phase < ENDING
+
+    def statistics(self) -> ActorStatistics:
+        """Return the actor's figures at this moment; stops nobody."""
+        item = self._handling
+        handling = None if item is None else type(getattr(item, "message", item)).__name__
+        pressure = self._pressure
+        return ActorStatistics(
+            depth=len(self._queue or ()),
+            system_depth=len(self._lane or ()),
+            handled=self._handled,
+            failed=self._failed,
+            handling=handling,
+            handling_since=self._turn_at if handling is not None else None,
+            last_handled=self._turn_at or None,
+            dropped=pressure.dropped if pressure is not None else 0,
+            rejected=pressure.rejected if pressure is not None else 0,
+            blocked=pressure.blocked if pressure is not None else 0,
+            is_suspended=self._suspended,
+        )
+
+
+_naming = threading.Lock()
+
+
+async def answer_of(ask: Future[Any], target: str, timeout: float | None) -> Any:
+    """Await the answer to an ask, for `timeout` seconds at most.
+
+    Raises:
+        AskTimeoutError: It did not come in time.
+    """
+    if timeout is None or ask.done:
+        return await ask
+    import asyncio  # whoever awaits has it loaded already
+
+    try:
+        async with asyncio.timeout(timeout):
+            return await ask
+    except TimeoutError:
+        if ask.done:
+            raise  # the answer itself, or an outer limit that came after it
+        raise AskTimeoutError(target, timeout) from None
+
+
+class Inbox:
+    """Pykka's inbox protocol in front of a mailbox, for code that uses `actor_inbox`."""
+
+    __slots__ = ("_ref",)
+
+    def __init__(self, ref: ActorRef[Any]) -> None:
+        self._ref = ref
+
+    def put(self, envelope: Any) -> None:
+        """Put a pykka envelope into the mailbox."""
+        self._ref.tell(envelope)
+
+    def get(self) -> Any:
+        """Not for callers: the actor takes its messages itself.
+
+        Raises:
+            RuntimeError: Always.
+        """
+        raise RuntimeError("only the actor takes messages out of its mailbox")
+
+    def empty(self) -> bool:
+        """Whether nothing waits."""
+        return not self._ref._queue

@@ -1,0 +1,434 @@
+"""The actor system: names, bus, dead letters, timers and dispatchers of one node, or of one test.
+
+Everything hangs on a system object; nothing is global but the default system, which runs the actors that are started by
+their class's `start` on the pool, or that need a timer or an event loop.
+"""
+
+from __future__ import annotations
+
+import atexit
+import logging
+import random
+import threading
+import time
+from _thread import allocate_lock
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, Literal
+from weakref import WeakSet
+
+from actors.addresses import check_path, check_segment
+from actors.clock import Clock, SystemClock
+from actors.core import context
+from actors.core.bus import EventBus
+from actors.core.cell import ENDED, Stop
+from actors.core.context import check_fence
+from actors.core.deadletters import DeadLetters
+from actors.core.future import Ask
+from actors.core.life import finish
+from actors.core.mailbox import DEFAULT_MAILBOX, MailboxSpec
+from actors.core.outcomes import Incarnation, Outcome, Started, StartFailed
+from actors.core.pathref import PathRef
+from actors.core.pool import Pool
+from actors.core.ref import ActorRef
+from actors.core.registry import Registry
+from actors.core.threads import ActorThread
+from actors.core.timers import Timer, Timers
+from actors.errors import ActorExitedError, ActorRuntimeError
+from actors.exits import SHUTDOWN, ExitReason
+
+if TYPE_CHECKING:
+    from actors.core.actor import Actor
+    from actors.core.loop import EventLoop
+
+logger = logging.getLogger(__name__)
+
+_FIRST = Incarnation()
+
+ABANDONED = ExitReason.killed("abandoned")
+
+Placement = Literal["pool", "thread"]
+
+
+class PathTakenError(ActorRuntimeError):
+    """An instance was launched at a path where another one still is."""
+
+    def __init__(self, path: str) -> None:
+        super().__init__(f"{path} is taken: its instance has not ended yet")
+        self.path = path
+
+
+class Launch:
+    """One launched instance, as its supervisor holds it. Every method may be called on any thread and never blocks.
+
+    Attributes:
+        factory: What makes the actor.
+        incarnation: Which instance it is.
+        owner: The system it runs in.
+    """
+
+    __slots__ = (
+        "_cell",
+        "_report",
+        "factory",
+        "ignored",
+        "incarnation",
+        "is_abandoned",
+        "is_started",
+        "owner",
+        "takes_class_mailbox",
+    )
+
+    def __init__(
+        self,
+        owner: ActorSystem,
+        cell: ActorRef[Any],
+        factory: Callable[[], Actor],
+        incarnation: Incarnation,
+        report: Callable[[Outcome], None],
+        takes_class_mailbox: bool,
+    ) -> None:
+        self._cell = cell
+        self._report = report
+        self.factory = factory
+        self.ignored: str | None = None
+        """Why `on_start` ignored the start, once it has."""
+        self.incarnation = incarnation
+        self.is_abandoned = False
+        """Whether nothing this instance does counts any more."""
+        self.is_started = False
+        self.owner = owner
+        self.takes_class_mailbox = takes_class_mailbox
+
+    @property
+    def ref(self) -> ActorRef[Any] | None:
+        """The ref of the instance; None until it has started."""
+        return self._cell if self.is_started else None
+
+    @property
+    def is_finished(self) -> bool:
+        """Whether the instance has ended, was never ready, or was abandoned."""
+        return self._cell._phase == ENDED or self.is_abandoned
+
+    def stop(self, reason: ExitReason) -> None:
+        """Ask the instance to end with `reason`, ahead of its queued messages; an awaiting handler is cancelled.
+
+        The end arrives as `Exited`, or `StartFailed` where the instance was not ready yet.
+        """
+        self._cell._post(Stop(reason))
+
+    def suspend(self) -> None:
+        """Hold back the user lane."""
+        self._cell.suspend()
+
+    def resume(self) -> None:
+        """Let the user lane go on."""
+        self._cell.resume()
+
+    def abandon(self) -> bool:
+        """Give the instance up: a thread cannot be killed.
+
+        Its path is free at once; what waits in its mailbox, and the ask in its hand, are answered with
+        `ActorExitedError`; who monitors it gets `Down`; it reports nothing more. An awaiting coroutine is cancelled. A
+        thread that is inside the actor runs on, and is refused at its next attempt to send, link, monitor or set a
+        timer.
+
+        Returns:
+            True where the actor was not running and has ended for real; False where something is still inside it.
+        """
+        cell = self._cell
+        if self.is_abandoned or cell._phase == ENDED:
+            return cell._phase == ENDED
+        self.is_abandoned = True
+        cell._attention = True
+        try:
+            cell._turn.pop()
+        except IndexError:
+            self._fence()
+            return False
+        finish(cell, ABANDONED)
+        return True
+
+    def _fence(self) -> None:
+        """Cut off an instance whose turn another thread holds."""
+        cell = self._cell
+        cell._limit = -1
+        self.owner.note_abandoned(self, True)
+        self.release()
+        cell._dispatcher.fence(cell)
+        work = cell._work
+        if work is not None:
+            work.abandon()
+        item = cell._handling
+        if isinstance(item, Ask):
+            item.fail(ActorExitedError(str(cell), "was abandoned while handling the message"))
+        cell._drain()
+        if cell._pressure is not None:
+            cell._make_room()
+        if cell._bonds is not None:
+            cell._bonds.broken(ABANDONED)
+
+    # -- for the kernel ---------------------------------------------------------------------------
+
+    def release(self) -> None:
+        """Free the path."""
+        self.owner.registry.release(self._cell.path, self._cell)
+
+    def report_started(self) -> None:
+        """Report that the instance is ready."""
+        self.is_started = True
+        self.report(Started(self._cell))
+
+    def report(self, outcome: Outcome) -> None:
+        """Pass `outcome` on, unless the instance was abandoned."""
+        if self.is_abandoned:
+            if not isinstance(outcome, Started):
+                self.owner.note_abandoned(self, False)
+            return
+        try:
+            self._report(outcome)
+        except Exception:
+            logger.exception("a supervisor could not take an outcome", extra={"path": self._cell.path})
+
+
+class ActorSystem:
+    """Names, event bus, dead letters, timers and dispatchers of one node or one test.
+
+    Attributes:
+        name: The node's name in addresses; one segment.
+        clock: Where every instant comes from.
+        bus: What happened.
+        dead_letters: What nobody took.
+        registry: The supervised actors by path.
+        timers: Calls to come.
+        pool: The dispatcher of `placement="pool"`.
+        chance: The source of chance (jitter); seeded for a test that must repeat.
+    """
+
+    _default: ActorSystem | None = None
+    _default_lock = threading.Lock()
+
+    def __init__(
+        self, name: str = "local", *, clock: Clock | None = None, pool_threads: int = 1, seed: int | None = None
+    ) -> None:
+        """Make a system; its threads start with the first work.
+
+        Args:
+            name: The node's name; one segment of an address.
+            clock: Where instants come from; the machine's clocks by default.
+            pool_threads: Pool workers that run at once; blocked ones are replaced beyond that.
+            seed: Start of the chance, for tests.
+
+        Raises:
+            AddressError: `name` is no segment.
+            ValueError: `pool_threads` is below 1.
+        """
+        self.name = check_segment(name)
+        self.clock: Clock = clock if clock is not None else SystemClock()
+        self.bus = EventBus()
+        self.dead_letters = DeadLetters(self.clock, self.bus)
+        self.registry = Registry()
+        self.timers = Timers(self.clock, name)
+        self.pool = Pool(name, pool_threads, clock=self.clock)
+        self.chance = random.Random(seed)
+        self._lock = threading.Lock()
+        self._loop: EventLoop | None = None
+        self._abandoned: set[Launch] = set()
+        self._held = 0
+        self._keeper: Any = None
+        self._is_closed = False
+        _systems.add(self)
+
+    def __repr__(self) -> str:
+        return f"<ActorSystem {self.name}: {len(self.registry)} actors>"
+
+    @classmethod
+    def default(cls) -> ActorSystem:
+        """Return the process's own system, for actors started by their class's `start`."""
+        with cls._default_lock:
+            if cls._default is None or cls._default._is_closed:
+                cls._default = cls("local")
+            return cls._default
+
+    @property
+    def loop(self) -> EventLoop:
+        """The event loop for coroutines; its thread starts with the first one."""
+        loop = self._loop
+        if loop is None:
+            from actors.core.loop import EventLoop  # asyncio is loaded by those who need it
+
+            with self._lock:
+                if self._loop is None:
+                    self._loop = EventLoop(self)
+                loop = self._loop
+        return loop
+
+    @property
+    def abandoned(self) -> tuple[str, ...]:
+        """Paths of the abandoned instances that something is still inside of, sorted."""
+        with self._lock:
+            return tuple(sorted(launch._cell.path for launch in self._abandoned))
+
+    def spawn(
+        self,
+        factory: Callable[[], Actor],
+        *,
+        path: str,
+        placement: Placement = "pool",
+        incarnation: Incarnation = _FIRST,
+        mailbox: MailboxSpec | None = None,
+        on_outcome: Callable[[Outcome], None],
+    ) -> Launch:
+        """Launch one supervised instance. Never blocks.
+
+        The actor is constructed, and its `on_start` runs, on its own thread or on the pool.
+
+        Args:
+            factory: Makes the actor.
+            path: Where it is found; taken until the instance has ended.
+            placement: `pool`, or `thread` for one of its own.
+            incarnation: Which instance it is.
+            mailbox: In place of the class's.
+            on_outcome: Gets `Started`, `Ignored` or `StartFailed`, and after `Started` one `Exited`; called on the
+                actor's thread (here, where the launch itself fails) and must only post.
+
+        Raises:
+            AddressError: `path` is no actor path.
+            ValueError: `placement` is neither.
+        """
+        if placement not in {"pool", "thread"}:
+            raise ValueError(f"placement is pool or thread, got {placement!r}")
+        if context.special:
+            check_fence()
+        cell: ActorRef[Any] = ActorRef(mailbox if mailbox is not None else DEFAULT_MAILBOX, check_path(path))
+        launch = Launch(self, cell, factory, incarnation, on_outcome, mailbox is None)
+        cell._owner = self
+        cell._launch = launch
+        if self._is_closed:
+            self._refuse(launch, ActorRuntimeError(f"system {self.name} is shut down"))
+        elif not self.registry.claim(path, cell):
+            self._refuse(launch, PathTakenError(path))
+        elif placement == "pool":
+            cell._dispatcher = self.pool
+            self.pool.submit(cell)
+        else:
+            thread = cell._dispatcher = ActorThread(cell, path, daemon=True)
+            try:
+                thread.start()
+            except RuntimeError as error:  # the machine's limit of threads
+                self.registry.release(path, cell)
+                self._refuse(launch, error)
+        return launch
+
+    def ref(self, path: str) -> PathRef:
+        """Return the stable ref of `path`, whether anybody is there or not.
+
+        Raises:
+            AddressError: `path` is no actor path.
+        """
+        return PathRef(self, path)
+
+    def schedule(self, delay: float, function: Callable[[], object]) -> Timer:
+        """Call `function`, which must only post, after `delay` seconds, on the timer thread."""
+        check_fence()
+        return self.timers.schedule(delay, function)
+
+    def shutdown(self, timeout: float = 10.0) -> bool:
+        """Stop every supervised actor with `shutdown`, then end the threads.
+
+        Supervisors stop their children in order before this; here all those left are told at once.
+
+        Args:
+            timeout: Seconds for all of it. What has not ended by then is abandoned.
+
+        Returns:
+            Whether everything ended in time.
+        """
+        deadline = time.monotonic() + timeout
+        with self._lock:
+            if self._is_closed:
+                return True
+            self._is_closed = True
+            loop = self._loop
+        ended = self._stop_all(deadline)
+        self.timers.close(max(0.0, deadline - time.monotonic()))
+        if loop is not None:
+            ended &= loop.close(max(0.0, deadline - time.monotonic()))
+        ended &= self.pool.close(max(0.0, deadline - time.monotonic())) == 0
+        _systems.discard(self)
+        return ended
+
+    def _stop_all(self, deadline: float) -> bool:
+        gone = threading.Semaphore(0)
+        cells = self.registry.below("/")
+        for cell in cells:
+            cell.watch(lambda _reason: gone.release())
+            cell._post(Stop(SHUTDOWN))
+        for _ in cells:
+            if not gone.acquire(timeout=max(0.0, deadline - time.monotonic())):
+                break
+        late = [cell for cell in cells if cell._phase != ENDED]
+        for cell in late:
+            if cell._launch is not None:
+                cell._launch.abandon()
+        return not late
+
+    def _refuse(self, launch: Launch, error: Exception) -> None:
+        cell = launch._cell
+        cell._phase = ENDED
+        cell._limit = -1
+        cell._idle = True
+        cell._reason = ExitReason.crashed(error)
+        cell._turn.append(None)
+        launch.report(StartFailed(cell._reason))
+
+    # -- for the kernel ---------------------------------------------------------------------------
+
+    def note_abandoned(self, launch: Launch, is_inside: bool) -> None:
+        """Keep or forget that something is still inside an abandoned instance."""
+        with self._lock:
+            if is_inside:
+                self._abandoned.add(launch)
+            else:
+                self._abandoned.discard(launch)
+
+    def adopt(self, cell: ActorRef[Any], *, is_daemon: bool) -> None:
+        """Run an actor that was started by its class's `start` on the pool.
+
+        Args:
+            cell: The actor.
+            is_daemon: Whether the interpreter may exit while it runs.
+        """
+        cell._owner = self
+        cell._dispatcher = self.pool
+        if not is_daemon:
+            with self._lock:
+                self._held += 1
+                if self._keeper is None:
+                    self._keeper = allocate_lock()
+                    self._keeper.acquire()
+                    # pool workers are daemon threads: this one keeps the process up while plain actors live
+                    threading.Thread(target=self._keeper.acquire, name=f"{self.name}-keeper", daemon=False).start()
+        self.pool.submit(cell)
+
+    def plain_ended(self, cell: ActorRef[Any]) -> None:
+        """Let the interpreter exit if `cell` was the last plain actor on the pool."""
+        if cell._dispatcher is self.pool and not cell._actor.use_daemon_thread:
+            with self._lock:
+                self._held -= 1
+                if self._held == 0:
+                    self._keeper.release()
+                    self._keeper = None
+
+
+_systems: WeakSet[ActorSystem] = WeakSet()
+
+
+def _shut_down_forgotten() -> None:
+    """At the interpreter's exit: give the actors of systems nobody shut down their `on_stop`."""
+    for system in tuple(_systems):
+        if len(system.registry):
+            logger.warning("the system was not shut down before exit", extra={"system": system.name})
+        system.shutdown(5.0)
+
+
+atexit.register(_shut_down_forgotten)
