@@ -46,8 +46,9 @@ from supervisors.specs import (
     SupervisorSpec,
 )
 
-QUEUE: Final = "actors.jobs.queue:WorkQueue"
+QUEUE: Final = "actors.jobs.workqueue:WorkQueue"
 WORKER: Final = "actors.jobs.work:TaskWorker"
+RECORDER: Final = "actors.history.recorder:Recorder"
 SCHEDULER: Final = "actors.scheduling.scheduler:SchedulerTick"
 RESOURCES: Final = "actors.telemetry.monitor:ResourceMonitor"
 
@@ -267,6 +268,15 @@ class _Builder:
 
     def _facts(self, use: str) -> Mapping[str, Any]:
         """Return what one of the product's own classes is told of the node."""
+        if use == RECORDER:
+            history = self._config.history
+            return {
+                "path": str(self._home / Path(history.path).expanduser()),
+                "events_age": history.retain.events,
+                "metrics_age": history.retain.metrics,
+                "max_bytes": history.max_size or 0,
+                "memory_bytes": history.memory_max,
+            }
         if use == SCHEDULER:
             return {"timezone": self._config.runtime.timezone}
         if use == RESOURCES:

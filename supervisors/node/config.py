@@ -97,6 +97,8 @@ class HistoryConfig(Section):
 
     path: Text = key("The database file; relative to `runtime.home`.", "history.duckdb")
     retain: RetainConfig = key("How long rows are kept.", {})
+    max_size: Size | None = key("Size of the file above which the oldest rows go, whatever their age.", None)
+    memory_max: Size = key("Most memory of the database.", "512MiB")
 
 
 class SecretConfig(Section):

@@ -48,7 +48,9 @@ class ConfigurationError(ActorRuntimeError, ValueError):
     """The configuration cannot be used; holds every fault found, ordered by file and line."""
 
     def __init__(self, faults: Iterable[Fault]) -> None:
-        self.faults = tuple(sorted(faults, key=lambda fault: (fault.file, fault.line, fault.column, fault.key)))
+        self.faults = tuple(
+            sorted(dict.fromkeys(faults), key=lambda fault: (fault.file, fault.line, fault.column, fault.key))
+        )
         count = len(self.faults)
         head = "1 fault in the configuration" if count == 1 else f"{count} faults in the configuration"
         super().__init__("\n".join([f"{head}:", *(f"  {fault}" for fault in self.faults)]))
