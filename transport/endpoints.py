@@ -148,7 +148,7 @@ def verify(run: Path) -> Verdict:
         return Verdict(Presence.OTHER_USER, shown, None, f"{path} belongs to another user{_owner_of(path)}")
     except (OSError, EndpointError) as error:
         return Verdict(Presence.UNREADABLE, shown, None, str(error))
-    import psutil  # type: ignore[import-untyped]  # only here, where it is needed: it costs a client 10 ms
+    import psutil  # only here, where it is needed: it costs a client 10 ms
 
     try:
         process = psutil.Process(endpoints.pid)

@@ -55,18 +55,19 @@ class Timer:
 class Reactor:
     """One thread and what it owns. Every public method may be called on any thread."""
 
-    def __init__(self, name: str = "reactor", *, context: zmq.Context[zmq.Socket[bytes]] | None = None) -> None:
+    def __init__(self, name: str = "reactor", *, beside: Reactor | None = None) -> None:
         """Start the thread.
 
         Args:
             name: The thread's name.
-            context: ZeroMQ context to open sockets in, left alone at the end; by default one of its own.
+            beside: Another reactor whose ZeroMQ context, and `authenticate`, this one shares; it must end after this
+                one. By default the context is its own.
         """
         self.name = name
         self.errors = 0
         """Errors that left a posted callback, a timer or a watch."""
-        self._owns_context = context is None
-        self._context: zmq.Context[zmq.Socket[bytes]] = zmq.Context() if context is None else context
+        self._beside = beside
+        self._context: zmq.Context[zmq.Socket[bytes]] = zmq.Context() if beside is None else beside.context
         self._wakeup = Wakeup()
         self._asleep = False
         self._woken = False
@@ -91,6 +92,11 @@ class Reactor:
     def context(self) -> zmq.Context[zmq.Socket[bytes]]:
         """The ZeroMQ context its sockets live in."""
         return self._context
+
+    @property
+    def authenticates(self) -> bool:
+        """Whether somebody decides which keys may connect."""
+        return self._authenticates or (self._beside is not None and self._beside.authenticates)
 
     @property
     def is_closed(self) -> bool:
@@ -123,7 +129,7 @@ class Reactor:
         def opened() -> Socket:
             if self._closing:
                 raise SocketClosedError(self.name)
-            if isinstance(spec.keys, ServerKeys) and not self._authenticates:
+            if isinstance(spec.keys, ServerKeys) and not self.authenticates:
                 raise RuntimeError(f"{spec.name}: authenticate first, or every key would be let in")
             zsocket = open_socket(self._context, spec)
             socket = Socket(self, spec, zsocket, on_message, on_undelivered)
@@ -270,7 +276,7 @@ class Reactor:
                 if isinstance(left, _Call):
                     left.abort(self.name)
             self._poller.unregister(self._wakeup.fd)
-            if self._owns_context:
+            if self._beside is None:
                 self._context.term()
             self._wakeup.close()
             self._ended.set()

@@ -1,0 +1,350 @@
+"""The publishing side of event taps: bus -> numbers -> XPUB.
+
+    publishing thread: number the event on its topic; if somebody subscribed to it, put it into the buffer (bounded)
+    reactor's thread:  encode what is in the buffer and send it
+
+Nothing is encoded, and the reactor is not woken, for events that nobody subscribed to. Numbers count every event all
+the same, so that a reader who was away knows what it missed. A reader that falls `high_water` messages behind loses
+newer ones in ZeroMQ, without a word from it; a full buffer loses new events here, counted. Either way the reader finds
+the hole: by `tseq`, and once a second by a `beat`, which tells where every topic that moved lately has got to.
+
+A beat's body:
+
+    head    number of the newest event counted in what follows
+    topics  how many topics there are
+    hash    sum over all topics of crc32(topic) * tseq, modulo 2**64, in hexadecimal
+    counts  class -> how many events of it there were
+    heads   topic -> its newest tseq: all topics subscribed to, after somebody subscribed; else those that moved lately
+    left    how many such topics did not fit in
+"""
+
+from __future__ import annotations
+
+import itertools
+import threading
+import time
+import zlib
+from collections import deque
+from typing import Final
+
+import zmq
+from msgspec import Struct
+
+from actors.core.bus import EventBus
+from actors.events import Event
+from transport.codec import pack
+from transport.errors import SocketClosedError
+from transport.reactor import Reactor
+from transport.security import ServerKeys, require_keys
+from transport.sockets import Full, Socket, SocketSpec
+from transport.taps.frames import (
+    BEAT,
+    BEAT_TYPE,
+    TapHeader,
+    encode_body,
+    encode_header,
+    instant,
+    severity_of,
+    topic_of,
+    type_of,
+)
+
+TOPICS_MAX: Final = 100_000
+"""Topics whose numbers are kept; beyond that the one that has been there longest starts anew."""
+
+SUBSCRIPTIONS_MAX: Final = 1_000
+"""Prefixes that are told apart; beyond that every event counts as subscribed to."""
+
+HEADS_MAX: Final = 20_000
+"""Topics that one beat tells of."""
+
+_LATELY: Final = 10  # beats for which a topic that moved is told of
+_BURST: Final = 100  # events encoded before the reactor's other work gets its turn
+_BEAT_TOPIC: Final = topic_of(BEAT, "/")
+
+
+class TapStatistics(Struct, frozen=True, gc=False):
+    """What a publisher has done so far.
+
+    Attributes:
+        seen: Events the bus handed over.
+        published: Events handed to ZeroMQ, which sends them to who subscribed.
+        dropped: Events lost here because the buffer was full.
+        beats: Beats sent.
+        topics: Topics there are now.
+        forgotten: Topics forgotten because there were too many.
+        subscriptions: Prefixes subscribed to now.
+        waiting: Events in the buffer now.
+    """
+
+    seen: int
+    published: int
+    dropped: int
+    beats: int
+    topics: int
+    forgotten: int
+    subscriptions: int
+    waiting: int
+
+
+class _Head:
+    """Where a topic has got to."""
+
+    __slots__ = ("born", "count", "topic", "weight")
+
+    def __init__(self, topic: bytes, born: int) -> None:
+        self.topic = topic
+        self.born = born
+        self.count = 0
+        self.weight = zlib.crc32(topic)
+
+
+class _Beat(Struct, frozen=True):
+    """How far the topics had got at one moment."""
+
+    at: float
+    head: int
+    topics: int
+    hash: int
+    counts: dict[str, int]
+    heads: dict[str, int]
+
+
+_Waiting = tuple[int, int, Event, _Head]
+
+
+class TapPublisher:
+    """Publishes a bus's events on one endpoint. Its methods may be called on any thread."""
+
+    def __init__(
+        self,
+        reactor: Reactor,
+        endpoint: str,
+        bus: EventBus,
+        *,
+        node: str,
+        epoch: str,
+        keys: ServerKeys | None = None,
+        high_water: int = 20_000,
+        buffer: int = 50_000,
+        beat: float = 1.0,
+    ) -> None:
+        """Bind and publish what happens from now on.
+
+        Args:
+            reactor: Owns the socket and encodes.
+            endpoint: Where to listen.
+            bus: Where the events come from.
+            node: The node's name, for `source`.
+            epoch: Which run of the node this is.
+            keys: CURVE keys; None where the endpoint's directory is the authority.
+            high_water: Messages ZeroMQ holds for each reader; what exceeds it is lost to that reader.
+            buffer: Events that may wait to be encoded.
+            beat: Seconds between beats.
+
+        Raises:
+            EndpointError: The endpoint cannot be bound, or is open to others and there are no `keys`.
+        """
+        require_keys(endpoint, keys)
+        self._reactor = reactor
+        self._bus = bus
+        self._node = node
+        self._epoch = epoch
+        self._limit = buffer
+        self._lock = threading.Lock()  # orders numbers, buffer and beats
+        self._heads: dict[tuple[str, str], _Head] = {}
+        self._counts: dict[str, int] = {}
+        self._hash = 0
+        self._last = bus.head
+        self._moved: set[_Head] = set()
+        self._lately: deque[set[_Head]] = deque(maxlen=_LATELY - 1)
+        self._buffer: deque[_Waiting | _Beat] = deque()
+        self._is_draining = False
+        self._prefixes: set[bytes] = set()
+        self._wanted: tuple[bytes, ...] = ()
+        self._seen = self._published = self._dropped = self._beats = self._forgotten = 0
+        spec = SocketSpec(
+            zmq.XPUB,
+            bind=endpoint,
+            name="taps",
+            keys=keys,
+            send_high_water=high_water,
+            outbox=2 * buffer,  # never used up: XPUB takes everything at once
+            full=Full.DROP,
+            max_part_bytes=4096,
+            verbose=True,
+            heartbeat=10.0 if endpoint.startswith("tcp:") else 0.0,
+        )
+        self._socket = reactor.open(spec, self._on_message)
+        self._subscription = bus.subscribe(self._on_event)
+        self._timer = reactor.every(beat, self._beat)
+
+    @property
+    def endpoint(self) -> str:
+        """Where it listens, with the port that was chosen."""
+        return self._socket.endpoint
+
+    def statistics(self) -> TapStatistics:
+        """Return the counters."""
+        return TapStatistics(
+            self._seen,
+            self._published,
+            self._dropped + self._socket.statistics().dropped,
+            self._beats,
+            len(self._heads),
+            self._forgotten,
+            len(self._prefixes),
+            len(self._buffer),
+        )
+
+    def close(self) -> None:
+        """Publish what is in the buffer, then a last beat, and stop. Returns at once; idempotent."""
+        self._subscription.cancel()
+        self._timer.cancel()
+
+        def closed() -> None:
+            if not self._socket.is_closed:
+                self._beat()
+                while self._buffer:
+                    self._hand_over(self._buffer.popleft())
+                self._socket.close()
+
+        self._reactor.post(closed)
+
+    def _on_event(self, seq: int, event: Event) -> None:
+        """Number the event, and keep it if it is wanted; on the publishing thread."""
+        kind = event.TOPIC
+        key = (kind, event.path)
+        with self._lock:
+            self._seen += 1
+            self._last = seq
+            head = self._heads.get(key)
+            if head is None:
+                head = self._new_head(key, seq)
+            head.count += 1
+            self._counts[kind] = self._counts.get(kind, 0) + 1
+            self._hash += head.weight
+            self._moved.add(head)
+            if not head.topic.startswith(self._wanted):
+                return
+            if len(self._buffer) >= self._limit:
+                self._dropped += 1
+                return
+            self._buffer.append((seq, head.count, event, head))
+            if self._is_draining:
+                return
+            self._is_draining = True
+        self._reactor.post(self._drain)
+
+    def _new_head(self, key: tuple[str, str], seq: int) -> _Head:
+        if len(self._heads) >= TOPICS_MAX:
+            gone = self._heads.pop(next(iter(self._heads)))
+            self._hash -= gone.weight * gone.count
+            self._forgotten += 1
+        head = self._heads[key] = _Head(topic_of(*key), seq)
+        return head
+
+    # What follows runs on the reactor's thread.
+
+    def _drain(self) -> None:
+        for _ in range(_BURST):
+            with self._lock:
+                if not self._buffer:
+                    self._is_draining = False
+                    return
+                item = self._buffer.popleft()
+            self._hand_over(item)
+        self._reactor.post(self._drain)
+
+    def _hand_over(self, item: _Waiting | _Beat) -> None:
+        if isinstance(item, _Beat):
+            self._publish_beat(item)
+        else:
+            self._publish(*item)
+
+    def _publish(self, seq: int, tseq: int, event: Event, head: _Head) -> None:
+        kind = type_of(type(event))
+        header = TapHeader(
+            f"{self._epoch}-{seq}",
+            f"/{self._node}",
+            kind,
+            instant(event.at),
+            event.path,
+            seq,
+            tseq,
+            self._epoch,
+            head.born,
+            severity_of(event),
+            f"actors/v1/{kind.removeprefix('actors.')}",
+        )
+        self._send(head.topic, encode_header(header), encode_body(event))
+        self._published += 1
+
+    def _beat(self, *, everything: bool = False) -> None:
+        """Put a beat behind the events that are waiting: it tells of them."""
+        with self._lock:
+            if everything:
+                moved: set[_Head] = set(self._heads.values())
+            else:
+                moved = self._moved.union(*self._lately)
+                self._lately.append(self._moved)
+                self._moved = set()
+            if not _BEAT_TOPIC.startswith(self._wanted):
+                return
+            heads = {head.topic.decode(): head.count for head in moved if head.topic.startswith(self._wanted)}
+            self._buffer.append(
+                _Beat(time.time(), self._last, len(self._heads), self._hash % 2**64, dict(self._counts), heads)
+            )
+            if self._is_draining:
+                return
+            self._is_draining = True
+        self._reactor.post(self._drain)
+
+    def _publish_beat(self, beat: _Beat) -> None:
+        self._beats += 1
+        number = self._beats
+        body = {
+            "at": beat.at,
+            "path": "/",
+            "head": beat.head,
+            "topics": beat.topics,
+            "hash": f"{beat.hash:016x}",
+            "counts": beat.counts,
+            "heads": dict(itertools.islice(beat.heads.items(), HEADS_MAX)),
+            "left": max(0, len(beat.heads) - HEADS_MAX),
+        }
+        header = TapHeader(
+            f"{self._epoch}-beat-{number}",
+            f"/{self._node}",
+            BEAT_TYPE,
+            instant(beat.at),
+            "/",
+            beat.head,
+            number,
+            self._epoch,
+        )
+        self._send(_BEAT_TOPIC, encode_header(header), pack(body))
+
+    def _on_message(self, socket: Socket, frames: list[bytes]) -> None:
+        """Take note of a reader's subscription."""
+        change = frames[0]
+        prefix = change[1:]
+        if change[:1] == b"\x01":
+            self._prefixes.add(prefix)
+        elif change[:1] == b"\x00":
+            self._prefixes.discard(prefix)
+        else:
+            return
+        with self._lock:
+            self._wanted = tuple(self._prefixes) if len(self._prefixes) <= SUBSCRIPTIONS_MAX else (b"",)
+        if change[:1] == b"\x01" and _BEAT_TOPIC.startswith(prefix):
+            self._beat(everything=True)  # its reader starts from here
+
+    def _send(self, *frames: bytes) -> None:
+        try:
+            self._socket.send(frames)
+        except SocketClosedError:
+            self._dropped += 1
+
+
+__all__ = ["HEADS_MAX", "SUBSCRIPTIONS_MAX", "TOPICS_MAX", "TapPublisher", "TapStatistics"]

@@ -1,0 +1,296 @@
+"""The reading side of event taps: follow a node's events, and know exactly what was missed.
+
+    with TapReader(endpoint, classes=["actor.exit"], path="/io") as tap:
+        while (item := tap.read(timeout=5.0)) is not None: ...
+
+`read` gives `TapEvent`s in order, and where events of a topic were lost a `Gap` that says which topic and how many. A
+loss shows by the numbers of the next event, or within a second by the publisher's beat if there is no next one.
+What must be complete is in the history: a tap never makes the node wait.
+
+Opening subscribes to what is wanted first and to the beat last, and waits for the beat: it tells where every topic
+stands, so whatever is lost after that is noticed, a topic's very first event included. ZeroMQ connects again by itself
+when the connection breaks; what happened meanwhile is a gap. When the node has been started anew a `Restarted` says so.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterable, Iterator
+from time import monotonic
+from types import TracebackType
+from typing import Any, Final
+
+import zmq
+from msgspec import Struct
+
+from transport.connecting import Connection
+from transport.errors import CodecError, MalformedFrameError, UnreachableError
+from transport.security import ClientKeys
+from transport.sockets import SocketSpec
+from transport.taps.frames import BEAT, TapHeader, decode_body, decode_header, prefixes_of, split_topic, topic_of
+
+JOIN: Final = 5.0
+"""Seconds within which the first beat must have come."""
+
+_BEAT_TOPIC: Final = topic_of(BEAT, "/")
+_BURST: Final = 1_000
+
+
+class TapEvent(Struct, frozen=True):
+    """One event.
+
+    Attributes:
+        event_class: Its class: `actor.exit`.
+        path: The actor it is about.
+        header: What is said of it.
+        body: Its fields, plain data.
+    """
+
+    event_class: str
+    path: str
+    header: TapHeader
+    body: dict[str, Any]
+
+
+class Gap(Struct, frozen=True):
+    """Events of one topic that did not arrive.
+
+    Attributes:
+        event_class: The topic's class.
+        path: The topic's path.
+        missing: How many; at least so many where `is_exact` is false.
+        after: Number on the topic of the last event before the gap.
+        before: Number on the topic of the first one behind it; or of the last one missing, where none has come yet.
+        is_exact: False where the topic's numbers were started anew in between.
+    """
+
+    event_class: str
+    path: str
+    missing: int
+    after: int
+    before: int
+    is_exact: bool = True
+
+
+class Restarted(Struct, frozen=True):
+    """The node was started anew: all numbers start again, and what happened before it was read is not here."""
+
+    before: str
+    now: str
+
+
+TapItem = TapEvent | Gap | Restarted
+
+
+class _Position:
+    """Where a topic has been read to."""
+
+    __slots__ = ("born", "tseq")
+
+    def __init__(self, tseq: int, born: int) -> None:
+        self.tseq = tseq
+        self.born = born
+
+
+class TapReader:
+    """Reads one node's taps. Belongs to one thread; close it, or use it in a `with`."""
+
+    def __init__(
+        self,
+        endpoint: str,
+        *,
+        classes: Iterable[str] | None = None,
+        path: str = "/",
+        keys: ClientKeys | None = None,
+        high_water: int = 20_000,
+        connect: float = 1.5,
+        join: float = JOIN,
+    ) -> None:
+        """Connect, subscribe and wait for the first beat.
+
+        Args:
+            endpoint: The node's tap endpoint.
+            classes: Event classes wanted; None for all.
+            path: Only events about this path and what lies below it.
+            keys: CURVE keys, where the node wants them.
+            high_water: Messages that may wait here to be read; what exceeds it waits, and is then lost, at the node.
+            connect: Seconds within which the node must have accepted the connection.
+            join: Seconds within which the first beat must have come.
+
+        Raises:
+            AddressError, ValueError: `path` or a class is none.
+            UnreachableError: Nothing answers there.
+            AuthenticationError: The node refused the key.
+        """
+        prefixes = prefixes_of(classes, path)
+        self._prefixes = tuple(prefixes)
+        self._items: deque[TapItem] = deque()
+        self._positions: dict[bytes, _Position] = {}
+        self._epoch = ""
+        self._is_joined = False
+        self._joined_at_seq = 0
+        self._heard_at = monotonic()
+        self.events = 0
+        """Events read off the wire."""
+        self.missing = 0
+        """Events known to be missing."""
+        self.malformed = 0
+        """Messages that could not be read, which were passed over."""
+        spec = SocketSpec(
+            zmq.SUB,
+            connect=endpoint,
+            name="tap",
+            keys=keys,
+            receive_high_water=high_water,
+            heartbeat=10.0 if endpoint.startswith("tcp:") else 0.0,
+        )
+        self._connection = Connection(spec)
+        try:
+            for prefix in prefixes:
+                self._connection.socket.setsockopt(zmq.SUBSCRIBE, prefix)
+            if not self._connection.wait_admitted(connect):
+                raise _no_answer(endpoint, "nothing accepts connections there")
+            self._connection.socket.setsockopt(zmq.SUBSCRIBE, _BEAT_TOPIC)
+            until = monotonic() + join
+            while not self._is_joined:
+                if (left := until - monotonic()) <= 0:
+                    raise _no_answer(endpoint, f"no beat within {join:g} s")
+                self._take_in(left)
+        except BaseException:
+            self._connection.close()
+            raise
+
+    @property
+    def epoch(self) -> str:
+        """Which run of the node is being read."""
+        return self._epoch
+
+    @property
+    def silence(self) -> float:
+        """Seconds since anything was heard; beyond a few beats the node is gone or hangs."""
+        return monotonic() - self._heard_at
+
+    @property
+    def reconnects(self) -> int:
+        """How often the connection was lost."""
+        return self._connection.losses
+
+    def read(self, timeout: float | None = None) -> TapItem | None:
+        """Return the next event, gap or restart; None where none came within `timeout` seconds.
+
+        Raises:
+            AuthenticationError: The node no longer lets this key in.
+        """
+        until = None if timeout is None else monotonic() + timeout
+        while not self._items:
+            left = 3_600.0 if until is None else until - monotonic()
+            if left < 0:
+                return None
+            self._take_in(left)
+            if until is not None and not self._items and monotonic() >= until:
+                return None
+        return self._items.popleft()
+
+    def __iter__(self) -> Iterator[TapItem]:
+        while True:
+            item = self.read()
+            assert item is not None  # without a time-out there is always one
+            yield item
+
+    def close(self) -> None:
+        """Close the connection; idempotent."""
+        self._connection.close()
+
+    def __enter__(self) -> TapReader:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None) -> None:
+        self.close()
+
+    def _take_in(self, timeout: float) -> None:
+        """Read what there is, waiting at most `timeout` seconds for it."""
+        if not self._connection.wait(timeout):
+            return
+        self._heard_at = monotonic()
+        for _ in range(_BURST):
+            try:
+                frames = self._connection.socket.recv_multipart(zmq.NOBLOCK)
+            except zmq.Again:
+                return
+            try:
+                self._take(frames)
+            except CodecError:
+                self.malformed += 1
+
+    def _take(self, frames: list[bytes]) -> None:
+        if len(frames) < 3:
+            raise MalformedFrameError(f"a tap message has 3 frames, this has {len(frames)}")
+        topic = frames[0]
+        header, body = decode_header(frames[1]), decode_body(frames[2])
+        if header.epoch != self._epoch:
+            self._new_epoch(header.epoch)
+        if topic == _BEAT_TOPIC:
+            self._take_beat(header, body)
+            return
+        event_class, path = split_topic(topic)
+        self.events += 1
+        self._place(topic, header)
+        self._items.append(TapEvent(event_class, path, header, body))
+
+    def _new_epoch(self, epoch: str) -> None:
+        if self._epoch:
+            self._items.append(Restarted(self._epoch, epoch))
+        self._epoch = epoch
+        self._positions.clear()
+        self._is_joined = False
+
+    def _place(self, topic: bytes, header: TapHeader) -> None:
+        """Compare an event's number with the last one of its topic."""
+        position = self._positions.get(topic)
+        if position is None:
+            self._positions[topic] = _Position(header.tseq, header.born)
+            if self._is_joined and header.tseq > 1 and header.born > self._joined_at_seq:
+                self._miss(topic, header.tseq - 1, 0, header.tseq)
+            return
+        if position.born not in {0, header.born} or header.tseq <= position.tseq:  # it was forgotten, and counts anew
+            self._miss(topic, max(1, header.tseq - 1), position.tseq, header.tseq, is_exact=False)
+        elif header.tseq > position.tseq + 1:
+            self._miss(topic, header.tseq - position.tseq - 1, position.tseq, header.tseq)
+        position.tseq, position.born = header.tseq, header.born
+
+    def _take_beat(self, header: TapHeader, body: dict[str, Any]) -> None:
+        heads = body.get("heads")
+        if not isinstance(heads, dict):
+            raise MalformedFrameError("a beat has no heads")
+        for text, tseq in heads.items():
+            topic = text.encode()
+            if type(tseq) is not int or not topic.startswith(self._prefixes):
+                continue
+            position = self._positions.get(topic)
+            if position is None:
+                self._positions[topic] = _Position(tseq, 0)
+                if self._is_joined and tseq > 0:
+                    self._miss(topic, tseq, 0, tseq)
+            elif tseq > position.tseq:
+                self._miss(topic, tseq - position.tseq, position.tseq, tseq)
+                position.tseq = tseq
+            elif tseq < position.tseq:
+                self._miss(topic, tseq, position.tseq, tseq, is_exact=False)
+                position.tseq, position.born = tseq, 0
+        if not self._is_joined:
+            self._is_joined = True
+            self._joined_at_seq = header.seq
+
+    def _miss(self, topic: bytes, missing: int, after: int, before: int, *, is_exact: bool = True) -> None:
+        event_class, path = split_topic(topic)
+        self.missing += missing
+        self._items.append(Gap(event_class, path, missing, after, before, is_exact))
+
+
+def _no_answer(endpoint: str, why: str) -> UnreachableError:
+    return UnreachableError(
+        "no answer",
+        endpoint,
+        f"no node answers at {endpoint}: {why}",
+        "the node may just be stopping or starting; try again, or: actorctl doctor",
+    )
