@@ -18,10 +18,14 @@ from typing import Any, Protocol
 from msgspec import Struct
 
 from actors.core.mailbox import ActorStatistics
-from actors.core.outcomes import Incarnation, Outcome
+from actors.core.outcomes import Exited, Incarnation, Outcome, StartFailed
 from actors.core.system import ActorSystem, Launch
-from actors.exits import ExitReason
+from actors.exits import KILLED, ExitReason
 from supervisors.specs import ChildSpec, ImportStart, LocalStart, Placement
+
+
+CANCEL_TIMEOUT = 1.0
+"""Seconds that a killed coroutine has to let itself be cancelled."""
 
 
 class LaunchRequest(Struct, frozen=True):
@@ -90,12 +94,13 @@ Launchers = Mapping[str, Launcher]
 class LocalHandle:
     """An instance on the pool or on a thread of this process."""
 
-    __slots__ = ("_launch",)
+    __slots__ = ("_launch", "_report")
 
     pid: int | None = None
 
-    def __init__(self, launch: Launch) -> None:
+    def __init__(self, launch: Launch, report: Report) -> None:
         self._launch = launch
+        self._report = report
 
     @property
     def ref(self) -> Any:
@@ -109,7 +114,24 @@ class LocalHandle:
         self._launch.stop(reason)
 
     def kill(self) -> bool:
-        return self._launch.kill()
+        """End an instance that nobody is inside of, cancel one that awaits, cut off a thread that is busy in it."""
+        launch = self._launch
+        if launch.is_awaiting:
+            launch.stop(KILLED)
+            launch.owner.schedule(CANCEL_TIMEOUT, self._abandon)
+            return True
+        was_started = launch.is_started
+        if launch.abandon():
+            self._report(Exited(KILLED) if was_started else StartFailed(KILLED))
+            return True
+        return False
+
+    def _abandon(self) -> None:
+        """Give up a coroutine that would not be cancelled; nothing happens where it has ended."""
+        if not self._launch.is_finished:
+            was_started = self._launch.is_started
+            self._launch.abandon()
+            self._report(Exited(KILLED) if was_started else StartFailed(KILLED))
 
     def suspend(self) -> None:
         ref = self._launch.ref
@@ -139,7 +161,7 @@ class LocalLauncher:
             mailbox=spec.mailbox,
             on_outcome=report,
         )
-        return LocalHandle(launch)
+        return LocalHandle(launch, report)
 
 
 def maker_of(spec: ChildSpec) -> Callable[[], Any]:

@@ -11,6 +11,7 @@ A nested supervisor counts as started when its whole subtree is up, and as ended
 from __future__ import annotations
 
 import logging
+import os
 import threading
 from collections.abc import Callable, Mapping
 from functools import partial
@@ -57,6 +58,10 @@ class Call(Struct, frozen=True):
     answer: Answer
 
 
+_ABSENT = frozenset({"stopped", "quarantined", "abandoned", "waiting", "removed"})
+"""States in which messages to the path become dead letters that name the state."""
+
+
 class StopOrder(Struct, frozen=True):
     """From the parent or the node: stop the children in order and end with `reason`."""
 
@@ -90,6 +95,7 @@ class Services:
         launchers: How to start a child, for each `runs_in`.
         supervisors: Every running supervisor by its path. Written by each supervisor for itself, read by anybody.
         holds: Children that a person stopped, by path; kept when a supervisor above them is restarted.
+        pid: This process.
     """
 
     def __init__(self, system: ActorSystem, launchers: Launchers, *, seed: int | None = None) -> None:
@@ -98,6 +104,7 @@ class Services:
         self.supervisors: dict[str, Supervisor] = {}
         self.holds: dict[str, ev.Hold] = {}
         self.chance = Random(seed).random
+        self.pid = os.getpid()
 
     def holds_below(self, path: str) -> dict[str, ev.Hold]:
         """Return the holds on the direct children of the supervisor at `path`, by child id."""
@@ -204,7 +211,7 @@ class Supervisor(Actor):
         self._calls: dict[int, Answer] = {}
         self._next_call = 1
         self._timers: dict[ev.Timer, Any] = {}
-        self.published = core.initial(path, spec)
+        self.published = core.new(spec, path)
         self.handles: dict[str, tuple[int, ChildHandle]] = {}
         self._pids: dict[str, int | None] = {}
 
@@ -356,8 +363,8 @@ class Supervisor(Actor):
         self._system.bus.publish(event)
 
     def _started(self, fact: fx.StartedFact) -> None:
-        spec = core.spec_of(self.published, fact.id)
-        pid = self._pids.pop(fact.id, None) or self._system.pid
+        spec = core.get_childspec(self.published, fact.id)
+        pid = self._pids.pop(fact.id, None) or self._services.pid
         self._publish(
             ActorStarted(
                 self._system.clock.time(), join(self._supervisor_path, fact.id), fact.generation,
@@ -381,15 +388,20 @@ class Supervisor(Actor):
 
     def _state_changed(self, fact: fx.StateFact) -> None:
         path = join(self._supervisor_path, fact.id)
+        if fact.state in _ABSENT:
+            self._system.registry.set_absent(path, fact.state)
         self._publish(ActorStateChanged(self._system.clock.time(), path, fact.generation, fact.state, fact.detail))
 
     def _restart(self, fact: fx.RestartFact) -> None:
         own = self._supervisor_path
         spec = self.published.spec
+        group = tuple([join(own, id) for id in fact.group])
+        for path in group:
+            self._system.registry.set_absent(path, "restarting")
         self._publish(
             RestartScheduled(
                 self._system.clock.time(), join(own, fact.id), own, spec.strategy.value, fact.generation, fact.attempt,
-                fact.delay, tuple([join(own, id) for id in fact.group]), fact.restarts, spec.intensity, fact.reason,
+                fact.delay, group, fact.restarts, spec.intensity, fact.reason,
             )
         )  # fmt: skip
 

@@ -143,7 +143,7 @@ class _Reading:
             shown = NodeState.STARTING if isinstance(state.phase, (Fresh, StartingUp)) else NodeState.STOPPING
         below, fields, _ = self._below(root, depth)
         view = NodeView(path="/", kind=NodeKind.SUPERVISOR, state=shown, placement="pool", generation=1,
-                        pid=self._services.system.pid, restart="permanent", **fields)  # fmt: skip
+                        pid=self._services.pid, restart="permanent", **fields)  # fmt: skip
         return [view, *below]
 
     def child(self, supervisor: Supervisor, child: Child, depth: int | None) -> tuple[list[NodeView], _Counts]:
@@ -172,7 +172,7 @@ class _Reading:
                 restarts=count, intensity=spec.budget.intensity, period=float(spec.budget.period)
             )
         if handle is not None:
-            fields["pid"] = handle.pid or self._services.system.pid
+            fields["pid"] = handle.pid or self._services.pid
         below: list[NodeView] = []
         if is_supervisor:
             running = self._services.supervisors.get(path)

@@ -19,9 +19,9 @@ from actors.errors import ActorRuntimeError
 from actors.events import CommandDone
 from supervisors.node.asking import ask_actor, send_to_actor
 from supervisors.node.explaining import explain
+from supervisors.node.facts import NodeFacts
 from supervisors.node.operations import Operations
 from supervisors.node.recent import RecentEvents
-from supervisors.node.state import NodeState
 from supervisors.node.waiting import Waiting
 from supervisors.requests import (
     COMMANDS,
@@ -71,7 +71,7 @@ PERMISSIONS: Mapping[str, Role] = {
 class ControlDesk:
     """Answers control commands for one node."""
 
-    def __init__(self, node: NodeState, recent: RecentEvents, operations: Operations) -> None:
+    def __init__(self, node: NodeFacts, recent: RecentEvents, operations: Operations) -> None:
         self._node = node
         self._recent = recent
         self._operations = operations
@@ -150,7 +150,7 @@ class ControlDesk:
 
     def _ping(self, _arguments: Any, _request: Request, _responder: Responder) -> View:
         node = self._node
-        return PingView(name=node.name, version=node.version, pid=node.system.pid, epoch=node.epoch)
+        return PingView(name=node.name, version=node.version, pid=node.services.pid, epoch=str(node.epoch))
 
     def _header(self, ready: int, total: int, restarts: int) -> HeaderView:
         node = self._node
@@ -160,7 +160,7 @@ class ControlDesk:
         return HeaderView(
             name=node.name,
             version=node.version,
-            pid=node.system.pid,
+            pid=node.services.pid,
             home=str(node.home),
             state=node.state,
             uptime=max(0.0, now - node.started_at),
@@ -170,7 +170,7 @@ class ControlDesk:
             restarts=restarts,
             restarts_day=self._recent.count_restarts(now - 86_400.0),
             seq=node.system.bus.head,
-            epoch=node.epoch,
+            epoch=str(node.epoch),
         )
 
     def _tree(self, arguments: TreeArguments, _request: Request, _responder: Responder) -> View:

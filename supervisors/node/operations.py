@@ -12,6 +12,7 @@ from functools import partial
 from typing import Any
 
 from actors.addresses import is_within, join, name_of, parent_of
+from actors.exits import KILLED
 from supervisors import core
 from supervisors.core import effects as fx
 from supervisors.core import events as ev
@@ -103,13 +104,14 @@ class Operations:
         if verb == "kill":
             supervisor = self._services.supervisors.get(parent)
             if supervisor is not None and target.state in _RUNNING:
-                forecast = core.what_if(supervisor.published, name_of(target.path), core.KILLED, now)
-                stops = (target.path, *(join(parent, id) for id in forecast.stops))
-                starts = tuple([join(parent, id) for id in forecast.starts])
-                gives_up = forecast.gives_up
-                limit = BudgetView(
-                    restarts=forecast.restarts, intensity=forecast.intensity, period=float(forecast.period)
-                )
+                forecast = core.what_if(supervisor.published, name_of(target.path), KILLED, now)
+                if forecast is not None:
+                    stops = (target.path, *(join(parent, id) for id in forecast.stops))
+                    starts = tuple([join(parent, id) for id in forecast.starts])
+                    gives_up = forecast.limit == "escalate"
+                    spec = supervisor.published.spec
+                    used = max(0, spec.intensity - forecast.budget_left)
+                    limit = BudgetView(restarts=used, intensity=spec.intensity, period=float(spec.period))
         else:
             if verb in {"stop", "restart"}:
                 stops = tuple(reversed(running))

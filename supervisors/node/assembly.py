@@ -1,0 +1,225 @@
+"""The composition root: from a configuration to the parts of a running node, wired together.
+
+Nothing below reads files, environment or arguments: what they need is handed in here. Parts are made in the order in
+which they need each other and closed in the reverse order, however far the making came.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from contextlib import ExitStack
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from actors.core.outcomes import Incarnation, Outcome
+from actors.core.system import ActorSystem
+from actors.exits import ExitReason
+from actors.history.feed import HistoryFeed
+from actors.history.protocol import Store
+from actors.history.rows import NodeRun
+from supervisors.children import LocalLauncher
+from supervisors.node.desired import FILE_NAME as DESIRED
+from supervisors.node.desired import DesiredState
+from supervisors.node.desk import PERMISSIONS, ControlDesk
+from supervisors.node.facts import RECORDER, NodeFacts
+from supervisors.node.loading import Loaded
+from supervisors.node.logs import log_event
+from supervisors.node.operations import Operations
+from supervisors.node.recent import RecentEvents
+from supervisors.processes.host import ProcessLauncher
+from supervisors.specs import SupervisorSpec
+from supervisors.supervisor import Services, Subtree
+from transport.control.server import ControlServer
+from transport.endpoints import (
+    Endpoints,
+    ipc_endpoint,
+    ipc_is_usual,
+    own_create_time,
+    private_directory,
+    remove_endpoints,
+    remove_socket,
+    tcp_endpoint,
+    write_endpoints,
+)
+from transport.reactor import Reactor
+from transport.security import Gatekeeper, KeyStore, ServerKeys
+from transport.taps import TapPublisher
+
+logger = logging.getLogger(__name__)
+
+FLUSH_TIMEOUT = 5.0
+"""Longest wait for the history to be stored when the node ends, in seconds; the rest waits in the spool."""
+
+STORE_TIMEOUT = 60.0
+"""Seconds after which a batch's answer is no longer waited for; the feed sends it again long before."""
+
+
+class Node:
+    """One node: made, started, stopped and closed by the life cycle, on the main thread.
+
+    Args:
+        loaded: Its configuration.
+        tree: What it supervises.
+        ask_shutdown: Called for the `shutdown` command with its drain in seconds or None; returns the drain.
+        on_root: Gets the outcomes of the root supervisor, on any thread; it only posts.
+    """
+
+    def __init__(
+        self,
+        loaded: Loaded,
+        tree: SupervisorSpec,
+        *,
+        ask_shutdown: Callable[[float | None], float],
+        on_root: Callable[[Outcome], None],
+    ) -> None:
+        self._closing = ExitStack()
+        try:
+            self._make(loaded, tree, ask_shutdown, on_root)
+        except BaseException:
+            self._closing.close()
+            raise
+
+    def _make(
+        self,
+        loaded: Loaded,
+        tree: SupervisorSpec,
+        ask_shutdown: Callable[[float | None], float],
+        on_root: Callable[[Outcome], None],
+    ) -> None:
+        config = loaded.config
+        runtime = config.runtime
+        home = loaded.home
+        run = private_directory(home / "run")
+        closing = self._closing
+
+        system = ActorSystem(runtime.name, pool_threads=runtime.pool_threads)
+        closing.callback(system.shutdown, FLUSH_TIMEOUT)
+        services = Services(system, {})
+        desired = DesiredState(home / DESIRED, services.holds)
+        desired.load()
+        started_at = system.clock.time()
+        epoch = int(started_at * 1000)
+        self.facts = facts = NodeFacts(
+            name=runtime.name,
+            version=version("actorctl"),
+            home=home,
+            epoch=epoch,
+            system=system,
+            services=services,
+            config_rows=loaded.rows(),
+            config_file=str(loaded.file or ""),
+            ask_shutdown=ask_shutdown,
+        )
+        recent = RecentEvents()
+        system.bus.subscribe(recent.keep)
+        system.bus.subscribe(facts.count_restart, facts.counted)
+        system.bus.subscribe(log_event)
+
+        reactor = Reactor("node")
+        closing.callback(reactor.close)
+        keys = self._server_keys(reactor, run, runtime.transport)
+        control = self._endpoint(run, "control", runtime.transport, runtime.control)
+        taps = self._endpoint(run, "taps", runtime.transport, runtime.taps)
+
+        processes = ProcessLauncher(system, reactor, run)
+        closing.callback(processes.close)
+        services.launchers = {
+            "pool": LocalLauncher(system, "pool"),
+            "thread": LocalLauncher(system, "thread"),
+            "process": processes,
+        }
+
+        self._publisher = TapPublisher(reactor, taps, system.bus, node=runtime.name, epoch=str(epoch), keys=keys)
+        closing.callback(remove_socket, self._publisher.endpoint)
+        closing.callback(self._publisher.close)
+        desk = ControlDesk(facts, recent, Operations(services, desired))
+        closing.callback(desk.close)
+        server = ControlServer(
+            reactor, control, desk.handle, permissions=PERMISSIONS, on_done=desk.audit, keys=keys
+        )
+        closing.callback(remove_socket, server.endpoint)
+        closing.callback(server.close)
+
+        self.feed = HistoryFeed(
+            system.bus,
+            self._store,
+            run=NodeRun(runtime.name, epoch, services.pid, facts.version, started_at),
+            home=home,
+            recorder_path=RECORDER,
+        )
+        facts.feed = self.feed
+        closing.callback(self.feed.close, 0.5)
+        self.feed.start()
+
+        write_endpoints(
+            run,
+            Endpoints(
+                pid=services.pid,
+                create_time=own_create_time(),
+                name=runtime.name,
+                version=facts.version,
+                control=server.endpoint,
+                taps=self._publisher.endpoint,
+                started_at=started_at,
+                epoch=str(epoch),
+                server_key=keys.own.public if keys is not None else "",
+            ),
+        )
+        closing.callback(remove_endpoints, run, str(epoch))
+        self._system = system
+        self._services = services
+        self._tree = tree
+        self._root = Subtree(on_root)
+
+    def start(self) -> None:
+        """Begin to start the tree; `on_root` gets what becomes of it."""
+        self.facts.change("starting", f"epoch {self.facts.epoch}")
+        self._root.run(self._tree, "/", self._services, Incarnation())
+
+    def stop(self, reason: ExitReason) -> None:
+        """Ask the tree to stop in order."""
+        self._root.stop(reason)
+
+    def kill(self) -> None:
+        """Kill everything in the tree at once."""
+        self._root.kill()
+
+    def close(self) -> None:
+        """Close every part, in reverse order; the history that is not stored waits in its spool."""
+        self._closing.close()
+
+    def _store(self, batch: Store) -> None:
+        """Send a batch to the recorder; its answer goes to the feed. Raises where there is no recorder."""
+        future: Any = self._system.ref(RECORDER).ask(batch, block=False, timeout=STORE_TIMEOUT)
+
+        def answered() -> None:
+            try:
+                answer = future.get(timeout=0)
+            except Exception as error:  # the recorder ended, or could not: the feed sends the batch again
+                logger.debug("batch %d was not answered: %s", batch.batch, error)
+            else:
+                self.feed.stored(answer)
+
+        if future.done:
+            future.get(timeout=0)
+        future.add_done_callback(answered)
+
+    def _server_keys(self, reactor: Reactor, run: Path, transport: str) -> ServerKeys | None:
+        """Return the node's CURVE keys, peers checked against its grants; None where the directory decides."""
+        if transport == "ipc" or (transport == "auto" and ipc_is_usual()):
+            return None
+        store = KeyStore(run)
+        own = store.ensure()
+        gatekeeper = Gatekeeper(store.grants())
+        reactor.authenticate(gatekeeper.answer)
+        return ServerKeys(own)
+
+    def _endpoint(self, run: Path, name: str, transport: str, address: str) -> str:
+        if transport == "ipc" or (transport == "auto" and ipc_is_usual()):
+            return ipc_endpoint(run, name)
+        if address == "auto":
+            return tcp_endpoint()
+        host, _, port = address.rpartition(":")
+        return tcp_endpoint(host, int(port))

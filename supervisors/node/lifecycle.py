@@ -1,0 +1,208 @@
+"""The life of a node in the foreground: lock, start, ready, drain, end, and the exit code that says how it went.
+
+    starting --ready--> ready --first signal, shutdown command--> draining --empty--> stopped
+        |                 |                                           |
+        '-- start failed  '-- the root gave up              second signal, or time over: kill; third: die at once
+"""
+
+from __future__ import annotations
+
+import faulthandler
+import logging
+import os
+import sys
+import time
+from enum import IntEnum
+from pathlib import Path
+from queue import SimpleQueue
+
+from actors.core.outcomes import Exited, Outcome, Started, StartFailed
+from actors.errors import ActorRuntimeError
+from actors.exits import ExitReason
+from supervisors.errors import AlreadyRunningError, HomeError
+from supervisors.node.assembly import Node
+from supervisors.node.building import build_tree, graft
+from supervisors.node.faults import ConfigurationError
+from supervisors.node.importing import add_import_root
+from supervisors.node.instance import InstanceLock
+from supervisors.node.loading import Loaded, load_config
+from supervisors.node.logs import configure, remove
+from supervisors.node.signals import StopRequest, StopRequests
+from supervisors.node.sources import Flag
+from supervisors.specs import SupervisorSpec
+
+logger = logging.getLogger(__name__)
+
+KILL_TIMEOUT = 10.0
+"""Longest wait for a killed tree to be gone, in seconds."""
+
+
+class NodeExit(IntEnum):
+    """How a node ended, as a process exit code."""
+
+    CLEAN = 0
+    FAILED = 1
+    DRAIN_RAN_OUT = 6
+    ALREADY_RUNNING = 7
+    INVALID = 8
+    GAVE_UP = 9
+    INTERRUPTED = 130
+
+
+def run_foreground(*, config: Path | None = None, home: Path | None = None, app: str | None = None) -> NodeExit:
+    """Run a node until it ends, on the main thread; talks to standard error.
+
+    Args:
+        config: The configuration file; None: `actors.toml` here, else the built-in system.
+        home: The runtime's home, in place of the configured one.
+        app: `package.module:name` of a tree written in Python, run beside `/sys`.
+    """
+    flags = [Flag("--home", ("runtime", "home"), str(home.absolute()))] if home is not None else []
+    try:
+        loaded = load_config(config, flags=flags, is_app=app is not None)
+        add_import_root(loaded.directory)
+        tree = _tree_of(loaded, app)
+    except ConfigurationError as error:
+        for fault in error.faults:
+            _say(str(fault))
+        _say(f"{len(error.faults)} faults; nothing was started", "actorctl check")
+        return NodeExit.INVALID
+    except ActorRuntimeError as error:
+        _say(str(error))
+        return NodeExit.INVALID
+    lock = InstanceLock(loaded.home)
+    try:
+        lock.acquire()
+    except AlreadyRunningError as error:
+        _say(str(error), f"actorctl status --home {loaded.home}")
+        return NodeExit.ALREADY_RUNNING
+    except HomeError as error:
+        _say(str(error), "name another with --home, or mend its owner and mode")
+        return NodeExit.FAILED
+    faulthandler.enable()
+    handler = configure(loaded.config.log.level, loaded.config.log.format)
+    try:
+        return _Life(loaded, tree).run()
+    except (ActorRuntimeError, OSError) as error:
+        _say(f"the node could not be started: {error}", "actorctl doctor")
+        return NodeExit.FAILED
+    finally:
+        remove(handler)
+        lock.release()
+
+
+class _Life:
+    """One life of one node, on the main thread."""
+
+    def __init__(self, loaded: Loaded, tree: SupervisorSpec) -> None:
+        self._drain = float(loaded.config.runtime.drain)
+        self._requests = StopRequests()
+        self._outcomes: SimpleQueue[Outcome] = SimpleQueue()
+        self._node = Node(loaded, tree, ask_shutdown=self._ask_shutdown, on_root=self._on_root)
+
+    def run(self) -> NodeExit:
+        facts = self._node.facts
+        with self._requests:
+            try:
+                self._node.start()
+                end = self._until_asked()
+                if end is None:
+                    end = self._stop()
+                facts.change("stopped", end.name.lower().replace("_", "-"))
+                return end
+            finally:
+                self._node.close()
+
+    def _until_asked(self) -> NodeExit | None:
+        """Wait until the node is asked to end (None) or its root has ended by itself."""
+        facts = self._node.facts
+        while True:
+            request = self._requests.take(timeout=1.0)
+            while not self._outcomes.empty():
+                outcome = self._outcomes.get()
+                if isinstance(outcome, Started):
+                    facts.change("ready", f"in {facts.system.clock.time() - facts.started_at:.3g} s")
+                    logger.info("ready: actorctl tree --home %s   (Ctrl-C drains and ends)", facts.home)
+                elif isinstance(outcome, (StartFailed, Exited)):
+                    return _report_end(outcome)
+            if request is StopRequest.KILL:
+                return self._die()
+            if request is not None:
+                return None
+
+    def _stop(self) -> NodeExit:
+        """Drain; kill what is left when the time is over or a second request comes."""
+        self._node.facts.change("draining", f"{self._drain:g} s at most")
+        self._node.stop(ExitReason.shutdown("node-stop"))
+        end = self._wait_for_root(self._drain)
+        if end is not None:
+            return end
+        logger.warning("not everything stopped in time, or hurried: killing the rest")
+        code = NodeExit.INTERRUPTED if self._is_hurried else NodeExit.DRAIN_RAN_OUT
+        self._node.kill()
+        self._wait_for_root(KILL_TIMEOUT)
+        return code
+
+    _is_hurried = False
+
+    def _wait_for_root(self, seconds: float) -> NodeExit | None:
+        """Wait for the root's end; None where the time is over or somebody hurries."""
+        until = time.monotonic() + seconds
+        while True:
+            if not self._outcomes.empty():
+                if isinstance(self._outcomes.get(), (Exited, StartFailed)):
+                    return NodeExit.CLEAN
+                continue
+            left = until - time.monotonic()
+            if left <= 0:
+                return None
+            request = self._requests.take(timeout=left)
+            if request is StopRequest.KILL:
+                return self._die()
+            if request is StopRequest.HURRY and not self._is_hurried:
+                self._is_hurried = True
+                return None
+
+    def _die(self) -> NodeExit:
+        """The third request: no hook runs, process children die with this process."""
+        _say("killed")
+        os._exit(NodeExit.INTERRUPTED)
+
+    def _on_root(self, outcome: Outcome) -> None:
+        self._outcomes.put(outcome)
+        self._requests.wake()
+
+    def _ask_shutdown(self, drain: float | None) -> float:
+        if drain is not None:
+            self._drain = drain
+        self._requests.ask(StopRequest.DRAIN)
+        return self._drain
+
+
+def _tree_of(loaded: Loaded, app: str | None) -> SupervisorSpec:
+    tree = build_tree(loaded.config, loaded.machine, loaded.directory)
+    if app is None:
+        return tree
+    from supervisors.api import load_app
+
+    return graft(load_app(app, directory=loaded.directory), tree)
+
+
+def _report_end(outcome: StartFailed | Exited) -> NodeExit:
+    """Say why the root ended by itself, down to the leaf's traceback."""
+    reason = outcome.reason
+    is_start = isinstance(outcome, StartFailed)
+    _say(f"the tree {'could not be started' if is_start else 'ended'}: {reason}")
+    leaf = reason
+    for cause in reason.chain():
+        _say(f"  because {cause.path}: {cause.reason}")
+        leaf = cause.reason
+    if leaf.crash is not None and leaf.crash.traceback:
+        _say(leaf.crash.traceback.rstrip())
+    if is_start:
+        return NodeExit.FAILED
+    return NodeExit.GAVE_UP if reason.detail == "gave-up" else NodeExit.CLEAN
+
+
+def _say(text: str, hint: str = "") -> None:
+    sys.stderr.write(f"{text}\n" + (f"hint: {hint}\n" if hint else ""))
