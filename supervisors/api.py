@@ -13,17 +13,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from pathlib import Path
 from typing import Any, Literal
 
 from msgspec import Struct
 
-from actors.addresses import ROOT
 from actors.core.mailbox import MailboxSpec
 from actors.policies.backoff import Backoff
+from supervisors.node.apps import load_app
 from supervisors.node.durations import parse_duration, parse_size
-from supervisors.node.faults import ConfigurationError, Fault
-from supervisors.node.importing import ImportTargetError, add_import_root, import_target
 from supervisors.specs import (
     AutoShutdown,
     Budget,
@@ -37,6 +34,8 @@ from supervisors.specs import (
     Strategy,
     SupervisorSpec,
 )
+
+__all__ = ["Duration", "Limit", "backoff", "child", "heartbeat", "load_app", "restart", "supervisor"]
 
 Duration = float | str
 """Seconds, or text such as `"500ms"`."""
@@ -176,32 +175,6 @@ def supervisor(
         children=tuple(children),
     )
     return ChildSpec(id=id, start=spec, restart=Restart(restart), significant=significant, needs=tuple(needs))
-
-
-def load_app(target: str, *, directory: Path | None = None) -> SupervisorSpec:
-    """Return the tree that `package.module:name` names: what `supervisor("/", …)` made, or a function returning it.
-
-    Args:
-        target: `package.module:name`.
-        directory: Folder whose modules can be imported too; None: the current one.
-
-    Raises:
-        ConfigurationError: It cannot be imported, or is no tree.
-    """
-    add_import_root(directory or Path.cwd())
-    try:
-        found = import_target(target)
-        if callable(found):
-            found = found()
-    except ImportTargetError as error:
-        raise ConfigurationError([Fault(target, 0, "", str(error), error.hint)]) from error
-    except Exception as error:
-        raise ConfigurationError([Fault(target, 0, "", f"it raised {type(error).__name__}: {error}")]) from error
-    tree = found.start if isinstance(found, ChildSpec) else found
-    if not isinstance(tree, SupervisorSpec):
-        hint = f'app = supervisor("{ROOT}", children=[…])'
-        raise ConfigurationError([Fault(target, 0, "", f"it is no tree but a {type(found).__name__}", hint)])
-    return tree
 
 
 def _seconds(duration: Duration) -> float:

@@ -22,11 +22,12 @@ from supervisors.node.fields import suggestion
 from supervisors.node.layers import Layer, Layered
 from supervisors.node.positions import KeyPath, NestingError, index_positions
 from supervisors.node.shapes import ROOT, Shape, keys_of
+from supervisors.processes.marks import MARK
 
 FILE_LIMIT: Final = 1024 * 1024
 """The largest file read, in bytes."""
 PREFIX: Final = "ACTORS_"
-"""What a variable's name begins with when it belongs to the configuration; every such variable does."""
+"""What a variable's name begins with when it belongs to the configuration; every such variable does but `MARK`."""
 
 _PLACE: Final = re.compile(r" \(at (?:line ([0-9]+), column ([0-9]+)|end of document)\)\Z")
 
@@ -97,7 +98,7 @@ def read_environment(environ: Mapping[str, str], below: Layered) -> tuple[list[L
     """
     layers: list[Layer] = []
     faults: list[Fault] = []
-    for variable in sorted(name for name in environ if name.startswith(PREFIX)):
+    for variable in sorted(name for name in environ if name.startswith(PREFIX) and name != MARK):
         source = f"environment {cut(variable)}"
         parts = variable[len(PREFIX) :].lower().split("__")
         found = _resolve(parts, below.data)

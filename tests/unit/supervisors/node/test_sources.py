@@ -68,7 +68,7 @@ def test_root_is_spelt_root(tmp_path):
 
 
 def test_other_variables_are_none_of_its_business(tmp_path):
-    loaded = load(tmp_path, "", {"ACTORCTL_HOME": "x", "MY_ACTORS_X": "1", "ACTORSX": "2"})
+    loaded = load(tmp_path, "", {"ACTORCTL_HOME": "x", "MY_ACTORS_X": "1", "ACTORSX": "2", "ACTORS_INSTANCE": "1;"})
 
     assert loaded.config.runtime.home == ".actors"
 

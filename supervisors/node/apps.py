@@ -1,0 +1,38 @@
+"""Importing a tree that is written in Python: what `actorctl run package.module:name` runs."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from actors.addresses import ROOT
+from supervisors.node.faults import MESSAGE_LIMIT, ConfigurationError, Fault, cut
+from supervisors.node.importing import ImportTargetError, add_import_root, import_target
+from supervisors.specs import ChildSpec, SupervisorSpec
+
+
+def load_app(target: str, *, directory: Path | None = None) -> SupervisorSpec:
+    """Return the tree that `package.module:name` names: what `supervisor("/", …)` made, or a function returning it.
+
+    Args:
+        target: `package.module:name`.
+        directory: Folder whose modules can be imported too; None: the current one.
+
+    Raises:
+        ConfigurationError: It cannot be imported, or is no tree.
+    """
+    add_import_root(directory or Path.cwd())
+    try:
+        found = import_target(target)
+        if callable(found):
+            found = found()
+    except ImportTargetError as error:
+        raise ConfigurationError([Fault(target, 0, "", cut(str(error), MESSAGE_LIMIT), error.hint)]) from error
+    except Exception as error:
+        raise ConfigurationError(
+            [Fault(target, 0, "", cut(f"it raised {type(error).__name__}: {error}", MESSAGE_LIMIT))]
+        ) from error
+    tree = found.start if isinstance(found, ChildSpec) else found
+    if not isinstance(tree, SupervisorSpec):
+        hint = f'app = supervisor("{ROOT}", children=[…])'
+        raise ConfigurationError([Fault(target, 0, "", f"it is no tree but a {type(found).__name__}", hint)])
+    return tree
