@@ -64,10 +64,12 @@ class Cycle(Message[None], frozen=True):
     Attributes:
         slot_at: The scheduled instant; the slot's identity together with the path.
         by_hand: Whether a person asked for it, outside the schedule.
+        next_at: Wall instant of the slot after it.
     """
 
     slot_at: float
     by_hand: bool = False
+    next_at: float = 0.0
 
 
 class CycleDone(Message[None], frozen=True):

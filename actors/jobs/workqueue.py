@@ -15,7 +15,7 @@ from __future__ import annotations
 import logging
 from pathlib import Path
 
-from actors import Actor, AskTimeoutError, Ignore, MailboxSpec, on
+from actors import Actor, AskTimeoutError, MailboxSpec, on
 from actors.addresses import ROOT, check_path, matches
 from actors.events import ActorExited, ActorStarted, Event, RunFinished
 from actors.jobs import handout, index
@@ -116,13 +116,12 @@ class WorkQueue(Actor):
         self._write_due = False
         self._offload = Offload("work-queue", limit=1)
 
-    async def on_start(self) -> Ignore | None:
+    async def on_start(self) -> None:  # type: ignore[override] # a hook may be a coroutine
         self._records, damaged = await self._offload.run(index.load, self._index_path)
         if damaged:
             logger.warning("%d damaged lines of %s were left out", damaged, self._index_path)
         self._subscription = self.system.bus.subscribe(self._on_event, (ActorStarted, ActorExited))
         self.actor_ref.tell(Look())
-        return None
 
     def on_stop(self) -> None:
         self._subscription.cancel()

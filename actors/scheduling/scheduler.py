@@ -16,7 +16,7 @@ from datetime import UTC, datetime
 
 from msgspec.structs import replace
 
-from actors import Actor, Down, Ignore, MailboxSpec, on
+from actors import Actor, Down, MailboxSpec, on
 from actors.core.timers import ActorTimer
 from actors.events import RunFinished
 from actors.jobs.cycles import (
@@ -71,15 +71,14 @@ class SchedulerTick(Actor):
         self._state = core.State()
         self._zones: dict[str, str] = {}
         self._generations: dict[str, int] = {}
-        self._monitors: dict[int, str] = {}
+        self._watched: dict[int, str] = {}
         self._timer: ActorTimer | None = None
         self._looks = 0
         self._clock_steps = 0
         self._read: Now | None = None
 
-    def on_start(self) -> Ignore | None:
+    def on_start(self) -> None:
         self._arm()
-        return None
 
     def state_view(self) -> dict[str, object]:
         return {
@@ -128,7 +127,7 @@ class SchedulerTick(Actor):
 
     @on(Down)
     def owner_down(self, down: Down) -> None:
-        path = self._monitors.pop(down.monitor, None)
+        path = self._watched.pop(down.monitor, None)
         if path is not None:
             self._step(core.OwnerDown(path, expected=not down.reason.is_abnormal))
 
@@ -152,11 +151,11 @@ class SchedulerTick(Actor):
 
     def _watch(self, path: str, generation: int) -> None:
         """Monitor the instance that is at `path` now, in place of the one before."""
-        if self._generations.get(path) == generation and path in self._monitors.values():
+        if self._generations.get(path) == generation and path in self._watched.values():
             return
         self._generations[path] = generation
-        self._monitors = {number: p for number, p in self._monitors.items() if p != path}
-        self._monitors[self.monitor(self.system.ref(path)).number] = path
+        self._watched = {number: p for number, p in self._watched.items() if p != path}
+        self._watched[self.monitor(self.system.ref(path)).number] = path
 
     def _step(self, event: core.Event) -> None:
         """Feed `event` to the rules and perform what they say, in order."""
@@ -165,7 +164,7 @@ class SchedulerTick(Actor):
         for effect in effects:
             match effect:
                 case Dispatch(path, slot_at, by_hand):
-                    self.system.ref(path).tell(Cycle(slot_at, by_hand))
+                    self.system.ref(path).tell(Cycle(slot_at, by_hand, self._state.entries[path].due_at))
                 case Skip(path, name, slot_at, why):
                     self._record(path, name, f"slot {_stamp(slot_at)}: {why}", now)
                 case Miss(path, name, first_at, last_at, count, at_least):

@@ -87,7 +87,7 @@ class Service(Actor):
 
     # -- the actor --------------------------------------------------------------------------------
 
-    async def on_start(self) -> Ignore | None:
+    async def on_start(self) -> Ignore | None:  # type: ignore[override] # a hook may be a coroutine
         key = self.path.strip("/").replace("/", ".")
         missing = [f"{key}.{name}" for name, value in self.settings().items() if not value]
         if missing:

@@ -108,7 +108,7 @@ class MailService(Service):
             connection.login(self._user, self._password)
         else:  # LOGIN carries ASCII only
             words = f"\0{self._user}\0{self._password}".encode()
-            _ok(connection.authenticate("PLAIN", lambda _: words))
+            connection.authenticate("PLAIN", lambda _: words)
 
     @staticmethod
     def _head(connection: imaplib.IMAP4, uid: str) -> MailHead:

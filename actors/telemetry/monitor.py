@@ -1,12 +1,13 @@
 """The resource monitor: figures of the host and of the node's processes on the bus, every few seconds.
 
 Host figures and those of the node's own process are about this actor's path; those of a child process are about the
-actor that runs in it. Processes of the node that no actor is known for are summed as `children.*`. One look takes some milliseconds of its thread, more with many processes.
+actor that runs in it. Processes of the node that no actor is known for are summed as `children.*`. One look takes some
+milliseconds of its thread, more with many processes.
 """
 
 from __future__ import annotations
 
-from actors import Actor, Ignore, on
+from actors import Actor, on
 from actors.events import ActorExited, ActorStarted, Event, MetricSampled
 from actors.messages import Message
 from actors.telemetry.sampling import HostSampler, ProcessSampler, ProcessSamples, Sample
@@ -42,13 +43,12 @@ class ResourceMonitor(Actor):
         self._processes = 0
         self._looks = 0
 
-    def on_start(self) -> Ignore | None:
+    def on_start(self) -> None:
         self._subscription = self.system.bus.subscribe(self._note, (ActorStarted, ActorExited))
         self._host = HostSampler(self._disks)
         self._own = ProcessSampler()
         self.every(self._every, Look())
         self.actor_ref.tell(Look())
-        return None
 
     def on_stop(self) -> None:
         self._subscription.cancel()

@@ -1,7 +1,8 @@
 """Figures of the host and of processes, by psutil: what is measured, and rates as differences between two looks.
 
 A sampler keeps the counters of its last look, so each user has one of its own. The calls read the system and take some
-milliseconds: not for the event loop, and one thread at a time for a sampler. psutil is imported by the first sampler made.
+milliseconds: not for the event loop, and one thread at a time for a sampler. psutil is imported by the first sampler
+that is made.
 """
 
 from __future__ import annotations
@@ -51,7 +52,7 @@ class HostSampler:
         self._disks = tuple(disks)
         self._at = time.monotonic()
         self._cpu = psutil.cpu_times()
-        self._network = psutil.net_io_counters()
+        self._network: Any = psutil.net_io_counters()  # None on a host without interfaces, whatever its types say
 
     def sample(self) -> tuple[Sample, ...]:
         """Return the figures now; rates are over the time since the last look (none when that was just now)."""
@@ -80,7 +81,8 @@ class HostSampler:
         passed = now - self._at
         if passed < _MINIMUM:
             return []
-        cpu, network = self._psutil.cpu_times(), self._psutil.net_io_counters()
+        cpu = self._psutil.cpu_times()
+        network: Any = self._psutil.net_io_counters()
         found = [Sample("host.cpu_ratio", _busy(self._cpu, cpu), "ratio")]
         if network is not None and self._network is not None:
             sent = max(0, network.bytes_sent - self._network.bytes_sent)

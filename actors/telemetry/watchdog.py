@@ -12,7 +12,7 @@ import logging
 import time
 from typing import Protocol
 
-from actors import Actor, Ignore, on
+from actors import Actor, on
 from actors.addresses import ROOT, matches
 from actors.events import ActorStateChanged
 from actors.messages import Message
@@ -67,11 +67,10 @@ class Watchdog(Actor):
         self._looks = self._findings = self._requests = 0
         self._looked_at: float | None = None
 
-    def on_start(self) -> Ignore | None:
+    def on_start(self) -> None:
         if self._restart and self._restarter is None:
             logger.warning("the watchdog was given paths to restart and no way to ask for it")
         self.every(self._every, Look())
-        return None
 
     def state_view(self) -> dict[str, object]:
         return {
