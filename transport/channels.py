@@ -53,17 +53,19 @@ class Parcel:
         message: The message.
         data: Its packed envelope.
         ask: Number of the ask, 0 for a tell.
-        sender: Path of who sent it, or "".
+        wanted: Says, when its turn to be sent comes, whether it still is; None: always.
     """
 
-    __slots__ = ("ask", "data", "message", "path", "sender")
+    __slots__ = ("ask", "data", "message", "path", "wanted")
 
-    def __init__(self, path: str, message: Any, data: bytes, ask: int = 0, sender: str = "") -> None:
+    def __init__(
+        self, path: str, message: Any, data: bytes, ask: int = 0, wanted: Callable[[], bool] | None = None
+    ) -> None:
         self.path = path
         self.message = message
         self.data = data
         self.ask = ask
-        self.sender = sender
+        self.wanted = wanted
 
 
 class ChannelStatistics(Struct, frozen=True, gc=False):
@@ -134,9 +136,19 @@ class Channel:
         self._rejected = self._dropped = self._blocked = 0
 
     @property
+    def capacity(self) -> int:
+        """User messages that may wait here."""
+        return self._mailbox.capacity
+
+    @property
     def is_closed(self) -> bool:
         """Whether nothing more can be sent."""
         return self._closed is not None
+
+    @property
+    def backlog(self) -> int:
+        """Envelopes of the runtime that wait to be sent."""
+        return len(self._system)
 
     def statistics(self) -> ChannelStatistics:
         """Return the figures of this moment."""
@@ -246,12 +258,13 @@ class Channel:
                 if batch and size + len(user[0].data) > FRAME_BYTES:
                     break
                 parcel = user.popleft()
-                under_way.append(parcel)
-                batch.append(parcel.data)
-                size += len(parcel.data)
                 self._waiting_bytes -= len(parcel.data)
-                self._sent += 1
                 taken = True
+                if parcel.wanted is None or parcel.wanted():
+                    under_way.append(parcel)
+                    batch.append(parcel.data)
+                    size += len(parcel.data)
+                    self._sent += 1
             if taken and self._mailbox.full == "block":
                 self._room.notify_all()
 

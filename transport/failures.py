@@ -4,6 +4,8 @@ What crosses is the error's class by name, its arguments and attributes as far a
 formatted traceback. The receiver makes an error of the same class again when that class is an `Exception` in a module
 it has imported already; it never imports one and never runs the class's `__init__`. Otherwise, and for what cannot be
 rebuilt, it is a `RemoteError` that names the class. Either way the far side's traceback is its `__cause__`.
+
+Exit reasons cross as their records.
 """
 
 from __future__ import annotations
@@ -14,9 +16,9 @@ from typing import Any, Final
 import msgspec
 from msgspec import Struct
 
-from actors.exits import Crash, CrashRecord
+from actors.exits import Crash, CrashRecord, ExitReason, ExitRecord, from_record, to_record
 from transport.codec import name_of
-from transport.errors import TransportError
+from transport.errors import MalformedFrameError, TransportError
 
 _ITEMS: Final = 16
 _TEXT: Final = 10_000
@@ -93,6 +95,26 @@ def decode_failure(data: bytes) -> Exception:
         return error_of(_decoder.decode(data))
     except (msgspec.MsgspecError, ValueError, RecursionError) as malformed:
         return RemoteError("?", f"an error that cannot be read: {malformed}")
+
+
+_records: Final = msgspec.msgpack.Decoder(ExitRecord)
+
+
+def encode_reason(reason: ExitReason) -> bytes:
+    """Return `reason` as a payload. Formats its tracebacks."""
+    return msgspec.msgpack.encode(to_record(reason))
+
+
+def decode_reason(payload: bytes) -> ExitReason:
+    """Return the reason that `payload` holds.
+
+    Raises:
+        MalformedFrameError: It holds none.
+    """
+    try:
+        return from_record(_records.decode(payload))
+    except (msgspec.MsgspecError, ValueError, RecursionError) as error:
+        raise MalformedFrameError(f"payload is no exit record: {error}") from None
 
 
 def _is_plain(value: object) -> bool:

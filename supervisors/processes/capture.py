@@ -142,7 +142,7 @@ class Capture:
         )
         for stream in captured.streams:
             os.set_blocking(stream.fd, False)
-        self._post(lambda: self._register(captured))
+        self.post(lambda: self._register(captured))
         return captured
 
     def finish(self, captured: Captured, done: Callable[[str], None]) -> None:
@@ -160,18 +160,20 @@ class Capture:
                 self._close(stream)
             done(captured.tail())
 
-        self._post(drain)
+        self.post(drain)
 
-    def close(self, timeout: float = 5.0) -> None:
-        """End the thread, once what was posted before is done."""
+    def close(self, timeout: float = 5.0) -> bool:
+        """End the thread, once what was posted before is done; return whether that was within `timeout` seconds."""
         if self._thread.is_alive():
-            self._post(self._end)
+            self.post(self._end)
             self._thread.join(timeout)
+        return not self._thread.is_alive()
 
     def _end(self) -> None:
         self._closing = True
 
-    def _post(self, call: Callable[[], None]) -> None:
+    def post(self, call: Callable[[], None]) -> None:
+        """Make `call`, which may wait for the log's handlers, on the capture's thread."""
         self._calls.append(call)
         with contextlib.suppress(BlockingIOError):  # full: it will wake all the same
             os.write(self._wake_write, b"\0")

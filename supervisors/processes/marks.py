@@ -37,7 +37,7 @@ def read_mark(pid: int) -> str:
                 if entry.startswith(_PREFIX):
                     return entry[len(_PREFIX) :].decode(errors="replace")
         return ""
-    import psutil  # not on Linux's way: the warden there runs without site-packages
+    import psutil  # not on Linux: the warden there runs without site-packages
 
     with contextlib.suppress(psutil.Error, OSError):
         return str(psutil.Process(pid).environ().get(MARK, ""))

@@ -10,17 +10,21 @@
       --- Ended --------------------------->        the last word; answers to asks went before it
       <-- Bye -----------------------------         it was heard: exit
 
-All but the handover travel as payloads of SYSTEM and HEARTBEAT envelopes whose target is "". Fields are only added.
+All but the handover travel as payloads of SYSTEM envelopes whose target is "". Fields are only added.
 """
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Final
 
+import msgspec
 from msgspec import Struct
 
 from actors.core.mailbox import ActorStatistics
 from actors.exits import ExitRecord
+from transport.codec import Codec
+from transport.envelope import Envelope, Kind, envelope
+from transport.errors import UnknownTypeError
 
 PROTOCOL = 1
 """Version of these messages. A child of another version is refused: launcher and child are one installation."""
@@ -37,7 +41,8 @@ class Handover(Struct, frozen=True):
         parent_pid: The launcher's process.
         node: Name of the node, which the child's system takes too.
         sys_path: The launcher's module search path.
-        python_path: What PYTHONPATH was before the launcher changed it for this start; None: it was not set.
+        window: Messages that may be under way, each way, before they are accepted.
+        environment: Variables the launcher changed for this start alone, as they were; None: not set.
         server_key: The launcher's CURVE public key where the endpoint is tcp, or "".
         public_key, secret_key: The child's CURVE key pair, or "".
     """
@@ -49,7 +54,8 @@ class Handover(Struct, frozen=True):
     parent_pid: int
     node: str
     sys_path: tuple[str, ...]
-    python_path: str | None = None
+    window: int
+    environment: dict[str, str | None] = {}
     server_key: str = ""
     public_key: str = ""
     secret_key: str = ""
@@ -74,7 +80,6 @@ class Start(Struct, frozen=True):
         attempt, last_exit: As in `Incarnation`.
         mailbox: Capacity, answer to full and longest wait where the spec has them.
         heartbeat: Seconds between two heartbeats; None: none.
-        window: Messages that may be under way to the child before it accepted them, and back.
         log_level: Log records from this level on are forwarded.
     """
 
@@ -84,7 +89,6 @@ class Start(Struct, frozen=True):
     last_exit: ExitRecord | None = None
     mailbox: tuple[int, str, float] | None = None
     heartbeat: float | None = None
-    window: int = 1000
     log_level: int = 20
 
 
@@ -140,10 +144,14 @@ class Beat(Struct, frozen=True):
     statistics: ActorStatistics
 
 
-class Accepted(Struct, frozen=True):
-    """Flow control: how many messages of the other side this one has put into mailboxes, in all."""
+class Letter(Struct, frozen=True):
+    """A dead letter of the child; the fields are those of `DeadLetter`, the message as it would cross."""
 
-    count: int
+    path: str
+    type_name: str
+    payload: bytes
+    why: str
+    sender: str
 
 
 class Logged(Struct, frozen=True):
@@ -160,3 +168,44 @@ class Logged(Struct, frozen=True):
     level: int
     text: str
     created: float
+
+
+Word = Hello | Start | Ready | Declined | Ended | Bye | Stop | Suspend | Resume | Beat | Letter | Logged
+
+_PREFIX: Final = "process:"
+_WORDS: Final[dict[str, type[Word]]] = {
+    _PREFIX + cls.__name__: cls
+    for cls in (Hello, Start, Ready, Declined, Ended, Bye, Stop, Suspend, Resume, Beat, Letter, Logged)
+}
+_codec: Final = Codec()
+
+
+def to_envelope(word: Word) -> Envelope:
+    """Return the envelope that carries `word`.
+
+    Raises:
+        EncodingError: It holds what msgpack cannot carry (`Start.kwargs` may).
+        LimitExceededError: It is larger than a payload may be.
+    """
+    name = _PREFIX + type(word).__name__
+    return envelope(Kind.SYSTEM, "", name, _codec.encode_value(word, name))
+
+
+def from_payload(type_name: str, payload: bytes) -> Word:
+    """Return the word that a SYSTEM envelope carries.
+
+    Raises:
+        UnknownTypeError: It carries another thing.
+        CodecError: The bytes are not of that type.
+    """
+    kind = _WORDS.get(type_name)
+    if kind is None:
+        raise UnknownTypeError(type_name, "it is no word of the process protocol")
+    word: Word = _codec.decode_value(kind, payload)
+    return word
+
+
+def pack_handover(handover: Handover) -> bytes:
+    """Return the bytes to write to a child's standard input: their length in four bytes, then msgpack."""
+    data = msgspec.msgpack.encode(handover)
+    return len(data).to_bytes(4, "big") + data

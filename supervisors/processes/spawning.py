@@ -24,11 +24,11 @@ import threading
 from collections.abc import Callable
 from pathlib import Path
 
-import msgspec
+from msgspec.structs import replace
 
 import supervisors
 from supervisors.processes import marks
-from supervisors.processes.protocol import Handover
+from supervisors.processes.protocol import Handover, pack_handover
 from supervisors.processes.trees import environment_with
 
 logger = logging.getLogger(__name__)
@@ -46,7 +46,7 @@ def spawn(path: str, mark: str, handover: Handover) -> subprocess.Popen[bytes]:
     package_root = str(Path(supervisors.__file__).parent.parent)
     if package_root not in (sysconfig.get_path("purelib"), sysconfig.get_path("platlib")):
         before = environment.get("PYTHONPATH")
-        handover = msgspec.structs.replace(handover, python_path=before)
+        handover = replace(handover, environment={"PYTHONPATH": before})
         environment["PYTHONPATH"] = package_root + (os.pathsep + before if before else "")
     process = subprocess.Popen(
         [sys.executable, "-P", "-m", "supervisors.processes.bootstrap", path],
@@ -58,9 +58,8 @@ def spawn(path: str, mark: str, handover: Handover) -> subprocess.Popen[bytes]:
         start_new_session=True,
     )
     assert process.stdin is not None  # it is a pipe
-    data = msgspec.msgpack.encode(handover)
     with contextlib.suppress(BrokenPipeError):  # it died at once; its status says why
-        process.stdin.write(len(data).to_bytes(4, "big") + data)
+        process.stdin.write(pack_handover(handover))
     return process
 
 
@@ -76,13 +75,14 @@ class Worker:
         """Run `job` after those posted before it; may be called on any thread."""
         self._jobs.put(job)
 
-    def close(self, timeout: float) -> None:
-        """End the thread once the jobs posted before are done.
+    def close(self, timeout: float) -> bool:
+        """End the thread once the jobs posted before are done; return whether that was within `timeout` seconds.
 
         The children made on it are killed by the kernel when it ends.
         """
         self._jobs.put(None)
         self._thread.join(timeout)
+        return not self._thread.is_alive()
 
     def _run(self) -> None:
         while (job := self._jobs.get()) is not None:

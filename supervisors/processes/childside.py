@@ -1,0 +1,290 @@
+"""The inside of a process child: one actor in a system of its own, and the way to its launcher.
+
+    main thread      imports the actor's module, waits, exits
+    reactor          owns the socket; beats; never runs code of the actor
+    the actor        on a thread of its own
+
+Beyond the actor's own system lies the launcher's node: `self.system.ref("/io/gmail")` is found there, what is published
+on the bus here arrives on the bus there, and so do dead letters and log records.
+
+A heartbeat is sent only when the actor answered: the reactor puts a question into the system lane of its mailbox, and
+beats when the answer is there. So an endless loop in a handler is noticed, as well as C code that holds the
+interpreter; a coroutine that awaits is no silence, as long as its event loop turns.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import queue
+import time
+from collections.abc import Callable
+from importlib import import_module
+from typing import Any, Final
+
+import zmq
+from msgspec.structs import replace
+
+from actors.addresses import Address, is_within
+from actors.core.actor import Actor
+from actors.core.context import enter_loop
+from actors.core.future import Ask
+from actors.core.mailbox import MailboxSpec
+from actors.core.outcomes import Exited, Ignored, Incarnation, Outcome, Started, StartFailed
+from actors.core.registry import Registry
+from actors.core.system import ActorSystem, Launch
+from actors.exits import ExitReason, from_record, to_record
+from supervisors.processes import measures
+from supervisors.processes.forwarding import ForwardedDeadLetters, ForwardedEvents, ForwardedLogs, Outlet
+from supervisors.processes.protocol import (
+    Beat,
+    Bye,
+    Declined,
+    Ended,
+    Handover,
+    Hello,
+    Ready,
+    Resume,
+    Start,
+    Stop,
+    Suspend,
+    Word,
+    from_payload,
+    to_envelope,
+)
+from supervisors.processes.statuses import signal_name
+from transport.channels import Channel
+from transport.envelope import Envelope
+from transport.gateway import Gateway
+from transport.reactor import Reactor
+from transport.security import ClientKeys, KeyPair
+from transport.sockets import Socket, SocketSpec
+
+BYE_TIMEOUT: Final = 2.0
+"""Seconds to wait for the launcher's word that the child's last one was heard."""
+
+OUTBOX: Final = 1_000_000
+"""Frames that may wait for the wire. What fills it is bounded before: by credit, by `forwarding.BACKLOG`."""
+
+
+class NodeRegistry(Registry):
+    """The actors of this process, and beyond them those of the launcher's node."""
+
+    def __init__(self, gateway: Gateway, node: str, own: str) -> None:
+        super().__init__()
+        self._gateway = gateway
+        self._node = node
+        self._own = own
+
+    def get(self, path: str) -> Any:
+        """Return the ref of the instance here, or else a ref of whoever is at `path` in the launcher's node."""
+        found = super().get(path)
+        if found is not None or is_within(path, self._own):
+            return found
+        return self._gateway.ref(Address(self._node, path))
+
+
+class Probe:
+    """What the heartbeat asks of the actor's mailbox."""
+
+
+class Child:
+    """This process's actor and its way to the launcher."""
+
+    def __init__(self, handover: Handover) -> None:
+        """Connect and say hello."""
+        self._handover = handover
+        self._made_at = time.monotonic()
+        self._jobs: queue.SimpleQueue[Callable[[], None] | None] = queue.SimpleQueue()
+        self._launch: Launch | None = None
+        self._stop: ExitReason | None = None
+        self._signal: int | None = None
+        self._code = 0
+        self._is_over = False
+        self._asked_mailbox = self._asked_loop = False
+        self._probes = 0
+        self.system = ActorSystem(handover.node)
+        self._reactor = Reactor("processes-child")
+        self._reactor.run(enter_loop)
+        self._socket = self._reactor.open(_spec_of(handover), self._receive)
+        self._channel = Channel(
+            "the launcher", lambda frame: _send(self._socket, frame), self._reactor.post, window=handover.window
+        )
+        self._gateway = Gateway(self.system, self._channel, self._on_runtime, window=handover.window)
+        self._outlet = Outlet(self._gateway.send, self._waiting)
+        self.system.registry = NodeRegistry(self._gateway, handover.node, handover.path)
+        self.system.dead_letters = ForwardedDeadLetters(self.system.clock, self.system.bus, self._outlet)
+        self.system.bus.subscribe(ForwardedEvents(self._outlet))
+        self._say(Hello(handover.token, os.getpid(), handover.path, handover.generation))
+
+    def run(self) -> tuple[int, int | None]:
+        """Do the main thread's part until the process may exit; return its code, and the signal it is to end by."""
+        while (job := self._jobs.get()) is not None:
+            job()
+        self._reactor.close(BYE_TIMEOUT)
+        return self._code, self._signal
+
+    def post_signal(self, number: int) -> None:
+        """Stop the actor because of signal `number`; safe in a signal handler."""
+        self._jobs.put(lambda: self._take_signal(number))
+
+    # -- the launcher's words, on the reactor's thread ------------------------------------------------
+
+    def _receive(self, _socket: Socket, frames: list[bytes]) -> None:
+        self._gateway.receive(frames[-1])
+
+    def _on_runtime(self, what: Envelope) -> None:
+        word = from_payload(what.type_name, what.payload)
+        match word:
+            case Start():
+                self._jobs.put(lambda: self._start(word))
+            case Stop(reason):
+                self._ask_to_stop(from_record(reason))
+            case Suspend() if self._launch is not None:
+                self._launch.suspend()
+            case Resume() if self._launch is not None:
+                self._launch.resume()
+            case Bye():
+                self._jobs.put(None)
+            case _:
+                return
+
+    def _ask_to_stop(self, reason: ExitReason) -> None:
+        if self._stop is None:
+            self._stop = reason
+        if self._launch is not None:
+            self._launch.stop(reason)
+
+    # -- the actor's life ---------------------------------------------------------------------------
+
+    def _start(self, start: Start) -> None:
+        """Load the class and launch the actor; on the main thread, which some modules need to be imported on."""
+        _forward_logs(start.log_level, self._outlet)
+        try:
+            kind = load_actor(start.target)
+        except BaseException as error:
+            self._end(Ended(to_record(ExitReason.crashed(error))), 1)
+            return
+        if self._stop is not None:
+            self._end(Ended(to_record(self._stop)), 0)
+            return
+        last_exit = from_record(start.last_exit) if start.last_exit is not None else None
+        self._launch = self.system.spawn(
+            lambda: kind(**start.kwargs),
+            path=self._handover.path,
+            placement="thread",
+            incarnation=Incarnation(self._handover.generation, start.attempt, last_exit),
+            mailbox=MailboxSpec(*start.mailbox) if start.mailbox is not None else None,  # type: ignore[arg-type]
+            on_outcome=lambda outcome: self._take_outcome(outcome, start.heartbeat),
+        )
+        if self._stop is not None:  # it came meanwhile
+            self._launch.stop(self._stop)
+
+    def _take_outcome(self, outcome: Outcome, heartbeat: float | None) -> None:
+        """Tell the launcher; on the actor's thread."""
+        match outcome:
+            case Started(ref):
+                ref._table[Probe] = _answer_probe
+                self._say(Ready(time.monotonic() - self._made_at))
+                if heartbeat is not None:
+                    self._reactor.every(heartbeat, lambda: self._beat(ref))
+            case Ignored(why):
+                self._end(Declined(why), 0)
+            case StartFailed(reason) | Exited(reason):
+                self._end(Ended(to_record(reason)), 1 if reason.is_abnormal else 0)
+
+    def _end(self, word: Word, code: int) -> None:
+        """Say the last word, then exit when it was heard or too much time went by."""
+        self._is_over = True
+        self._code = code
+        self._say(word)
+        self._reactor.call_later(BYE_TIMEOUT, lambda: self._jobs.put(None))
+
+    def _take_signal(self, number: int) -> None:
+        self._signal = number
+        self._ask_to_stop(ExitReason.killed(f"signal {signal_name(number)}"))
+
+    # -- heartbeats, on the reactor's thread ----------------------------------------------------------
+
+    def _beat(self, ref: Any) -> None:
+        """Ask the actor for a sign of life, unless it still owes the last one."""
+        if self._is_over:
+            return
+        if not self._asked_mailbox:
+            self._asked_mailbox = True
+            question: Ask[None] = Ask(Probe())
+            question.add_done_callback(lambda: self._reactor.post(lambda: self._mailbox_answered(ref)))
+            ref.tell_system(question)
+        if ref._work is not None and not self._asked_loop:  # a coroutine awaits, and holds the actor's turn meanwhile
+            self._asked_loop = True
+            self.system.loop.post(lambda: self._reactor.post(lambda: self._loop_answered(ref)))
+
+    def _mailbox_answered(self, ref: Any) -> None:
+        self._asked_mailbox = False
+        self._probes += 1
+        self._say_alive(ref)
+
+    def _loop_answered(self, ref: Any) -> None:
+        self._asked_loop = False
+        if ref._work is not None:
+            self._say_alive(ref)
+
+    def _say_alive(self, ref: Any) -> None:
+        if not self._is_over:
+            figures = ref.statistics()
+            figures = replace(figures, handled=max(0, figures.handled - self._probes))
+            size = measures.rss_bytes() or 0
+            self._say(Beat(size, measures.cpu_seconds(), measures.thread_count(), figures))
+
+    # -- private parts ------------------------------------------------------------------------------
+
+    def _say(self, word: Word) -> None:
+        self._gateway.send(to_envelope(word))
+
+    def _waiting(self) -> int:
+        return self._channel.backlog + self._socket.statistics().waiting
+
+
+def load_actor(target: str) -> type[Actor]:
+    """Return the actor class that `package.module:Class` names, importing its module.
+
+    Raises:
+        TypeError: It names something else.
+        ValueError: It is not of that form.
+        Exception: What the module's own code raises, `ImportError` first.
+    """
+    module_name, colon, qualified = target.partition(":")
+    if not colon or not module_name or not qualified:
+        raise ValueError(f"{target!r} is no import path: package.module:Class")
+    found: Any = import_module(module_name)
+    for part in qualified.split("."):
+        try:
+            found = getattr(found, part)
+        except AttributeError:
+            raise ImportError(f"module {module_name!r} has no {qualified!r}", name=module_name) from None
+    if not (isinstance(found, type) and issubclass(found, Actor)):
+        raise TypeError(f"{target} is no Actor class but {found!r}")
+    return found
+
+
+def _answer_probe(_actor: Any, _message: Any) -> None:
+    return None
+
+
+def _spec_of(handover: Handover) -> SocketSpec:
+    keys = None
+    if handover.server_key:
+        keys = ClientKeys(KeyPair(handover.public_key, handover.secret_key), handover.server_key)
+    return SocketSpec(
+        zmq.DEALER, connect=handover.endpoint, name="launcher", outbox=OUTBOX, linger=BYE_TIMEOUT, keys=keys
+    )
+
+
+def _send(socket: Socket, frame: bytes) -> None:
+    socket.send([frame])
+
+
+def _forward_logs(level: int, outlet: Outlet) -> None:
+    root = logging.getLogger()
+    root.addHandler(ForwardedLogs(outlet))
+    root.setLevel(level)

@@ -1,0 +1,200 @@
+"""What a child passes on to its launcher of its own accord: events, dead letters and log records.
+
+None of it may hold up the child or fill its memory: beyond `BACKLOG` envelopes that wait for the wire the newest are
+dropped and counted, and the count is said in the log once there is room again. Events keep their type, time and path;
+dead letters arrive in the node's own list; log records are handled by the node's handlers under their own logger.
+"""
+
+from __future__ import annotations
+
+import logging
+import sys
+import threading
+from collections.abc import Callable
+from typing import Any, Final
+
+import msgspec
+
+from actors.clock import Clock
+from actors.core.bus import EventBus
+from actors.core.deadletters import DeadLetters
+from actors.core.system import ActorSystem
+from actors.events import EVENT_TYPES, DeadLettered, Event
+from actors.exits import Crash, CrashRecord
+from supervisors.processes.protocol import Letter, Logged, to_envelope
+from transport.codec import Codec, name_of
+from transport.envelope import Envelope, Kind, envelope
+from transport.errors import CodecError, MalformedFrameError, UnknownTypeError
+from transport.gateway import Undecoded, pack_message, unpack_message
+
+BACKLOG: Final = 10_000
+TEXT_LIMIT: Final = 20_000
+"""Characters of one log record that are passed on."""
+
+logger = logging.getLogger(__name__)
+logger.addHandler(logging.NullHandler())
+
+
+# --- events -----------------------------------------------------------------------------------------------------------
+
+
+def _encode_special(value: Any) -> Any:
+    if isinstance(value, Crash):
+        return value.record
+    raise TypeError(f"{type(value).__name__} cannot cross a process")
+
+
+def _decode_special(kind: type, value: Any) -> Any:
+    if kind is Crash:
+        return Crash(record=msgspec.convert(value, CrashRecord))
+    raise TypeError(f"{kind.__name__} cannot cross a process")
+
+
+_encoder: Final = msgspec.msgpack.Encoder(enc_hook=_encode_special)
+_decoders: Final[dict[str, msgspec.msgpack.Decoder[Event]]] = {
+    name_of(kind): msgspec.msgpack.Decoder(kind, dec_hook=_decode_special) for kind in EVENT_TYPES
+}
+
+
+def encode_event(event: Event) -> Envelope:
+    """Return the envelope that carries `event`.
+
+    Raises:
+        TypeError: One of its fields cannot cross a process.
+    """
+    return envelope(Kind.EVENT, "", name_of(type(event)), _encoder.encode(event))
+
+
+def decode_event(what: Envelope) -> Event:
+    """Return the event that an EVENT envelope carries.
+
+    Raises:
+        UnknownTypeError: It names no event class of a module that is imported here.
+        MalformedFrameError: The bytes are not of that class.
+    """
+    decoder = _decoders.get(what.type_name)
+    if decoder is None:
+        decoder = _decoders[what.type_name] = msgspec.msgpack.Decoder(_find(what.type_name), dec_hook=_decode_special)
+    try:
+        return decoder.decode(what.payload)
+    except (msgspec.MsgspecError, ValueError, TypeError, RecursionError) as error:
+        raise MalformedFrameError(f"payload is no {what.type_name}: {error}") from None
+
+
+def _find(type_name: str) -> type[Event]:
+    module, _, qualified = type_name.partition(":")
+    found: object = sys.modules.get(module)
+    for part in qualified.split("."):
+        found = vars(found).get(part) if hasattr(found, "__dict__") else None
+    if not (isinstance(found, type) and issubclass(found, Event) and name_of(found) == type_name):
+        raise UnknownTypeError(type_name, "it names no event class of a module that is imported here")
+    return found
+
+
+# --- the child's side -------------------------------------------------------------------------------------------------
+
+
+class Outlet:
+    """Where the child's own words leave: bounded, and safe to use on any thread."""
+
+    def __init__(self, send: Callable[[Envelope], None], waiting: Callable[[], int]) -> None:
+        """Make the outlet.
+
+        Args:
+            send: Queues an envelope.
+            waiting: How many wait.
+        """
+        self._send = send
+        self._waiting = waiting
+        self._lock = threading.Lock()
+        self.dropped = 0
+        """Envelopes dropped because too many waited."""
+        self._said = 0
+
+    def put(self, what: Envelope) -> None:
+        """Send `what`, or drop and count it."""
+        if self._waiting() >= BACKLOG:
+            with self._lock:
+                self.dropped += 1
+            return
+        self._send(what)
+        if self._said != self.dropped:
+            with self._lock:
+                lost, self._said = self.dropped - self._said, self.dropped
+            logger.warning("%d events, dead letters or log records were dropped: the launcher was too slow", lost)
+
+
+class ForwardedEvents:
+    """A bus subscriber that passes events on. Dead letters go their own way."""
+
+    def __init__(self, outlet: Outlet) -> None:
+        self._outlet = outlet
+
+    def __call__(self, _number: int, event: Event) -> None:
+        if not isinstance(event, DeadLettered):
+            self._outlet.put(encode_event(event))
+
+
+class ForwardedDeadLetters(DeadLetters):
+    """The child's dead letters: kept here, and passed on."""
+
+    def __init__(self, clock: Clock, bus: EventBus, outlet: Outlet) -> None:
+        super().__init__(clock, bus)
+        self._outlet = outlet
+        self._codec = Codec()
+
+    def put(self, path: str, message: Any, why: str, sender: str = "") -> None:
+        """Keep `message` and pass it on; one that cannot cross a process is passed on by its type and `repr`."""
+        super().put(path, message, why, sender)
+        try:
+            type_name, payload = pack_message(self._codec, message)
+        except (CodecError, TypeError, AttributeError):
+            type_name, payload = name_of(type(message)), repr(message)[:TEXT_LIMIT].encode("utf-8", "replace")
+        self._outlet.put(to_envelope(Letter(path, type_name, payload, why, sender)))
+
+
+class ForwardedLogs(logging.Handler):
+    """A handler that passes log records on; what passing one on logs itself is not."""
+
+    def __init__(self, outlet: Outlet) -> None:
+        super().__init__()
+        self._outlet = outlet
+        self._inside = threading.local()
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Pass `record` on, its traceback included."""
+        if getattr(self._inside, "busy", False):
+            return
+        self._inside.busy = True
+        try:
+            text = self.format(record)[:TEXT_LIMIT].encode("utf-8", "backslashreplace").decode()
+            self._outlet.put(to_envelope(Logged(record.name, record.levelno, text, record.created)))
+        except Exception:
+            self.handleError(record)
+        finally:
+            self._inside.busy = False
+
+
+# --- the launcher's side ----------------------------------------------------------------------------------------------
+
+
+def keep_letter(system: ActorSystem, letter: Letter) -> None:
+    """Put a child's dead letter into the node's own list; publishes `DeadLettered`."""
+    try:
+        message: Any = unpack_message(Codec(), letter.type_name, letter.payload)
+    except CodecError:
+        message = Undecoded(letter.type_name, letter.payload)
+    system.dead_letters.put(letter.path, message, letter.why, letter.sender)
+
+
+def handle_log(path: str, pid: int | None, logged: Logged) -> None:
+    """Have the node's handlers take a child's log record; may block as long as they do."""
+    target = logging.getLogger(logged.name)
+    if not target.isEnabledFor(logged.level):
+        return
+    record = target.makeRecord(
+        logged.name, logged.level, "", 0, logged.text, (), None, extra={"path": path, "pid": pid}
+    )
+    record.created = logged.created
+    record.msecs = (logged.created % 1) * 1000
+    target.handle(record)

@@ -1,0 +1,345 @@
+"""The launcher of process children: one for a node, with the socket, the threads and the warden that they share.
+
+    supervisor --launch--> ProcessLauncher --> Worker (spawn, kill, sweep)   one thread
+                              |    ^       --> Reactor (socket, exits, time)  one thread
+                              v    |       --> Capture (stdout, stderr)       one thread
+                         ProcessChild      --> Warden                         one small process
+
+The launcher holds the ROUTER that its children connect to. A connection means nothing before its `Hello`: the token
+says which child it is, and pid, path and generation must be those of the process that was spawned. Everything else that
+arrives from a stranger is counted and dropped. Where sockets in a private directory are not to be had the socket is
+tcp on the loopback address with a CURVE key pair for each child.
+
+The end of a process is noticed by its pidfd in the reactor's poll, elsewhere by a thread that waits for it; never by
+looking again and again.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import itertools
+import logging
+import os
+import secrets
+import sys
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Final
+
+import zmq
+from msgspec import Struct
+
+from actors.core.context import enter_loop
+from actors.core.outcomes import StartFailed
+from actors.core.system import ActorSystem
+from actors.exits import ExitReason
+from supervisors.children import LaunchRequest, Report
+from supervisors.processes.capture import Capture
+from supervisors.processes.handle import ProcessChild, Shared
+from supervisors.processes.protocol import Handover, Hello, from_payload
+from supervisors.processes.spawning import Warden, Worker, spawn
+from supervisors.processes.states import Greeted, KillAsked, SpawnFailed
+from supervisors.processes.trees import Owner, create_time_ms, sweep_leftovers
+from transport.channels import WINDOW
+from transport.codec import unpack_frame
+from transport.endpoints import ipc_endpoint, ipc_is_usual, remove_socket, tcp_endpoint
+from transport.envelope import Kind
+from transport.errors import CodecError
+from transport.reactor import Reactor
+from transport.security import Gatekeeper, Grant, KeyPair, ServerKeys
+from transport.sockets import Socket, SocketSpec
+
+logger = logging.getLogger(__name__)
+logger.addHandler(logging.NullHandler())
+
+OUTBOX: Final = 1_000_000
+"""Frames that may wait for the wire; credit bounds what fills it before."""
+
+SAMPLE_EVERY: Final = 0.5
+"""Seconds between two looks at the memory of children that have a limit."""
+
+
+class LauncherStatistics(Struct, frozen=True, gc=False):
+    """A launcher's figures; all but the first only grow.
+
+    Attributes:
+        children: Children that have not ended.
+        launched: Children launched so far.
+        refused: Connections that said hello with a wrong token, or lied about who they are.
+        strangers: Frames of connections that never said a right hello.
+        undelivered: Frames that could not be handed to a child.
+        wardens: Wardens started; more than one means that one was killed.
+    """
+
+    children: int
+    launched: int
+    refused: int
+    strangers: int
+    undelivered: int
+    wardens: int
+
+
+class ProcessLauncher:
+    """Starts children in processes of their own. Every public method may be called on any thread."""
+
+    def __init__(
+        self,
+        system: ActorSystem,
+        run: Path,
+        *,
+        name: str = "processes",
+        tcp: bool | None = None,
+        pidfds: bool = True,
+        window: int = WINDOW,
+        sample_every: float = SAMPLE_EVERY,
+    ) -> None:
+        """Open the socket and start the threads.
+
+        Processes that an earlier launcher of the same directory left behind, because it and its warden were both
+        killed, are ended first.
+
+        Args:
+            system: The node's actors.
+            run: The node's run directory; made private if need be.
+            name: Stem of the socket's name there; tells launchers of one directory apart.
+            tcp: Whether to use tcp with CURVE; by default only where private sockets are not to be had.
+            pidfds: Whether to notice ends by pidfd where the system has them.
+            window: Messages that may be under way to and from a child before they are accepted.
+            sample_every: Seconds between two looks at the memory of children that have a limit; positive.
+
+        Raises:
+            EndpointError: The directory is not private, or its path is too long.
+        """
+        home = hashlib.sha256(os.fsencode(run.absolute()) + name.encode()).hexdigest()[:12]
+        sweep_leftovers(home)
+        pid = os.getpid()
+        self._owner = Owner(home, pid, create_time_ms(pid), secrets.token_hex(4))
+        self._window = window
+        self._children: dict[bytes, ProcessChild] = {}
+        """By token: those that have not ended."""
+        self._by_identity: dict[bytes, ProcessChild] = {}
+        """By connection: those that have said hello."""
+        self._allowed: dict[str, Grant] = {}
+        self._on_empty: Callable[[], None] | None = None
+        self._serial = itertools.count(1)
+        self._launched = self._refused = self._strangers = self._undelivered = 0
+        self._closing = False
+        self._reactor = Reactor(name)
+        self._reactor.run(enter_loop)
+        self._keys: KeyPair | None = None
+        try:
+            self._socket = self._open(run, name, not ipc_is_usual() if tcp is None else tcp)
+        except BaseException:
+            self._reactor.close()
+            raise
+        self._worker = Worker()
+        self._warden = Warden(self._owner.mark)
+        self._shared = Shared(
+            system=system,
+            reactor=self._reactor,
+            worker=self._worker,
+            capture=Capture(),
+            transmit=self._transmit,
+            ended=self._forget,
+            pidfds=pidfds and hasattr(os, "pidfd_open"),
+            window=window,
+        )
+        self._reactor.every(sample_every, self._sample)
+
+    @property
+    def endpoint(self) -> str:
+        """Where children connect."""
+        return self._socket.endpoint
+
+    @property
+    def mark(self) -> str:
+        """What the marks of all its children share; see `supervisors.processes.marks`."""
+        return self._owner.mark
+
+    def launch(self, request: LaunchRequest, report: Report) -> ProcessChild:
+        """Start a child and return at once; `report` gets its outcomes, on the reactor's thread.
+
+        A spec that cannot be carried to another process, and a launcher that is closed, are a failed start.
+        """
+        token = secrets.token_bytes(32)
+        child = ProcessChild(self._shared, request, report, f"{self._owner.mark}{next(self._serial)}")
+        self._launched += 1
+        problem = child.prepare()
+        if problem is not None or self._closing:
+            error = problem or RuntimeError("the launcher of process children is closed")
+            self._reactor.post(lambda: report(StartFailed(ExitReason.crashed(error))))
+            return child
+        keys = KeyPair.make() if self._keys is not None else None
+        handover = Handover(
+            self._socket.endpoint,
+            token,
+            request.path,
+            request.incarnation.generation,
+            self._owner.pid,
+            self._shared.system.name,
+            tuple(sys.path),
+            self._window,
+            server_key=self._keys.public if self._keys is not None else "",
+            public_key=keys.public if keys is not None else "",
+            secret_key=keys.secret if keys is not None else "",
+        )
+        child.begin()
+        self._reactor.post(lambda: self._expect(child, token, keys))
+        self._worker.post(lambda: self._spawn(child, handover))
+        return child
+
+    def statistics(self) -> LauncherStatistics:
+        """Return the figures of this moment."""
+        return LauncherStatistics(
+            len(self._children),
+            self._launched,
+            self._refused,
+            self._strangers,
+            self._undelivered,
+            self._warden.started,
+        )
+
+    def close(self, timeout: float = 10.0) -> bool:
+        """Kill what still runs, and end socket, threads and warden.
+
+        Supervisors stop their children in order before this; here those left are killed. Their ends are reported.
+
+        Returns:
+            Whether all of it ended within `timeout` seconds.
+        """
+        self._closing = True
+        until = time.monotonic() + timeout
+        is_empty = threading.Event()
+
+        def left() -> float:
+            return max(0.0, until - time.monotonic())
+
+        def kill_all() -> None:
+            self._on_empty = is_empty.set
+            for child in self._children.values():
+                child.feed(KillAsked(time.monotonic()))
+                child.feed(KillAsked(time.monotonic()))
+            self._note_empty()
+
+        self._reactor.post(kill_all)
+        ended = is_empty.wait(left())
+        self._worker.post(lambda: self._warden.close(left()))
+        ended &= self._worker.close(left())
+        ended &= self._shared.capture.close(left())
+        ended &= self._reactor.close(left())
+        remove_socket(self._socket.endpoint)
+        return ended
+
+    # -- the worker's thread --------------------------------------------------------------------------
+
+    def _spawn(self, child: ProcessChild, handover: Handover) -> None:
+        if self._closing or child.is_unwanted:
+            reason = ExitReason.shutdown("stopped before it was spawned")
+            self._reactor.post(lambda: child.feed(SpawnFailed(reason)))
+            return
+        try:
+            self._warden.ensure()
+            process = spawn(child.path, child.mark, handover)
+        except OSError as error:
+            reason = ExitReason.crashed(error)
+            self._reactor.post(lambda: child.feed(SpawnFailed(reason)))
+            return
+        assert process.stdout is not None
+        assert process.stderr is not None
+        pidfd = None
+        if self._shared.pidfds:
+            with contextlib.suppress(OSError):  # no descriptor is left: a thread waits for it
+                pidfd = os.pidfd_open(process.pid)
+        captured = self._shared.capture.add(child.path, process.pid, process.stdout, process.stderr)
+        self._reactor.post(lambda: child.spawned(process, pidfd, captured))
+
+    # -- the reactor's thread -------------------------------------------------------------------------
+
+    def _open(self, run: Path, name: str, tcp: bool) -> Socket:
+        endpoint = tcp_endpoint() if tcp else ipc_endpoint(run, name)
+        keys = None
+        if tcp:
+            self._keys = KeyPair.make()
+            self._gatekeeper = Gatekeeper({})
+            self._reactor.authenticate(self._gatekeeper.answer)
+            keys = ServerKeys(self._keys)
+        spec = SocketSpec(zmq.ROUTER, bind=endpoint, name=name, outbox=OUTBOX, send_high_water=0, keys=keys)
+        return self._reactor.open(spec, self._receive, self._not_delivered)
+
+    def _expect(self, child: ProcessChild, token: bytes, keys: KeyPair | None) -> None:
+        self._children[token] = child
+        if keys is not None:
+            self._allowed[keys.public] = Grant(child.path, "viewer")
+            child.public_key = keys.public
+            self._gatekeeper.replace(self._allowed)
+
+    def _forget(self, child: ProcessChild) -> None:
+        for token, found in list(self._children.items()):
+            if found is child:
+                del self._children[token]
+        if child.identity is not None:
+            self._by_identity.pop(child.identity, None)
+        if self._allowed.pop(child.public_key, None) is not None:
+            self._gatekeeper.replace(self._allowed)
+        self._note_empty()
+
+    def _note_empty(self) -> None:
+        if self._on_empty is not None and not self._children:
+            self._on_empty()
+
+    def _receive(self, _socket: Socket, frames: list[bytes]) -> None:
+        identity, frame = frames[0], frames[-1]
+        child = self._by_identity.get(identity)
+        if child is None:
+            self._greet(identity, frame)
+        elif len(frames) == 2:
+            child.gateway.receive(frame)
+        else:
+            child.gateway.refuse(f"{len(frames) - 1} parts in place of one")
+
+    def _greet(self, identity: bytes, frame: bytes) -> None:
+        """Take the first frame of a connection: it must be the hello of a child that is expected."""
+        try:
+            first, *more = unpack_frame(frame)
+            word = from_payload(first.type_name, first.payload) if first.kind is Kind.SYSTEM else None
+        except CodecError as error:
+            self._strangers += 1
+            self._complain("a frame of a stranger was dropped: %s", error)
+            return
+        if not isinstance(word, Hello) or more:
+            self._strangers += 1
+            self._complain("a frame of a stranger was dropped: it was no hello")
+            return
+        child = self._children.get(word.token)
+        if child is None or child.identity is not None:
+            self._refused += 1
+            self._complain("a hello was refused: unknown token")
+            return
+        lie = child.lie_in(word)
+        if lie:
+            self._refused += 1
+            self._complain("a hello for %s was refused: %s", child.path, lie)
+            return
+        child.identity = identity
+        self._by_identity[identity] = child
+        child.feed(Greeted())
+
+    def _complain(self, text: str, *args: object) -> None:
+        """Warn, but not for ever: a stranger may go on and on."""
+        wrong = self._refused + self._strangers
+        if wrong <= 10 or wrong % 1000 == 0:
+            logger.warning(text, *args)
+
+    def _not_delivered(self, _frames: object, why: str) -> None:
+        self._undelivered += 1
+        logger.debug("a frame for a child was not delivered: %s", why)
+
+    def _transmit(self, identity: bytes, frame: bytes) -> None:
+        self._socket.send([identity, frame])
+
+    def _sample(self) -> None:
+        for child in list(self._children.values()):
+            child.sample()

@@ -1,0 +1,153 @@
+"""What this process waits for from one peer: answers to asks, ends of watched actors.
+
+Every ask that is out is answered: by the peer, by its own time-out, or, when the peer is gone, at once with
+`ActorExitedError`. Every watch is called once: when its actor ends, or with the peer's own end.
+"""
+
+from __future__ import annotations
+
+import itertools
+import threading
+from collections.abc import Callable
+from time import monotonic
+from typing import Any, Protocol
+
+from actors.core.future import Ask
+from actors.core.links import Watch
+from actors.errors import ActorExitedError
+from actors.exits import ExitReason
+
+
+class Origin(Protocol):
+    """Where a relayed ask came from."""
+
+    def answer_relayed(self, number: int, kind: int, payload: bytes) -> None:
+        """Pass an answer on to whoever asked."""
+        ...
+
+    def fail(self, number: int, error: BaseException) -> None:
+        """Answer an ask with an error."""
+        ...
+
+
+class Relay:
+    """An ask of a third process that was passed on to this peer: where the answer goes."""
+
+    __slots__ = ("number", "origin")
+
+    def __init__(self, origin: Origin, number: int) -> None:
+        self.origin = origin
+        self.number = number
+
+
+class RemoteWatch(Watch):
+    """A watch on an actor of the peer."""
+
+    __slots__ = ("_calls", "number")
+
+    def __init__(self, calls: Calls, number: int, callback: Callable[[ExitReason], object]) -> None:
+        super().__init__(callback)
+        self._calls = calls
+        self.number = number
+
+    def cancel(self) -> None:
+        """Make no call; one that is being made on another thread goes through."""
+        self._calls.forget_watch(self.number)
+
+
+class Calls:
+    """The asks and watches that are out. Every method may be called on any thread and never blocks."""
+
+    def __init__(self, on_forgotten: Callable[[int], None]) -> None:
+        """Begin with none; `on_forgotten(number)` is called when a watch is cancelled."""
+        self._on_forgotten = on_forgotten
+        self._numbers = itertools.count(1)
+        self._asks: dict[int, tuple[Ask[Any], str] | Relay] = {}
+        self._watches: dict[int, RemoteWatch] = {}
+        self._lock = threading.Lock()  # nothing is added once the end has looked
+        self.lost: str | None = None
+        """What became of the peer, once it is gone."""
+        self._ended: ExitReason | None = None
+
+    @property
+    def asking(self) -> int:
+        """Asks that are not answered."""
+        return len(self._asks)
+
+    def begin(self, path: str, message: Any, timeout: float | None) -> tuple[int, Ask[Any]]:
+        """Return the number and the future of a new ask; where the peer is gone it has failed already."""
+        ask: Ask[Any] = Ask(message, None if timeout is None else monotonic() + timeout)
+        number = next(self._numbers)
+        with self._lock:
+            if self.lost is None:
+                self._asks[number] = (ask, path)
+        if self.lost is not None and number not in self._asks:
+            ask.fail(ActorExitedError(path, f"is not there: {self.lost}"))
+        else:
+            ask.add_done_callback(lambda: self._asks.pop(number, None))
+        return number, ask
+
+    def begin_relay(self, path: str, origin: Origin, asked_as: int) -> int:
+        """Return the number of an ask passed on for `origin`, which knows it as `asked_as`.
+
+        Raises:
+            ActorExitedError: The peer is gone.
+        """
+        number = next(self._numbers)
+        with self._lock:
+            if self.lost is not None:
+                raise ActorExitedError(path, f"is not there: {self.lost}")
+            self._asks[number] = Relay(origin, asked_as)
+        return number
+
+    def take(self, number: int) -> Ask[Any] | Relay | None:
+        """Return the ask that an answer to `number` is for, and wait for it no more; None where nobody does."""
+        found = self._asks.pop(number, None)
+        return found[0] if isinstance(found, tuple) else found
+
+    def watch(self, callback: Callable[[ExitReason], object]) -> RemoteWatch | None:
+        """Return a new watch to be asked of the peer; None where it has ended and `callback` was called."""
+        number = next(self._numbers)
+        watch = RemoteWatch(self, number, callback)
+        with self._lock:
+            if self._ended is None:
+                self._watches[number] = watch
+                return watch
+        callback(self._ended)
+        return None
+
+    def forget_watch(self, number: int) -> None:
+        """Make no call for the watch `number` any more."""
+        if self._watches.pop(number, None) is not None:
+            self._on_forgotten(number)
+
+    def down(self, number: int, reason: ExitReason) -> None:
+        """Take note that the actor watched as `number` ended."""
+        watch = self._watches.pop(number, None)
+        if watch is not None:
+            watch.callback(reason)
+
+    def lose(self, why: str) -> bool:
+        """Answer everything that is out: the peer is gone. False where that was known."""
+        with self._lock:
+            if self.lost is not None:
+                return False
+            self.lost = why
+            asks, self._asks = list(self._asks.values()), {}
+        for found in asks:
+            if isinstance(found, Relay):
+                found.origin.fail(found.number, ActorExitedError("the actor", f"did not answer: {why}"))
+            else:
+                ask, path = found
+                ask.fail(ActorExitedError(path, f"did not answer: {why}"))
+        return True
+
+    def end(self, reason: ExitReason) -> None:
+        """Call every watch that is out with `reason`, and those to come at once."""
+        with self._lock:
+            if self._ended is not None:
+                return
+            self._ended = reason
+            watches, self._watches = list(self._watches.values()), {}
+        for watch in watches:
+            watch.callback(reason)

@@ -1,0 +1,432 @@
+"""The gateway between the actors of this process and those of one peer: envelopes in, calls on refs out, and back.
+
+    RemoteRef --tell, ask, watch--> Gateway --Channel--> peer's Gateway --> ref.tell, ref.ask, ref.watch
+                                       <-- REPLY, ERROR, DOWN <--
+
+Frames are taken on the thread that owns the socket (`receive`), which never waits and must be marked as one that does
+not (`actors.core.context.enter_loop`). Where a mailbox is full, a feeder thread waits in its place, and the peer's next
+messages queue behind it: at most a window of them, because only what is in a mailbox, or answered for, is credited to
+the peer. A message for an actor of a third process goes on as it is, without being understood here.
+
+What the peer does wrong is contained and counted: a frame that is malformed, an envelope that makes no sense, a message
+beyond its window. A message that cannot be delivered is a dead letter; an ask is answered with the error.
+
+At the end `lose` answers every ask that is still out at once, and `end` tells the watches why the peer ended.
+"""
+
+from __future__ import annotations
+
+import logging
+import math
+from collections.abc import Callable
+from typing import Any, Final
+
+from msgspec import Struct
+from msgspec.structs import replace
+
+from actors.addresses import Address
+from actors.core.future import Ask, Future
+from actors.core.links import NOPROC, Watch
+from actors.core.system import ActorSystem
+from actors.errors import ActorExitedError, MailboxFullError
+from actors.exits import ExitReason
+from transport.calls import Calls, Relay
+from transport.channels import CREDIT, WINDOW, Channel, Parcel
+from transport.codec import Codec, pack_envelope, unpack_frame
+from transport.envelope import Envelope, Kind, envelope
+from transport.errors import CodecError, MalformedFrameError, PeerLostError
+from transport.failures import decode_failure, decode_reason, encode_failure, encode_reason
+from transport.feeder import Feeder
+from transport.limits import WIRE_LIMITS
+from transport.remote import AskStatistics, RemoteRef
+
+_log = logging.getLogger(__name__)
+_log.addHandler(logging.NullHandler())
+
+PAYLOAD_BYTES: Final = 15 * 1024 * 1024
+"""Largest message: its envelope must fit a frame."""
+
+_PLAIN: Final = (dict, list, tuple, str, bytes, int, float, type(None))
+
+
+class Undecoded(Struct, frozen=True):
+    """A message in a dead letter that passed through here, or arrived, without being understood."""
+
+    type_name: str
+    payload: bytes
+
+
+def pack_message(codec: Codec, message: Any) -> tuple[str, bytes]:
+    """Return the type name ("" for plain data) and the bytes of `message`.
+
+    Raises:
+        EncodingError: It cannot cross a process.
+        LimitExceededError: It is larger than a message may be.
+    """
+    if isinstance(message, _PLAIN):
+        return "", codec.encode_value(message)
+    return codec.encode(message)
+
+
+def unpack_message(codec: Codec, type_name: str, payload: bytes) -> Any:
+    """Return the message that `pack_message` wrote.
+
+    Raises:
+        CodecError: Its type is not known here, or the bytes are not of it.
+    """
+    return codec.decode(type_name, payload) if type_name else codec.decode_value(Any, payload)
+
+
+class GatewayStatistics(Struct, frozen=True, gc=False):
+    """What a peer sent, and did wrong; all but `asking` only grow.
+
+    Attributes:
+        asking: Asks of this side that are not answered.
+        received: Envelopes that arrived.
+        malformed: Frames that were no frames, and envelopes that made no sense.
+        flooded: Messages beyond the window, refused.
+        undeliverable: Messages for nobody, or of a type unknown here.
+    """
+
+    asking: int
+    received: int
+    malformed: int
+    flooded: int
+    undeliverable: int
+
+
+class Gateway:
+    """Between this process and one peer. Every method but `receive` may be called on any thread."""
+
+    def __init__(
+        self,
+        system: ActorSystem,
+        channel: Channel,
+        on_runtime: Callable[[Envelope], None],
+        *,
+        codec: Codec | None = None,
+        window: int = WINDOW,
+    ) -> None:
+        """Make the gateway.
+
+        Args:
+            system: The actors of this process.
+            channel: The way to the peer.
+            on_runtime: Gets envelopes that are for the runtime (SYSTEM, EVENT, HEARTBEAT), on the socket's thread.
+            codec: Which types cross; by default `Message` classes of modules that are imported.
+            window: Messages the peer may have under way; the same as its channel's.
+        """
+        self._system = system
+        self._channel = channel
+        self._codec = codec or Codec(limits=replace(WIRE_LIMITS, max_bin_bytes=PAYLOAD_BYTES))
+        self._window = window
+        self._on_runtime = on_runtime
+        self._calls = Calls(lambda number: channel.send(envelope(Kind.DEMONITOR, correlation=number)))
+        self._watched: dict[int, Watch] = {}
+        self._feeder = Feeder(self._deliver_waiting, f"{channel.name} feeder")
+        self._received = self._malformed = self._flooded = self._undeliverable = 0
+
+    @property
+    def is_open(self) -> bool:
+        """Whether the peer is there, as far as is known."""
+        return self._calls.lost is None
+
+    def statistics(self) -> GatewayStatistics:
+        """Return the figures of this moment."""
+        return GatewayStatistics(
+            self._calls.asking, self._received, self._malformed, self._flooded, self._undeliverable
+        )
+
+    def ref(self, address: Address) -> RemoteRef:
+        """Return a ref of the actor at `address` of the peer."""
+        return RemoteRef(self, address)
+
+    def send(self, what: Envelope) -> None:
+        """Send an envelope of the runtime."""
+        self._channel.send(what)
+
+    # -- out: what refs call ------------------------------------------------------------------------
+
+    def tell(self, path: str, message: Any) -> None:
+        """Send `message` to the actor at `path` of the peer; see `RemoteRef.tell`."""
+        type_name, payload = pack_message(self._codec, message)
+        why = self._post(message, envelope(Kind.TELL, path, type_name, payload))
+        if why:
+            self._system.dead_letters.put(path, message, why)
+
+    def ask(self, path: str, message: Any, timeout: float | None) -> Ask[Any]:
+        """Send `message` and return the future of its answer; see `RemoteRef.ask`.
+
+        Raises:
+            EncodingError: The message cannot cross a process.
+        """
+        type_name, payload = pack_message(self._codec, message)
+        number, ask = self._calls.begin(path, message, timeout)
+        try:
+            what = envelope(Kind.ASK, path, type_name, payload, id=number, deadline=timeout)
+            why = self._post(message, what, wanted=lambda: not ask.done)
+        except MailboxFullError as error:
+            ask.fail(error)
+        else:
+            if why == _FULL:
+                ask.fail(MailboxFullError(path, self._channel.capacity))
+            elif why:
+                ask.fail(ActorExitedError(path, f"is not there: {why}"))
+        return ask
+
+    def watch(self, path: str, callback: Callable[[ExitReason], object]) -> Watch:
+        """Call `callback(reason)` once, when the actor at `path` of the peer, or the peer, has ended."""
+        watch = self._calls.watch(callback)
+        if watch is None:
+            return Watch(callback)
+        self._channel.send(envelope(Kind.MONITOR, path, id=watch.number))
+        return watch
+
+    def exit(self, path: str, reason: ExitReason, source: str) -> None:
+        """Send an exit signal to the actor at `path` of the peer."""
+        self._channel.send(envelope(Kind.SIGNAL, path, payload=encode_reason(reason), sender=source))
+
+    def forward(self, what: Envelope, origin: Gateway) -> None:
+        """Pass a message of a third process on to the peer, as it is.
+
+        Raises:
+            MailboxFullError: Too much waits for the peer.
+            ActorExitedError: The peer is gone.
+        """
+        message = Undecoded(what.type_name, what.payload)
+        if what.kind is Kind.TELL:
+            why = self._post(message, what)
+            if why:
+                self._system.dead_letters.put(what.target, message, why)
+            return
+        number = self._calls.begin_relay(what.target, origin, what.id)
+        try:
+            why = self._post(message, replace(what, id=number))
+        except MailboxFullError:
+            self._calls.take(number)
+            raise
+        if why and self._calls.take(number) is not None:
+            if why == _FULL:
+                origin.fail(what.id, MailboxFullError(what.target, self._channel.capacity))
+            else:
+                raise ActorExitedError(what.target, f"is not there: {why}")
+
+    def _post(self, message: Any, what: Envelope, wanted: Callable[[], bool] | None = None) -> str:
+        """Queue a user message; return why it was not taken, "" where it was."""
+        parcel = Parcel(what.target, message, pack_envelope(what), what.id, wanted)
+        try:
+            return "" if self._channel.post(parcel) else _FULL
+        except PeerLostError as error:
+            return error.why
+
+    # -- in: the socket's thread --------------------------------------------------------------------
+
+    def receive(self, frame: bytes) -> None:
+        """Take one frame of the peer, on the socket's thread; what is wrong with it is counted and logged."""
+        try:
+            found = unpack_frame(frame)
+        except CodecError as error:
+            self._wrong(error)
+            return
+        for what in found:
+            self._received += 1
+            try:
+                self._take(what)
+            except CodecError as error:
+                self._wrong(error)
+
+    def refuse(self, why: str) -> None:
+        """Count and log that the peer sent something that is no frame."""
+        self._wrong(MalformedFrameError(why))
+
+    def _wrong(self, error: CodecError) -> None:
+        self._malformed += 1
+        if self._malformed <= 10 or self._malformed % 1000 == 0:
+            _log.warning("%s: refused (%d so far): %s", self._channel.name, self._malformed, error)
+
+    def _take(self, what: Envelope) -> None:
+        match what.kind:
+            case Kind.TELL | Kind.ASK:
+                self._take_message(what)
+            case Kind.REPLY | Kind.ERROR:
+                self._take_answer(what)
+            case Kind.SYSTEM if what.type_name == CREDIT:
+                self._channel.credited(what.payload)
+            case Kind.SYSTEM | Kind.EVENT | Kind.HEARTBEAT:
+                self._on_runtime(what)
+            case Kind.MONITOR:
+                self._take_monitor(what.target, what.id)
+            case Kind.DEMONITOR:
+                watch = self._watched.pop(what.correlation, None)
+                if watch is not None:
+                    watch.cancel()
+            case Kind.DOWN:
+                self._calls.down(what.correlation, decode_reason(what.payload))
+            case Kind.SIGNAL:
+                target = self._system.registry.get(what.target)
+                if target is not None:
+                    target.exit(decode_reason(what.payload), what.sender)
+            case _:
+                raise MalformedFrameError(f"an envelope of kind {what.kind.name} means nothing here")
+
+    def _take_message(self, what: Envelope) -> None:
+        if what.kind is Kind.ASK and not what.id:
+            raise MalformedFrameError("an ask without a number cannot be answered")
+        if what.deadline is not None and not (0 <= what.deadline < math.inf):
+            raise MalformedFrameError(f"a deadline of {what.deadline} s is none")
+        if not self._feeder.backlog:
+            if self._deliver(what):
+                self._channel.accept(1)
+                return
+        elif self._feeder.backlog >= self._window:
+            self._flooded += 1
+            self._undelivered(what, "beyond the window", MailboxFullError(what.target, self._window))
+            return
+        self._feeder.add(what)
+
+    def _deliver_waiting(self, what: Envelope) -> None:
+        self._deliver(what)
+        self._channel.accept(1)
+
+    def _deliver(self, what: Envelope) -> bool:
+        """Put a message into its mailbox. False: that is full, and this thread must not wait."""
+        try:
+            target: Any = self._system.registry.get(what.target)
+            if target is None:
+                why = self._system.registry.why_absent(what.target)
+                self._undelivered(what, why, ActorExitedError(what.target, f"is {why}"))
+            elif isinstance(target, RemoteRef) and isinstance(target.way, Gateway):
+                target.way.forward(what, self)
+            elif what.kind is Kind.TELL:
+                target.tell(unpack_message(self._codec, what.type_name, what.payload))
+            else:
+                return self._deliver_ask(what, target)
+        except MailboxFullError as error:
+            if not self._feeder.is_current():
+                return False
+            self._undelivered(what, _FULL, error)
+        except CodecError as error:
+            self._undelivered(what, f"not understood: {error}", error)
+        except ActorExitedError as error:
+            self._undelivered(what, error.why, error)
+        return True
+
+    def _deliver_ask(self, what: Envelope, target: Any) -> bool:
+        message = unpack_message(self._codec, what.type_name, what.payload)
+        if isinstance(message, AskStatistics):
+            self._answer(what.id, type(message), target.statistics())
+            return True
+        future: Future[Any] = target.ask(message, block=False, timeout=what.deadline)
+        if future.done and not self._feeder.is_current() and _is_full(future):
+            return False
+        future.add_done_callback(lambda: self._answer_from(what.id, type(message), future))
+        return True
+
+    def _undelivered(self, what: Envelope, why: str, error: Exception) -> None:
+        self._undeliverable += 1
+        if what.kind is Kind.ASK:
+            self.fail(what.id, error)
+            return
+        try:
+            message = unpack_message(self._codec, what.type_name, what.payload)
+        except CodecError:
+            message = Undecoded(what.type_name, what.payload)
+        self._system.dead_letters.put(what.target, message, why, what.sender)
+
+    # -- answers ------------------------------------------------------------------------------------
+
+    def fail(self, number: int, error: BaseException) -> None:
+        """Answer the peer's ask `number` with `error`."""
+        self._channel.send(envelope(Kind.ERROR, payload=encode_failure(error), correlation=number))
+
+    def answer_relayed(self, number: int, kind: int, payload: bytes) -> None:
+        """Answer the peer's ask `number` with what a third process answered."""
+        self._channel.send(envelope(Kind(kind), payload=payload, correlation=number))
+
+    def _answer_from(self, number: int, kind: type, future: Future[Any]) -> None:
+        try:
+            value = future.get(timeout=0)
+        except Exception as error:
+            self.fail(number, error)
+        else:
+            self._answer(number, kind, value)
+
+    def _answer(self, number: int, kind: type, value: Any) -> None:
+        try:
+            payload = self._codec.encode_reply(kind, value)
+        except CodecError as error:
+            self.fail(number, error)
+            return
+        self._channel.send(envelope(Kind.REPLY, payload=payload, correlation=number))
+
+    def _take_answer(self, what: Envelope) -> None:
+        asked = self._calls.take(what.correlation)
+        if asked is None:
+            return  # it came too late: the asker has had its time-out
+        if isinstance(asked, Relay):
+            asked.origin.answer_relayed(asked.number, what.kind, what.payload)
+        elif what.kind is Kind.ERROR:
+            asked.fail(decode_failure(what.payload))
+        else:
+            try:
+                asked.settle(self._codec.decode_reply(type(asked.message), what.payload), None)
+            except CodecError as error:
+                asked.fail(error)
+                raise
+
+    # -- monitors -----------------------------------------------------------------------------------
+
+    def _take_monitor(self, path: str, number: int) -> None:
+        target = self._system.registry.get(path)
+        if target is None:
+            self._tell_down(path, number, NOPROC)
+            return
+
+        def ended(reason: ExitReason) -> None:
+            self._watched.pop(number, None)
+            self._tell_down(path, number, reason)
+
+        watch = target.watch(ended)
+        if self.is_open and target.is_alive():
+            self._watched[number] = watch
+
+    def _tell_down(self, path: str, number: int, reason: ExitReason) -> None:
+        self._channel.send(envelope(Kind.DOWN, payload=encode_reason(reason), sender=path, correlation=number))
+
+    # -- the end ------------------------------------------------------------------------------------
+
+    def lose(self, why: str) -> None:
+        """Take note that the peer is gone: answer the asks, keep the tells it did not accept as dead letters.
+
+        Args:
+            why: What became of it, "its process ended".
+        """
+        if not self._calls.lose(why):
+            return
+        under_way, waiting = self._channel.close(why)
+        for watch in list(self._watched.values()):
+            watch.cancel()
+        self._watched.clear()
+        for parcel in under_way:
+            if not parcel.ask:
+                self._system.dead_letters.put(parcel.path, parcel.message, f"under way when {why}")
+        for parcel in waiting:
+            if not parcel.ask:
+                self._system.dead_letters.put(parcel.path, parcel.message, why)
+
+    def end(self, reason: ExitReason) -> None:
+        """Tell the watches on the peer's actors that it ended, with `reason`; `lose` comes first."""
+        self._calls.end(reason)
+
+
+_FULL: Final = "mailbox full"
+
+
+def _is_full(future: Future[Any]) -> bool:
+    try:
+        future.get(timeout=0)
+    except MailboxFullError:
+        return True
+    except Exception:
+        return False
+    return False
