@@ -75,10 +75,9 @@ class SchemaView(View, frozen=True):
 
 
 class FileView(View, frozen=True, gc=False):
-    """A file that a command wrote; `action` is `created` or `kept`."""
+    """A file that a command wrote."""
 
     path: str
-    action: str
 
 
 class TopicView(View, frozen=True):

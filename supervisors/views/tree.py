@@ -180,10 +180,10 @@ class TreeView(View, frozen=True):
             if below is not None:
                 node = structs.replace(node, children=tuple(reversed(below)))
             waiting.setdefault(parent_of(node.path) or "", []).append(node)
-        if len(waiting) != 1 or not self.nodes:
-            raise ValueError(f"no tree: {len(self.nodes)} nodes with {len(waiting)} roots")
-        (root,) = waiting.popitem()[1]
-        return root
+        roots = [node for nodes in waiting.values() for node in nodes]
+        if len(roots) != 1:
+            raise ValueError(f"no tree: {len(self.nodes)} nodes with {len(roots)} roots")
+        return roots[0]
 
 
 class SpecView(View, frozen=True):

@@ -1,0 +1,164 @@
+"""A connection to the running node: found, asked with typed arguments, answered with typed views.
+
+The happy path reads one small file and opens one socket. Only when that fails is it worked out why (`transport.
+endpoints.verify`, which asks the operating system about the process): not running, stale, another user's, a wrong key.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable
+from types import TracebackType
+from typing import Final, TypeVar
+
+import msgspec
+
+from supervisors.cli.calling import Call
+from supervisors.cli.discovery import Place, places
+from supervisors.cli.failures import CommandError
+from supervisors.requests import COMMANDS, Arguments
+from supervisors.views import View, from_wire
+from transport.control.client import CONNECT, ControlClient, client_keys
+from transport.endpoints import Endpoints, Presence, Verdict, read_endpoints, verify
+from transport.errors import ControlError, EndpointError, UnreachableError
+
+READ_SECONDS: Final = 5.0
+"""Longest wait for the answer to a reading command, unless `--timeout` says otherwise."""
+
+ANSWER_SLACK: Final = 2.0
+"""Seconds added to a command's own time limit, in which the node says what is still pending."""
+
+ViewT = TypeVar("ViewT", bound=View)
+
+
+class Node:
+    """The node a command talks to. For one thread; use it in a `with`."""
+
+    def __init__(self, place: Place, endpoints: Endpoints, client: ControlClient, seconds: float) -> None:
+        self.place = place
+        self.endpoints = endpoints
+        self._client = client
+        self._seconds = seconds
+
+    def request(
+        self, command: str, arguments: Arguments, view: type[ViewT], *, timeout: float | None = None, reason: str = ""
+    ) -> ViewT:
+        """Ask the node and return its answer.
+
+        Args:
+            command: One of `COMMANDS`.
+            arguments: What it takes.
+            view: What it answers with.
+            timeout: The command's own time limit in seconds; the node is waited for a little longer.
+            reason: Why, for the history.
+
+        Raises:
+            CommandError: It failed, or no node answered.
+        """
+        assert command in COMMANDS, command
+        seconds = self._seconds if timeout is None else timeout + ANSWER_SLACK
+        try:
+            result = self._client.call(command, msgspec.to_builtins(arguments), timeout=seconds, reason=reason)
+            return from_wire(result, view)
+        except UnreachableError as error:
+            raise _explained(self.place, error) from None
+        except ControlError as error:
+            raise CommandError(str(error.code), error.message, error.hint) from None
+        except msgspec.ValidationError as error:
+            raise CommandError(
+                "failed",
+                f"the answer to {command} cannot be read: {error}",
+                f"the node runs version {self.endpoints.version}; use the actorctl of that version",
+            ) from None
+
+    def close(self) -> None:
+        """Close the connection."""
+        self._client.close()
+
+    def __enter__(self) -> Node:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None) -> None:
+        self.close()
+
+
+def connect(call: Call, *, patience: float = CONNECT) -> Node:
+    """Return a connection to the node that `call` means; the socket opens with the first request.
+
+    Args:
+        call: Its settings say where to look.
+        patience: Seconds within which the node must have accepted the connection.
+
+    Raises:
+        CommandError: `unreachable`: where it was looked, and why there is no node; `denied`: the key.
+    """
+    place, endpoints = find_node(places(call.settings))
+    run = place.endpoints.parent
+    try:
+        keys = client_keys(run, endpoints)
+    except ControlError as error:
+        raise CommandError(str(error.code), error.message, error.hint) from None
+    client = ControlClient(
+        endpoints.control, keys=keys, caller="actorctl", looked_at=str(place.endpoints), connect=patience
+    )
+    return Node(place, endpoints, client, call.settings.timeout or READ_SECONDS)
+
+
+def find_node(looked_at: Iterable[Place]) -> tuple[Place, Endpoints]:
+    """Return the first place whose endpoints file names a process that may be alive.
+
+    Raises:
+        CommandError: `unreachable`.
+    """
+    tried: list[tuple[Place, Verdict]] = []
+    for place in looked_at:
+        try:
+            endpoints = read_endpoints(place.endpoints.parent)
+        except (OSError, EndpointError):
+            endpoints = None
+        if endpoints is not None and _may_be_alive(endpoints.pid):
+            return place, endpoints
+        tried.append((place, verify(place.endpoints.parent)))
+    raise _nobody(tried)
+
+
+def _nobody(tried: list[tuple[Place, Verdict]]) -> CommandError:
+    """Say where was looked, and why nothing is there; the most telling place decides the hint."""
+    present = [(place, verdict) for place, verdict in tried if verdict.presence is not Presence.ABSENT]
+    place, verdict = (present or tried)[0]
+    looked = ", ".join(str(place) for place, _ in tried)
+    home = "" if place.why in {"nearest .actors", "the user's own"} else f" --home {place.home}"
+    match verdict.presence:
+        case Presence.STALE:
+            why, hint = (
+                f"stale: {verdict.detail}",
+                f"start it again: actorctl run{home}; what is left over: actorctl doctor",
+            )
+        case Presence.OTHER_USER:
+            why, hint = f"other user: {verdict.detail}", "run actorctl as the user who runs the node"
+        case Presence.UNREADABLE:
+            why, hint = f"unreadable: {verdict.detail}", f"actorctl doctor{home}"
+        case _:
+            why, hint = "not running", f"start it: actorctl run{home}; or name its home: --home DIR"
+    return CommandError("unreachable", f"no node to talk to: {why}; looked at {looked}", hint)
+
+
+def _explained(place: Place, error: UnreachableError) -> CommandError:
+    """The file names a process that is there, and yet nobody answers: say what the operating system knows."""
+    verdict = verify(place.endpoints.parent)
+    if verdict.presence is not Presence.RUNNING:
+        return _nobody([(place, verdict)])
+    return CommandError("unreachable", f"{error.message}; {verdict.detail}", error.hint)
+
+
+def _may_be_alive(pid: int) -> bool:
+    """Whether a process with this id is there: one system call, where `verify` would load a library."""
+    if os.name == "nt":
+        return True  # signal 0 would be Ctrl-C there; a dead node shows when the connection is made
+    try:
+        os.kill(pid, 0)
+    except (ProcessLookupError, OverflowError):
+        return False
+    except PermissionError:
+        return True
+    return True

@@ -1,0 +1,199 @@
+"""`describe` and `why`: everything about one node, and why it is in the state it is in."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from datetime import UTC, datetime, tzinfo
+from typing import Annotated
+
+import typer
+
+from supervisors.cli.calling import Call, Panel, Shape, command
+from supervisors.cli.completing import complete_paths
+from supervisors.cli.connection import connect
+from supervisors.cli.events_table import EVENT_COLUMNS
+from supervisors.cli.rendering import Page, facts, table
+from supervisors.cli.selecting import one_path
+from supervisors.cli.states import limit, mark, phrase
+from supervisors.cli.terminal import Style, Terminal, wrap
+from supervisors.cli.texts import duration, instant, plural, printable, size
+from supervisors.requests import DescribeArguments, WhyArguments
+from supervisors.views import CauseView, DescribeView, EventRow, NodeKind, NodeView, SpecView, WhyView
+
+app = typer.Typer()
+
+Path = Annotated[str, typer.Argument(metavar="PATH", help="One node.", autocompletion=complete_paths)]
+
+
+@command(
+    app,
+    "describe",
+    panel=Panel.INSPECT,
+    document="Description",
+    shape=Shape.PAGE,
+    examples=("describe /io/gmail", "describe /io/gmail --state", "describe / -o json"),
+)
+def describe(
+    call: Call,
+    path: Path,
+    state: Annotated[bool, typer.Option("--state", help="Also ask the actor for its state.")] = False,
+    events: Annotated[int, typer.Option("--events", metavar="N", min=0, help="How many recent events.")] = 10,
+) -> Page:
+    """Show everything about one node: spec, counters, recent events."""
+    with connect(call) as node:
+        arguments = DescribeArguments(path=one_path(path), state=state, events=events)
+        view: DescribeView = node.request("describe", arguments, DescribeView)
+    zone = UTC if call.settings.utc else None
+    return Page(
+        "Description", (view,), lambda terminal: _description(view, terminal, zone), lambda item: str(item.node.path)
+    )
+
+
+@command(
+    app,
+    "why",
+    panel=Panel.INSPECT,
+    document="Why",
+    shape=Shape.PAGE,
+    examples=("why /io/browser", "why / -o json"),
+)
+def why(call: Call, path: Path) -> Page:
+    """Explain why a node is (not) running: the cause down to the traceback, who holds it, what to do."""
+    with connect(call) as node:
+        view: WhyView = node.request("why", WhyArguments(path=one_path(path)), WhyView)
+    zone = UTC if call.settings.utc else None
+    return Page(
+        "Why",
+        (view,),
+        lambda terminal: _explanation(view, terminal, zone),
+        lambda item: str(item.node.path),
+        hints=view.hints,
+    )
+
+
+def _description(view: DescribeView, terminal: Terminal, zone: tzinfo | None) -> Iterable[str]:
+    node = view.node
+    yield from _heading(node, terminal)
+    around = [
+        ("handles", ", ".join(view.handlers)),
+        ("links", ", ".join(view.links)),
+        ("monitors", ", ".join(view.monitors)),
+        ("monitored by", ", ".join(view.monitored_by)),
+    ]
+    yield from facts([*_node_facts(node, zone), *around], terminal, "  ")
+    if view.spec is not None:
+        yield from _section("spec", terminal)
+        yield from facts(_spec_facts(view.spec), terminal, "  ")
+    if view.state is not None:
+        yield from _section("state", terminal)
+        pairs = [(printable(str(key)), printable(str(value))) for key, value in view.state.items()]
+        yield from facts(pairs, terminal, "  ") if pairs else ["  (the actor shows none)"]
+    if node.children:
+        yield from _section("children", terminal)
+        for child in node.children:
+            yield f"  {mark(child, terminal)} {child.path}  {phrase(child)}"
+    if view.events:
+        yield from _section("events", terminal)
+        yield from _events(view.events, terminal)
+
+
+def _explanation(view: WhyView, terminal: Terminal, zone: tzinfo | None) -> Iterable[str]:
+    node = view.node
+    yield from _heading(node, terminal)
+    yield from wrap(printable(view.summary), terminal.width or 10_000, "  ")
+    if view.is_sticky:
+        held = f"held by {node.stopped_by or 'a person'}" + (
+            f": {printable(node.stopped_why)}" if node.stopped_why else ""
+        )
+        yield from wrap(f"{held}; only a command changes that", terminal.width or 10_000, "  ")
+    if view.blocked_by:
+        yield from _section("waits for", terminal)
+        yield from (f"  {path}" for path in view.blocked_by)
+    if view.causes:
+        yield from _section("because", terminal)
+        for number, cause in enumerate(view.causes, 1):
+            yield from _cause(number, cause, terminal, zone)
+    budget = node.budget or node.limit
+    if budget is not None:
+        yield from _section("restarts", terminal)
+        yield f"  {limit(budget)}, {budget.left} left"
+    if view.events:
+        yield from _section("what happened", terminal)
+        yield from _events(view.events, terminal)
+
+
+def _cause(number: int, cause: CauseView, terminal: Terminal, zone: tzinfo | None) -> Iterable[str]:
+    at = f"  at {instant(cause.at, datetime.now(UTC), zone)}" if cause.at is not None else ""
+    text = f"{number}. {cause.path}  {printable(cause.reason)}{at}"
+    first, *rest = wrap(text, (terminal.width or 10_000) - 2)
+    yield f"  {terminal.paint(first, Style.BAD)}"
+    yield from (f"     {line}" for line in rest)
+    for line in printable(cause.traceback, lines=True).splitlines():
+        yield f"     {terminal.paint(line, Style.DIM)}"
+
+
+def _heading(node: NodeView, terminal: Terminal) -> list[str]:
+    line = f"{terminal.paint(node.path, Style.STRONG)}  {mark(node, terminal)} {phrase(node)}"
+    return [line]
+
+
+def _section(name: str, terminal: Terminal) -> list[str]:
+    return ["", terminal.paint(name, Style.STRONG)]
+
+
+def _events(events: tuple[EventRow, ...], terminal: Terminal) -> Iterable[str]:
+    shown = [column for column in EVENT_COLUMNS if not column.is_wide and column.key != "seq"]
+    return (f"  {line}" for line in table(events, shown, _narrower(terminal)))
+
+
+def _narrower(terminal: Terminal) -> Terminal:
+    from msgspec import structs
+
+    return terminal if terminal.width is None else structs.replace(terminal, width=terminal.width - 2)
+
+
+def _node_facts(node: NodeView, zone: tzinfo | None) -> list[tuple[str, str]]:
+    now = datetime.now(UTC)
+    is_supervisor = node.kind is NodeKind.SUPERVISOR
+    where = f"{node.placement}, pid {node.pid}" if node.pid is not None else node.placement
+    return [
+        ("kind", node.kind.value),
+        ("strategy", node.strategy),
+        ("limit", limit(node.limit)),
+        ("own budget", limit(node.budget)),
+        ("runs in", where),
+        ("thread", node.thread),
+        ("since", instant(node.state_at, now, zone) if node.state_at is not None else ""),
+        ("uptime", duration(node.uptime) if node.uptime is not None else ""),
+        ("instance", f"{node.generation}, {plural(node.restarts, 'restart')}" if node.generation else ""),
+        ("mailbox", "" if is_supervisor else f"{node.mailbox} waiting, {node.handled} handled, {node.failed} failed"),
+        ("dropped", str(node.dropped) if node.dropped else ""),
+        ("handling", f"{node.handling} for {duration(node.handling_for)}" if node.handling else ""),
+        ("last exit", _last_exit(node, now, zone)),
+        ("says", printable(node.note)),
+    ]
+
+
+def _last_exit(node: NodeView, now: datetime, zone: tzinfo | None) -> str:
+    if not node.last_reason:
+        return ""
+    return printable(node.last_reason) + (f"  at {instant(node.last_exit_at, now, zone)}" if node.last_exit_at else "")
+
+
+def _spec_facts(spec: SpecView) -> list[tuple[str, str]]:
+    capacity = f"{spec.mailbox_capacity}, when full {spec.mailbox_full}" if spec.mailbox_capacity is not None else ""
+    return [
+        ("use", spec.start),
+        ("arguments", ", ".join(f"{key}={printable(value)}" for key, value in spec.arguments.items())),
+        ("restart", spec.restart),
+        ("shutdown", spec.shutdown),
+        ("significant", "yes" if spec.significant else ""),
+        ("runs in", spec.runs_in),
+        ("start timeout", duration(spec.start_timeout) if spec.start_timeout is not None else ""),
+        ("back-off", spec.backoff),
+        ("needs", ", ".join(spec.needs)),
+        ("mailbox", capacity),
+        ("heartbeat", duration(spec.heartbeat) if spec.heartbeat is not None else ""),
+        ("memory limit", size(spec.memory_max_bytes) if spec.memory_max_bytes is not None else ""),
+        ("written in", spec.origin),
+    ]

@@ -1,0 +1,153 @@
+"""`init`, `check` and `config show`: the project's files. They need no node and start nothing."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from supervisors.cli.calling import Call, Panel, Shape, command
+from supervisors.cli.failures import CommandError, usage
+from supervisors.cli.rendering import Column, Listing
+from supervisors.cli.terminal import Style
+from supervisors.cli.texts import plural, printable
+from supervisors.views import ConfigEntry, FaultView, FileView
+
+app = typer.Typer()
+config_app = typer.Typer(help="Show the configuration in effect.", no_args_is_help=False)
+app.add_typer(config_app, name="config", rich_help_panel=Panel.PROJECT.value)
+
+ConfigFile = Annotated[
+    str | None, typer.Option("--config", "-c", metavar="FILE", help="Else actors.toml here, else the built-in system.")
+]
+
+
+@command(
+    app,
+    "check",
+    panel=Panel.PROJECT,
+    document="FaultList",
+    shape=Shape.LIST,
+    is_local=True,
+    examples=("check", "check deploy/actors.toml", "check -o json | jq -r '.items[].message'"),
+)
+def check(
+    call: Call,
+    file: Annotated[
+        str | None, typer.Argument(metavar="[FILE]", help="Else actors.toml here, else the built-in system.")
+    ] = None,
+    imports: Annotated[bool, typer.Option("--imports/--no-imports", help="Import every actor's class too.")] = True,
+) -> Listing:
+    """Check a configuration whole: every fault with file, line, key and what would be right."""
+    loaded, faults = _load(file, imports=imports)
+    failure = None
+    if faults:
+        hint = "mend them, then: actorctl check"
+        failure = CommandError("invalid", f"{plural(len(faults), 'fault')} in the configuration", hint)
+    elif not call.format.is_json:
+        rows = loaded.rows()
+        sources = ", ".join(loaded.sources)
+        call.note(f"sound: {sources}; {plural(_actors(rows), 'actor')} described, home {loaded.home}")
+    return Listing(
+        "FaultList", faults, FAULT_COLUMNS, lambda f: f"{f.file}:{f.line}" if f.line else str(f.file), failure=failure
+    )
+
+
+@command(
+    config_app,
+    "show",
+    panel=Panel.PROJECT,
+    document="ConfigList",
+    shape=Shape.LIST,
+    is_local=True,
+    examples=("config show", "config show runtime", "config show --set-only", "config show -o json"),
+)
+def show(
+    call: Call,
+    prefix: Annotated[str, typer.Argument(metavar="[KEY]", help="Only keys that begin with it.")] = "",
+    file: ConfigFile = None,
+    set_only: Annotated[bool, typer.Option("--set-only", help="Leave defaults out.")] = False,
+) -> Listing:
+    """Show every configuration value in effect and where it came from; secrets as references."""
+    loaded, faults = _load(file, imports=False)
+    if faults:
+        first = faults[0]
+        where = f"{first.file}:{first.line}" if first.line else first.file
+        raise CommandError("invalid", f"{where}: {first.key}: {first.message}", "actorctl check shows every fault")
+    entries = [
+        ConfigEntry(key=row.key, value=row.value, origin=row.origin)
+        for row in loaded.rows()
+        if row.key.startswith(prefix) and not (set_only and row.origin == "default")
+    ]
+    if prefix and not entries:
+        keys = sorted({row.key.partition(".")[0] for row in loaded.rows()})
+        raise CommandError("not_found", f"no key begins with {prefix!r}", f"there are {', '.join(keys)}")
+    return Listing("ConfigList", entries, CONFIG_COLUMNS, lambda entry: str(entry.key))
+
+
+@command(
+    app,
+    "init",
+    panel=Panel.PROJECT,
+    document="FileList",
+    shape=Shape.LIST,
+    is_local=True,
+    examples=("init", "init my-project --template minimal"),
+)
+def init(
+    call: Call,
+    folder: Annotated[str, typer.Argument(metavar="[DIR]", help="Where; made if it is missing.")] = ".",
+    template: Annotated[str, typer.Option("--template", metavar="NAME", help="Which project.")] = "",
+) -> Listing:
+    """Write a project that runs at once: a commented actors.toml and an actor of your own."""
+    from supervisors.node.projects import TEMPLATES, ProjectExistsError, write_project
+
+    name = template or next(iter(TEMPLATES))
+    if name not in TEMPLATES:
+        raise usage(f"there is no template {name!r}", "; ".join(f"{key}: {about}" for key, about in TEMPLATES.items()))
+    try:
+        written = write_project(Path(folder), name)
+    except ProjectExistsError as error:
+        raise CommandError("conflict", str(error), "actorctl init OTHER-FOLDER") from None
+    except OSError as error:
+        raise CommandError("failed", f"cannot write to {folder}: {error.strerror or error}") from None
+    there = "" if folder == "." else f"cd {folder} && "
+    return Listing(
+        "FileList",
+        [FileView(path=str(path)) for path in written],
+        (Column("path", lambda f: f.path),),
+        lambda f: str(f.path),
+        hints=(f"{there}actorctl check", f"{there}actorctl run", f"{there}actorctl tree"),
+    )
+
+
+def _load(file: str | None, *, imports: bool) -> tuple[Any, list[FaultView]]:
+    """Return (configuration, faults); one of them is empty."""
+    from supervisors.node.faults import ConfigurationError
+    from supervisors.node.loading import load_config
+
+    try:
+        return load_config(Path(file) if file else None, imports=imports), []
+    except ConfigurationError as error:
+        return None, [
+            FaultView(message=fault.message, key=fault.key, file=fault.file, line=fault.line or None, hint=fault.hint)
+            for fault in error.faults
+        ]
+
+
+def _actors(rows: Any) -> int:
+    return sum(row.key.startswith("actors.") and row.key.endswith(".use") for row in rows)
+
+
+FAULT_COLUMNS = (
+    Column("place", lambda f: f"{f.file}:{f.line}" if f.line else f.file),
+    Column("key", lambda f: f.key),
+    Column("message", lambda f: f.message, lambda f: printable(f.message), lambda f: Style.BAD),
+    Column("hint", lambda f: f.hint, lambda f: printable(f.hint)),
+)
+CONFIG_COLUMNS = (
+    Column("key", lambda e: e.key),
+    Column("value", lambda e: e.value),
+    Column("origin", lambda e: e.origin, style=lambda e: Style.DIM if e.origin == "default" else None),
+)

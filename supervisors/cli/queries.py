@@ -1,0 +1,248 @@
+"""`sql`: questions to the history, of the running node or of its file.
+
+A running node holds the history file, so it answers itself; when no node runs, the file is opened here, for reading
+alone, and a note says so. One reading statement is taken; what writes, reads other files or changes settings is refused
+by whoever runs it.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from difflib import get_close_matches
+from pathlib import Path
+from typing import Annotated, Any, Final
+
+import typer
+
+from supervisors.cli.calling import Call, Panel, Shape, command
+from supervisors.cli.connection import connect
+from supervisors.cli.discovery import home_of
+from supervisors.cli.failures import CommandError, usage
+from supervisors.cli.rendering import Column, Listing
+from supervisors.cli.texts import duration, plural, printable
+from supervisors.node.durations import parse_duration
+from supervisors.requests import SqlArguments
+from supervisors.views import ColumnView, QueryView, SqlView
+
+app = typer.Typer()
+
+HISTORY_NAME: Final = "history.duckdb"
+ROW_LIMIT: Final = 10_000
+QUERY_LIMIT: Final = 100_000
+"""The longest statement read, in characters."""
+
+_NUMBERS: Final = ("DOUBLE", "FLOAT", "DECIMAL", "REAL")
+
+
+@command(
+    app,
+    "sql",
+    panel=Panel.EVENTS,
+    document="Rows",
+    shape=Shape.LIST,
+    own_timeout=True,
+    examples=(
+        'sql "select path, count(*) as restarts from restarts group by path"',
+        "sql --list",
+        "sql -f report.sql -o csv",
+        'sql "select * from events where path = $path" --set path=/io/gmail',
+    ),
+)
+def sql(
+    call: Call,
+    query: Annotated[
+        str | None, typer.Argument(metavar="[QUERY|NAME]", help="One SELECT; or a table or analysis of --list.")
+    ] = None,
+    file: Annotated[
+        str | None, typer.Option("--from", "-f", metavar="FILE", help="Read the statement; - is stdin.")
+    ] = None,
+    names: Annotated[bool, typer.Option("--list", help="List the analyses and tables.")] = False,
+    values: Annotated[list[str] | None, typer.Option("--set", metavar="NAME=VALUE", help="Value of $NAME.")] = None,
+    history: Annotated[
+        str | None, typer.Option("--file", metavar="FILE", help="Read this history file, whether a node runs or not.")
+    ] = None,
+    timeout: Annotated[
+        float,
+        typer.Option("--timeout", metavar="DURATION", parser=parse_duration, show_default="10s", help="Longest run."),
+    ] = 10.0,
+) -> Listing:
+    """Ask the history in SQL, while the node runs and after."""
+    if names:
+        return _named_analyses()
+    arguments = SqlArguments(
+        query=_statement(query, file),
+        parameters=_parameters(values or []),
+        limit=call.choice.limit if call.choice.limit is not None else ROW_LIMIT,
+        timeout=timeout,
+    )
+    view = _ask(call, arguments, history)
+    if not call.format.is_json:
+        call.note(f"({plural(len(view.rows), 'row')}, {duration(view.seconds)}, {view.source})")
+    return _listing(view)
+
+
+def _ask(call: Call, arguments: SqlArguments, history: str | None) -> SqlView:
+    if history is not None:
+        return query_history(Path(history), arguments)
+    try:
+        with connect(call) as node:
+            view: SqlView = node.request("sql", arguments, SqlView, timeout=arguments.timeout)
+            return view
+    except CommandError as error:
+        file = home_of(call.settings) / HISTORY_NAME
+        if error.code != "unreachable" or not file.exists():
+            raise
+        call.note(f"no node answers ({error.message}); reading {file}")
+        return query_history(file, arguments)
+
+
+def query_history(file: Path, arguments: SqlArguments) -> SqlView:
+    """Run a query on a history file that no node holds.
+
+    Raises:
+        CommandError: There is no result, and why.
+    """
+    from actors.history.errors import (
+        HistoryError,
+        HistoryLockedError,
+        HistoryUnavailableError,
+        QueryError,
+        QueryProblem,
+    )
+    from actors.history.protocol import Query
+    from actors.history.sql import query_file
+
+    query = Query(arguments.query, arguments.parameters, limit_rows=arguments.limit, timeout=arguments.timeout)
+    try:
+        found = query_file(file, query)
+    except QueryError as error:
+        codes = {QueryProblem.TIMEOUT: "timeout", QueryProblem.REFUSED: "denied", QueryProblem.INVALID: "usage"}
+        raise CommandError(codes.get(error.problem, "failed"), error.message, error.hint) from None
+    except HistoryLockedError as error:
+        raise CommandError("conflict", str(error), "leave --file out: the running node answers itself") from None
+    except HistoryUnavailableError as error:
+        raise CommandError("not_found", str(error), "name it with --file, or its home with --home") from None
+    except HistoryError as error:
+        raise CommandError("failed", str(error), "actorctl doctor") from None
+    columns = tuple(ColumnView(name=n, type=t) for n, t in zip(found.columns, found.types, strict=True))
+    return SqlView(
+        columns=columns,
+        rows=tuple(map(tuple, found.rows)),
+        is_truncated=found.truncated,
+        seconds=found.seconds,
+        source="file",
+    )
+
+
+def _statement(query: str | None, file: str | None) -> str:
+    if (query is None) == (file is None):
+        raise usage("sql takes one of: a statement, the name of an analysis, or --from FILE", "actorctl sql --list")
+    if file is not None:
+        try:
+            text = sys.stdin.read(QUERY_LIMIT + 1) if file == "-" else Path(file).read_text("utf-8")
+        except (OSError, UnicodeDecodeError) as error:
+            raise usage(f"cannot read {file}: {error}") from None
+        query = text
+    assert query is not None
+    if len(query) > QUERY_LIMIT:
+        raise usage(f"the statement is longer than {QUERY_LIMIT:,} characters")
+    if not query.strip():
+        raise usage("the statement is empty", 'actorctl sql "select * from events limit 10"')
+    is_name = file is None and query.replace("-", "").replace("_", "").isalnum()
+    return _select(query) if is_name else query
+
+
+def _parameters(values: Sequence[str]) -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    for value in values:
+        name, equals, text = value.partition("=")
+        if not equals or not name.isidentifier():
+            raise usage(f"--set {value!r} is no NAME=VALUE", "--set path=/io/gmail")
+        found[name] = _scalar(text)
+    return found
+
+
+def _scalar(text: str) -> str | int | float:
+    for kind in (int, float):
+        try:
+            return kind(text)
+        except ValueError:
+            continue
+    return text
+
+
+def _listing(view: SqlView) -> Listing:
+    keys = _unique([column.name for column in view.columns])
+    columns = [
+        Column(key, _getter(key), _shower(key), is_right=_is_number(column.type))
+        for key, column in zip(keys, view.columns, strict=True)
+    ]
+    items = [dict(zip(keys, row, strict=True)) for row in view.rows]
+    return Listing(
+        "Rows",
+        items,
+        columns,
+        lambda row: str(next(iter(row.values()), "")),
+        nothing="no rows",
+        is_truncated=view.is_truncated,
+        sql_columns=tuple(ColumnView(name=key, type=c.type) for key, c in zip(keys, view.columns, strict=True)),
+    )
+
+
+def _is_number(kind: str) -> bool:
+    return kind.endswith("INT") or kind == "INTEGER" or kind.startswith(_NUMBERS)
+
+
+def _getter(key: str) -> Any:
+    return lambda row: row[key]
+
+
+def _shower(key: str) -> Any:
+    def show(row: dict[str, Any]) -> str:
+        value = row[key]
+        if value is None:
+            return "NULL"
+        return f"{value:.6g}" if isinstance(value, float) else printable(str(value))
+
+    return show
+
+
+def _unique(names: Sequence[str]) -> list[str]:
+    """Return the names, those that repeat with a number: `path`, `path_2`."""
+    found: list[str] = []
+    for name in names:
+        number, key = 1, name
+        while key in found:
+            number += 1
+            key = f"{name}_{number}"
+        found.append(key)
+    return found
+
+
+def _named_analyses() -> Listing:
+    from actors.history.schema import TABLES, VIEWS
+
+    items = [QueryView(name=view.name, kind="analysis", about=view.about) for view in VIEWS]
+    items += [QueryView(name=t.name, kind="table", about=t.about, columns=t.column_names) for t in TABLES]
+    columns = (
+        Column("name", lambda q: q.name),
+        Column("kind", lambda q: q.kind),
+        Column("about", lambda q: q.about),
+        Column("columns", lambda q: q.columns, lambda q: ", ".join(q.columns), is_wide=True),
+    )
+    return Listing("QueryList", items, columns, lambda q: str(q.name), hints=("actorctl sql NAME",))
+
+
+def _select(name: str) -> str:
+    """Return the statement that shows the table or analysis `name`."""
+    from actors.history.schema import TABLES, VIEWS
+
+    known = [*(view.name for view in VIEWS), *(table.name for table in TABLES)]
+    if name not in known:
+        near = get_close_matches(name, known, n=1)
+        hint = (
+            f"did you mean {near[0]}?" if near else f"there are {', '.join(known)}; a statement has more than one word"
+        )
+        raise CommandError("not_found", f"there is no table or analysis {name!r}", hint)
+    return f"SELECT * FROM {name}"

@@ -1,0 +1,330 @@
+"""A node without a tree: a real control server, taps and endpoints file that answer from prepared views.
+
+It lets the command line be tried from outside over the real wire. What a command would do to a tree it only writes
+down (`requests`); its answers come from `sample_tree`, or from `answers`, which a test may replace.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from datetime import datetime
+from pathlib import Path
+from threading import Lock
+from typing import Any
+
+from msgspec import structs
+from support.sample_tree import sample_header, sample_nodes
+
+from actors.addresses import is_within
+from actors.core.bus import EventBus
+from supervisors.requests import (
+    COMMANDS,
+    DescribeArguments,
+    EventsArguments,
+    SendArguments,
+    SqlArguments,
+    TargetArguments,
+    TreeArguments,
+    WaitArguments,
+    WhyArguments,
+)
+from supervisors.selectors import SelectorError, find, select
+from supervisors.views import (
+    AnswerView,
+    CauseView,
+    ColumnView,
+    CommandView,
+    ConfigEntry,
+    ConfigView,
+    DescribeView,
+    EventRow,
+    EventsView,
+    HistoryView,
+    NodeState,
+    NodeView,
+    PingView,
+    PlanView,
+    SentView,
+    ShutdownView,
+    SpecView,
+    SqlView,
+    StatusView,
+    TargetOutcome,
+    TargetView,
+    TreeView,
+    View,
+    WaitView,
+    WhyView,
+    from_wire,
+    instant,
+    to_wire,
+)
+from transport.control.protocol import Request
+from transport.control.responder import Responder
+from transport.control.server import ControlServer
+from transport.endpoints import Endpoints, ipc_endpoint, own_create_time, private_directory, write_endpoints
+from transport.reactor import Reactor
+from transport.taps import TapPublisher
+
+Answer = Callable[[Any], View]
+
+TRACEBACK = """\
+Traceback (most recent call last):
+  File "io.py", line 9, in fetch
+    raise ValueError("bad port")
+ValueError: bad port
+"""
+
+
+class FakeNode:
+    """Serves control RPC in `home` until it is closed.
+
+    Attributes:
+        home: Its home.
+        nodes: The tree it shows, flat.
+        requests: Every request taken, oldest first.
+        answers: What answers each command; an answer may raise `RefusalError`.
+        bus: What is published here goes out on the tap.
+    """
+
+    def __init__(self, home: Path) -> None:
+        self.home = home
+        self.nodes: tuple[NodeView, ...] = sample_nodes()
+        self.requests: list[Request] = []
+        self.answers: dict[str, Answer] = {
+            "ping": lambda _: PingView(name="openclaw", version="0.1.0", pid=os.getpid(), epoch="01JD8Z"),
+            "status": self._status,
+            "tree": self._tree,
+            "describe": self._describe,
+            "why": self._why,
+            "events": self._events,
+            "wait": self._wait,
+            "sql": self._sql,
+            "config": lambda _: ConfigView(items=(ConfigEntry(key="runtime.name", value="openclaw"),)),
+            "send": lambda a: SentView(path=self._at(a.path).path, message=a.message, mailbox=1),
+            "ask": self._ask,
+            "shutdown": lambda _: ShutdownView(drain=30.0, workers=3),
+            **{
+                verb: self._control(verb) for verb in ("start", "stop", "restart", "suspend", "resume", "kill", "reset")
+            },
+        }
+        self._lock = Lock()
+        self._reactor = Reactor("fake-node")
+        run = private_directory(home / "run")
+        self._server = ControlServer(self._reactor, ipc_endpoint(run, "control"), self._handle)
+        self.bus = EventBus()
+        self._taps = TapPublisher(
+            self._reactor, ipc_endpoint(run, "taps"), self.bus, node="openclaw", epoch="01JD8Z", beat=0.1
+        )
+        self.endpoints = Endpoints(
+            pid=os.getpid(),
+            create_time=own_create_time(),
+            name="openclaw",
+            version="0.1.0",
+            control=self._server.endpoint,
+            taps=self._taps.endpoint,
+            started_at=time.time(),
+            epoch="01JD8Z",
+        )
+        write_endpoints(run, self.endpoints)
+
+    def close(self) -> None:
+        """Stop serving; the endpoints file stays, as after kill -9."""
+        self._taps.close()
+        self._server.close()
+        self._reactor.close()
+
+    def asked(self, command: str) -> list[Request]:
+        """Return the requests for `command`."""
+        with self._lock:
+            return [request for request in self.requests if request.command == command]
+
+    def _handle(self, request: Request, responder: Responder) -> None:
+        with self._lock:
+            self.requests.append(request)
+        if request.command not in COMMANDS:
+            responder.fail("usage", f"no command {request.command}")
+            return
+        arguments = from_wire(request.args, COMMANDS[request.command].arguments)
+        try:
+            responder.reply(to_wire(self.answers[request.command](arguments)))
+        except SelectorError as error:
+            responder.fail(error.code, str(error), error.hint)
+        except RefusalError as error:
+            responder.fail(error.code, str(error), error.hint)
+
+    def _at(self, path: str) -> NodeView:
+        return find(self.nodes, path)
+
+    def _tree(self, arguments: TreeArguments) -> TreeView:
+        root = self._at(arguments.path)
+        depth = root.path.rstrip("/").count("/") + (arguments.depth if arguments.depth is not None else 99)
+        below = [node for node in self.nodes if is_within(node.path, root.path)]
+        kept = [node for node in below if _depth(node) <= depth]
+        shown = tuple(
+            structs.replace(node, hidden=sum(is_within(n.path, node.path) and n is not node for n in below))
+            if _depth(node) == depth
+            else node
+            for node in kept
+        )
+        return TreeView(header=sample_header(), nodes=shown)
+
+    def _status(self, _: Any) -> StatusView:
+        return StatusView(
+            header=sample_header(),
+            counts={"ready": 14, "restarting": 1, "failed": 1},
+            unhealthy=tuple(select(self.nodes, ["@unhealthy"])),
+            dead_letters=2,
+            history=HistoryView(state="ready", path="history.duckdb", size_bytes=1_300_000_000, stored_rows=881_205),
+            memory_bytes=96_000_000,
+            cpu_ratio=0.021,
+            threads=14,
+            processes=5,
+            problems=("/io/browser is restarting", "/work/task#3 failed"),
+        )
+
+    def _describe(self, arguments: DescribeArguments) -> DescribeView:
+        node = self._at(arguments.path)
+        children = tuple(n for n in self.nodes if n.path != node.path and _parent(n.path) == node.path)
+        return DescribeView(
+            node=structs.replace(node, children=children),
+            spec=SpecView(
+                id="gmail",
+                start="actors.services.mail:MailService",
+                arguments={"host": "imap.example.org", "password": "***"},
+                restart="permanent",
+                shutdown="10",
+                runs_in="process",
+                needs=("/sys",),
+                mailbox_capacity=1000,
+                mailbox_full="reject",
+                memory_max_bytes=2 * 1024**3,
+                origin="actors.toml:41",
+            ),
+            state={"unread": 3, "label": "INBOX"} if arguments.state else None,
+            handlers=("Fetch", "Send"),
+            events=self._rows()[-arguments.events :] if arguments.events else (),
+        )
+
+    def _why(self, arguments: WhyArguments) -> WhyView:
+        node = self._at(arguments.path)
+        return WhyView(
+            node=node,
+            summary=f"{node.path} ended 4 times within 5m; the next try is in 41s",
+            causes=(
+                CauseView(
+                    path=node.path,
+                    reason="crashed: builtins.ValueError: bad port",
+                    kind="crashed",
+                    error="builtins.ValueError",
+                    message="bad port",
+                    traceback=TRACEBACK,
+                    at=instant(1_795_183_331.0),
+                ),
+            ),
+            blocked_by=("/io/browser",) if node.state is NodeState.WAITING else (),
+            is_sticky=node.state is NodeState.STOPPED,
+            hints=(f"actorctl reset {node.path}", f"actorctl describe {node.path}"),
+            events=self._rows(),
+        )
+
+    def _rows(self) -> tuple[EventRow, ...]:
+        return (
+            EventRow(
+                seq=881_204,
+                at=at(1_795_183_331.482),
+                topic="actor.exit",
+                type="ActorExited",
+                path="/io/browser",
+                severity="error",
+                text="killed (memory-limit) after 2h11m",
+                data={"uptime": 7860.0},
+            ),
+            EventRow(
+                seq=881_205,
+                at=at(1_795_183_331.483),
+                topic="supervisor.restart",
+                type="RestartScheduled",
+                path="/io/browser",
+                severity="warning",
+                data={"supervisor": "/io", "attempt": 4, "delay": 80.0, "strategy": "one_for_one"},
+            ),
+        )
+
+    def _events(self, arguments: EventsArguments) -> EventsView:
+        rows = [row for row in self._rows() if not arguments.types or row.topic in arguments.types]
+        return EventsView(
+            items=tuple(rows[-arguments.limit :]), head=self.bus.head, truncated=len(rows) > arguments.limit
+        )
+
+    def _control(self, verb: str) -> Answer:
+        def answer(arguments: TargetArguments) -> CommandView:
+            items = []
+            for node in select(self.nodes, arguments.selectors):
+                if arguments.dry_run:
+                    plan = PlanView(stops=(node.path,), starts=(node.path,), supervisor="/io", gives_up=False)
+                    items.append(TargetView(path=node.path, outcome=TargetOutcome.PLANNED, plan=plan))
+                elif not arguments.wait:
+                    items.append(TargetView(path=node.path, outcome=TargetOutcome.ACCEPTED))
+                else:
+                    items.append(TargetView(path=node.path, outcome=TargetOutcome.DONE, state=node.state, seconds=0.2))
+            return CommandView(command=verb, items=tuple(items))
+
+        return answer
+
+    def _wait(self, arguments: WaitArguments) -> WaitView:
+        nodes = select(self.nodes, arguments.selectors) if arguments.selectors else self.nodes
+        word = arguments.condition.partition("=")[2]
+        pending = tuple(node for node in nodes if node.state.value != word)
+        seconds = arguments.timeout if pending else 0.1
+        return WaitView(
+            condition=arguments.condition, is_met=not pending, seconds=seconds, matched=len(nodes), pending=pending
+        )
+
+    def _ask(self, arguments: SendArguments) -> AnswerView:
+        return AnswerView(path=self._at(arguments.path).path, message=arguments.message, reply=arguments.payload)
+
+    def _sql(self, arguments: SqlArguments) -> SqlView:
+        return SqlView(
+            columns=(ColumnView(name="path", type="VARCHAR"), ColumnView(name="restarts", type="BIGINT")),
+            rows=(("/io/browser", 4), ("/io/gmail", 1))[: arguments.limit],
+            is_truncated=arguments.limit < 2,
+            seconds=0.006,
+        )
+
+
+class RefusalError(Exception):
+    """An answer of a fake node that is an error."""
+
+    def __init__(self, code: str, message: str, hint: str = "") -> None:
+        super().__init__(message)
+        self.code = code
+        self.hint = hint
+
+
+def at(seconds: float) -> datetime:
+    """Return the instant of `seconds` since the epoch."""
+    found = instant(seconds)
+    assert found is not None
+    return found
+
+
+@contextmanager
+def fake_node(home: Path) -> Iterator[FakeNode]:
+    """Serve a fake node in `home`."""
+    node = FakeNode(home)
+    try:
+        yield node
+    finally:
+        node.close()
+
+
+def _depth(node: NodeView) -> int:
+    return node.path.rstrip("/").count("/")
+
+
+def _parent(path: str) -> str:
+    return path.rpartition("/")[0] or "/"
