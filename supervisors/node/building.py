@@ -46,6 +46,7 @@ from supervisors.specs import (
     SupervisorSpec,
 )
 
+AGENT_LOOP: Final = "actors.agents.loop:AgentLoop"
 QUEUE: Final = "actors.jobs.workqueue:WorkQueue"
 WORKER: Final = "actors.jobs.work:TaskWorker"
 RECORDER: Final = "actors.history.recorder:Recorder"
@@ -58,15 +59,19 @@ class Start(Struct, frozen=True):
 
     Attributes:
         at: The key that names its class.
+        settings: The table that its arguments come from.
         use: Its class.
         kwargs: Its arguments but for the secrets.
         secrets: Where each argument that is a secret is found.
+        is_process: Whether it runs in a process of its own.
     """
 
     at: KeyPath
+    settings: KeyPath
     use: str
     kwargs: dict[str, Any]
-    secrets: dict[str, SecretSource]
+    secrets: dict[str, SecretSource] = {}
+    is_process: bool = False
 
     @property
     def arguments(self) -> dict[str, Any]:
@@ -101,7 +106,8 @@ def starts_of(config: Config, machine: Machine, directory: Path) -> Iterator[Sta
         if entry.role is not Role.SUPERVISOR and not (
             isinstance(entry.settings, ActorConfig) and not entry.settings.use
         ):
-            yield builder.start(entry, 1)
+            start = builder.start(entry, 1)
+            yield msgspec.structs.replace(start, is_process=builder.is_process(entry))
 
 
 def graft(app: SupervisorSpec, system: SupervisorSpec) -> SupervisorSpec:
@@ -144,6 +150,11 @@ class _Builder:
                 return self._queue(settings) if entry.role is Role.QUEUE else self._worker(settings, number)
             case _:
                 raise AssertionError(f"{entry.path} is a supervisor")
+
+    def is_process(self, entry: Entry) -> bool:
+        """Whether an entry that is no supervisor runs in processes of its own."""
+        settings = entry.settings
+        return isinstance(settings, ChildOptions) and self._options(entry, settings)["runs_in"] == "process"
 
     def _specs(self, entry: Entry) -> Iterator[ChildSpec]:
         settings = entry.settings
@@ -220,7 +231,7 @@ class _Builder:
         if entry.path == "/io/tts":
             kwargs["directory"] = str(self._home / Path(kwargs.get("directory", "speech")).expanduser())
         kwargs.update(actor.args)
-        return Start((*entry.at, "use"), use, kwargs, secrets)
+        return Start((*entry.at, "use"), (*entry.at, "args"), use, kwargs, secrets)
 
     def _loop(self, entry: Entry, loop: LoopConfig) -> Start:
         loops = self._config.loops
@@ -250,7 +261,7 @@ class _Builder:
         if self._config.work is not None:
             kwargs["queue"] = join(self._config.work.under, "queue")
         at = (*entry.at, "use") if loop.use is not None else ("loops", "use")
-        return Start(at, loop.use or loops.use, kwargs, {})
+        return Start(at, entry.at, loop.use or loops.use, kwargs)
 
     def _queue(self, work: WorkConfig) -> Start:
         kwargs = {
@@ -260,11 +271,11 @@ class _Builder:
             "attempts": work.attempts,
             "job_timeout": work.job_timeout,
         }
-        return Start(("work",), QUEUE, kwargs, {})
+        return Start(("work",), ("work",), QUEUE, kwargs)
 
     def _worker(self, work: WorkConfig, number: int) -> Start:
         kwargs = {"index": number - 1, "chunk_bytes": work.chunk, "max_file_bytes": work.max_file}
-        return Start(("work",), WORKER, kwargs, {})
+        return Start(("work",), ("work",), WORKER, kwargs)
 
     def _facts(self, use: str) -> Mapping[str, Any]:
         """Return what one of the product's own classes is told of the node."""

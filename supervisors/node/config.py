@@ -151,10 +151,10 @@ class HeartbeatConfig(Section):
 class MailboxConfig(Section):
     """`mailbox`: its bound, and the answer to full."""
 
-    capacity: Annotated[int, Whole(1, 100_000_000)] | None = key("Messages that may wait.", None)
-    block_timeout: PositiveDuration | None = key("Longest wait of a sender on a full mailbox.", None)
+    capacity: Annotated[int, Whole(1, 100_000_000)] | None = key("Messages that may wait; 100,000 when unset.", None)
+    block_timeout: PositiveDuration | None = key("Longest wait of a sender on a full mailbox; 30 s when unset.", None)
     full: FullWord | None = key(
-        "What a full mailbox does: the sender waits, gets an error, or the message is kept as a dead letter.", None
+        "Full: the sender waits, gets an error, or the message becomes a dead letter; `block` when unset.", None
     )
 
 
@@ -169,7 +169,9 @@ class ChildOptions(Section):
     budget: BudgetConfig | None = key("The child's own restart limit, beyond which it is quarantined.", None)
     heartbeat: HeartbeatConfig | None = key("Liveness of a process; unset parts come from the defaults.", None)
     memory_max: Size | None = key("Resident memory at which a process is restarted.", None)
-    mailbox: MailboxConfig | None = key("Bound of the mailbox; unset parts come from the defaults.", None)
+    mailbox: MailboxConfig | None = key(
+        "Bound of the mailbox; the class's own when there is no such table here or in the defaults.", None
+    )
 
 
 class BackoffDefaults(BackoffConfig):
@@ -217,7 +219,7 @@ class SupervisorConfig(Section):
     auto_shutdown: AutoShutdownWord = key("End when any, or all, significant children have ended.", "never")
     restart: RestartWord = key("Restart of this supervisor by its parent.", "permanent")
     significant: Truth = key("Counts for the parent's `auto_shutdown`.", False)
-    needs: Paths = key("Siblings that must be ready first.", [])
+    needs: Paths = key("Paths that must be ready before it starts, siblings or elsewhere in the tree.", [])
     start_order: Order = key("Lower starts earlier among siblings; equal ones as written.", 0)
 
 
@@ -229,9 +231,9 @@ class ActorConfig(ChildOptions):
     secrets: SecretNames = key("Secrets handed to the class, as arguments of their names or of the names given.", {})
     count: Count | None = key("Instances: a number, or arithmetic over `cpus` and `mem_gib`.", None)
     significant: Truth = key("Counts for its supervisor's `auto_shutdown`.", False)
-    needs: Paths = key("Siblings that must be ready first.", [])
+    needs: Paths = key("Paths that must be ready before it starts, siblings or elsewhere in the tree.", [])
     start_order: Order = key("Lower starts earlier among siblings; equal ones as written.", 0)
-    enabled: Truth = key("Whether it is part of the tree.", True)
+    enabled: Truth = key("Whether it is part of the tree at all.", True)
 
 
 class LoopConfig(ChildOptions):
@@ -251,7 +253,7 @@ class LoopConfig(ChildOptions):
     requires: Paths = key("Services that it cannot work without; until they are configured it says so.", [])
     run_at_start: Truth = key("Whether the first cycle runs at once.", False)
     options: Table = key("Settings of the task.", {})
-    enabled: Truth = key("Whether it is part of the tree.", True)
+    enabled: Truth = key("Whether it is part of the tree at all.", True)
 
 
 class LoopsConfig(ChildOptions):
@@ -267,21 +269,21 @@ class MailConfig(Section):
     """`[io.gmail]`: the mail service."""
 
     host: Text | None = key("IMAP server.", None)
-    port: Annotated[int, Whole(1, 65_535)] | None = key("Its port.", None)
+    port: Annotated[int, Whole(1, 65_535)] = key("Its port.", 993)
     user: Text | None = key("Account.", None)
     password: SecretReference | None = key("Its password, by reference.", None)
-    tls: Truth | None = key("Whether the connection is encrypted from the start.", None)
-    mailbox: Text | None = key("Mailbox that is read.", None)
-    timeout: PositiveDuration | None = key("Longest time of one request.", None)
-    concurrency: Requests | None = key("Requests at a time.", None)
+    tls: Truth = key("Whether the connection is encrypted from the start.", True)
+    mailbox: Text = key("Mailbox that is read.", "INBOX")
+    timeout: PositiveDuration = key("Longest time of one request.", "20s")
+    concurrency: Requests = key("Requests at a time.", 2)
 
 
 class BrowserConfig(Section):
     """`[io.browser]`: a browser driven over its debugging port."""
 
     endpoint: Text | None = key("Its debugging address, `http://127.0.0.1:9222`.", None)
-    timeout: PositiveDuration | None = key("Longest time of one request.", None)
-    concurrency: Requests | None = key("Requests at a time.", None)
+    timeout: PositiveDuration = key("Longest time of one request.", "10s")
+    concurrency: Requests = key("Requests at a time.", 4)
 
 
 class TelephonyConfig(Section):
@@ -289,26 +291,26 @@ class TelephonyConfig(Section):
 
     account: Text | None = key("Account id.", None)
     token: SecretReference | None = key("Its token, by reference.", None)
-    base_url: Text | None = key("Address of the service.", None)
-    timeout: PositiveDuration | None = key("Longest time of one request.", None)
-    concurrency: Requests | None = key("Requests at a time.", None)
+    base_url: Text = key("Address of the service.", "https://api.twilio.com")
+    timeout: PositiveDuration = key("Longest time of one request.", "10s")
+    concurrency: Requests = key("Requests at a time.", 4)
 
 
 class SpeechOutConfig(Section):
     """`[io.tts]`: text to speech by a program."""
 
     command: Texts | None = key("Program and arguments.", None)
-    directory: Text | None = key("Folder for the sound files; relative to `runtime.home`.", None)
-    timeout: PositiveDuration | None = key("Longest time of one request.", None)
-    concurrency: Requests | None = key("Requests at a time.", None)
+    directory: Text = key("Folder for the sound files; relative to `runtime.home`.", "speech")
+    timeout: PositiveDuration = key("Longest time of one request.", "60s")
+    concurrency: Requests = key("Requests at a time.", 1)
 
 
 class SpeechInConfig(Section):
     """`[io.stt]`: speech to text by a program."""
 
     command: Texts | None = key("Program and arguments.", None)
-    timeout: PositiveDuration | None = key("Longest time of one request.", None)
-    concurrency: Requests | None = key("Requests at a time.", None)
+    timeout: PositiveDuration = key("Longest time of one request.", "120s")
+    concurrency: Requests = key("Requests at a time.", 1)
 
 
 class IoConfig(Section):

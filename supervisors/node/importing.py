@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import importlib.util
 import inspect
 import sys
 from collections.abc import Mapping
@@ -57,6 +58,24 @@ def import_target(target: str) -> Any:
                 target, f"cannot be imported: {module_name} has no {name}", _near(found, part)
             ) from None
     return found
+
+
+def find_module(target: str) -> None:
+    """Check that the module of `package.module:name` is there, without running its code (its packages' alone).
+
+    Raises:
+        ImportTargetError: It is not.
+    """
+    module_name = target.partition(":")[0]
+    try:
+        found = importlib.util.find_spec(module_name)
+    except ModuleNotFoundError as error:
+        found, module_name = None, error.name or module_name
+    except (Exception, SystemExit) as error:  # the code of a package around it
+        raise ImportTargetError(target, f"cannot be imported: {type(error).__name__}: {_first_line(error)}") from error
+    if found is None:
+        hint = f"{module_name.replace('.', '/')}.py beside the configuration file, or an installed package"
+        raise ImportTargetError(target, f"cannot be imported: there is no module {module_name}", hint)
 
 
 def check_arguments(target: str, make: Any, kwargs: Mapping[str, Any]) -> None:

@@ -15,17 +15,17 @@ from importlib import resources
 from pathlib import Path
 from typing import Any, Final
 
-from supervisors.node.building import build_tree, starts_of
+from supervisors.node.building import build_tree
 from supervisors.node.checking import Subject, check
+from supervisors.node.classes import check_imports
 from supervisors.node.config import Config
 from supervisors.node.counting import Machine, this_machine
-from supervisors.node.faults import MESSAGE_LIMIT, ConfigurationError, Fault, cut
-from supervisors.node.importing import ImportTargetError, add_import_root, check_arguments, import_target
+from supervisors.node.faults import ConfigurationError, Fault, cut
 from supervisors.node.layers import Layer, Layered, Origin
 from supervisors.node.positions import KeyPath
 from supervisors.node.showing import ConfigRow, rows_of
 from supervisors.node.sources import Flag, read_environment, read_file, read_flags, read_text
-from supervisors.node.validating import Validated, validate
+from supervisors.node.validating import validate
 from supervisors.specs import SupervisorSpec
 
 FILE_NAME: Final = "actors.toml"
@@ -101,6 +101,7 @@ def load_config(
     directory: Path | None = None,
     machine: Machine | None = None,
     imports: bool = False,
+    spare_processes: bool = False,
     is_app: bool = False,
 ) -> Loaded:
     """Return the configuration.
@@ -112,6 +113,7 @@ def load_config(
         directory: The current folder; None: this process's.
         machine: What counts depend on; None: this one.
         imports: Whether to import every class named, from the file's folder too, and to check its arguments.
+        spare_processes: With `imports`, whether classes that run in processes of their own are only looked for.
         is_app: Whether the tree is written in Python: without a `file` there is then `/sys` alone.
 
     Raises:
@@ -142,7 +144,7 @@ def load_config(
     if not _is_unreadable(faults):
         faults.extend(check(subject))
         if imports:
-            faults.extend(_imports(validated, subject))
+            faults.extend(check_imports(subject, spare_processes=spare_processes))
     faults.extend(_shadows(file, current))
     if faults:
         raise ConfigurationError(faults)
@@ -233,15 +235,3 @@ def _shown(path: Path, current: Path) -> str:
 def _is_unreadable(faults: Iterable[Fault]) -> bool:
     """Whether a whole file is missing from the picture; checks across tables would then complain of its absence."""
     return any(not fault.key and not fault.file.startswith("environment ") for fault in faults)
-
-
-def _imports(validated: Validated, subject: Subject) -> Iterator[Fault]:
-    """Import every class named and check its arguments."""
-    add_import_root(subject.directory)
-    for start in starts_of(validated.config, subject.machine, subject.directory):
-        if subject.is_damaged(start.at):
-            continue
-        try:
-            check_arguments(start.use, import_target(start.use), start.arguments)
-        except ImportTargetError as error:
-            yield subject.fault(start.at, cut(str(error), MESSAGE_LIMIT), error.hint)

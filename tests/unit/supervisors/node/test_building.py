@@ -271,7 +271,7 @@ def test_service_gets_its_settings_and_its_secrets_by_place_only(tmp_path):
         host = "imap.example.org"
         port = 993
         password = { env = "PASSWORD_VARIABLE" }
-        timeout = "20s"
+        timeout = "30s"
         [actors."/io/tts"]
         use = "actors.services.speech_out:SpeechOutService"
         [io.tts]
@@ -285,7 +285,14 @@ def test_service_gets_its_settings_and_its_secrets_by_place_only(tmp_path):
         "supervisors.node.credentials:with_secrets",
         {
             "use": "actors.services.mail:MailService",
-            "kwargs": {"host": "imap.example.org", "port": 1143, "timeout": 20.0},
+            "kwargs": {
+                "host": "imap.example.org",
+                "port": 1143,
+                "tls": True,
+                "mailbox": "INBOX",
+                "timeout": 30.0,
+                "concurrency": 2,
+            },
             "secrets": {"key": {"file": str(tmp_path / "key")}, "password": {"env": "PASSWORD_VARIABLE"}},
         },
     )
@@ -293,6 +300,8 @@ def test_service_gets_its_settings_and_its_secrets_by_place_only(tmp_path):
     assert child_at(tree, "/io/tts").start.kwargs == {
         "command": ["say", "-f"],
         "directory": str(tmp_path / ".actors" / "speech"),
+        "timeout": 60.0,
+        "concurrency": 1,
     }
 
 

@@ -1,8 +1,12 @@
 """The built-in system: the tree of the daemon's specification with the loops of the scheduler's."""
 
+from inspect import signature
+
 import pytest
 from support.configurations import MACHINE, write
 
+from supervisors.node.checking import SERVICES
+from supervisors.node.config import IoConfig
 from supervisors.node.importing import check_arguments, import_target
 from supervisors.node.loading import builtin_text, load_config
 from supervisors.specs import SupervisorSpec
@@ -99,6 +103,17 @@ def test_services_are_configured_by_the_environment_alone(tmp_path):
     assert loaded.config.io.gmail.host == "imap.example.org"
     assert loaded.config.io.gmail.password.env == "PW"
     assert loaded.config.io.tts.command == ("say",)
+
+
+@pytest.mark.parametrize("name", SERVICES)
+def test_default_settings_of_a_service_are_its_class_s_own(name):
+    section = type(getattr(IoConfig(**{name: {}}), name))
+    own = {key: parameter.default for key, parameter in signature(import_target(SERVICES[name])).parameters.items()}
+
+    defaults = {key: value for key, value in section().model_dump().items() if value is not None}
+
+    assert set(section.model_fields) == set(own)
+    assert {key: own[key] for key in defaults} == defaults
 
 
 def starts(tree, path=""):

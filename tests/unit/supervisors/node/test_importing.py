@@ -110,8 +110,44 @@ enabled = false
     assert [(fault.line, fault.key) for fault in faults] == [
         (5, 'actors."/gone".use'),
         (7, 'actors."/typo".use'),
-        (9, 'actors."/less".use'),
+        (8, 'actors."/less".args'),
     ]
+
+
+def test_modules_of_processes_are_looked_for_but_not_run_when_they_are_spared(tmp_path):
+    text = """\
+[defaults.child]
+runs_in = "process"
+[actors."/raising"]
+use = "imports_raising:X"
+[actors."/gone"]
+use = "imports_nowhere:Box"
+[actors."/here"]
+use = "imports_nothing_there:Box"
+runs_in = "thread"
+"""
+
+    faults = faults_of(tmp_path, text, imports=True, spare_processes=True)
+
+    assert [(fault.line, fault.key) for fault in faults] == [(6, 'actors."/gone".use'), (8, 'actors."/here".use')]
+    assert "imports_raising" not in sys.modules
+
+
+@pytest.mark.parametrize(
+    ("loop", "line", "key", "why"),
+    [
+        ('task = "nothing"', 4, "loops.list.a.task", "there is no task 'nothing'; there are: backup-check"),
+        ("", 2, "loops.list.a", "missing a required argument: 'task'"),
+        ('task = "resources"\noptions = { x = 1 }', 5, "loops.list.a.options", "has no option 'x'"),
+    ],
+)
+def test_loop_is_checked_for_its_task_and_options(tmp_path, loop, line, key, why):
+    text = f'[supervisors."/agents"]\n[loops.list.a]\nevery = "1m"\n{loop}\n'
+
+    (fault,) = faults_of(tmp_path, text, imports=True)
+
+    assert (fault.line, fault.key) == (line, key)
+    assert why in fault.message
 
 
 def test_secret_counts_as_an_argument_when_arguments_are_checked(tmp_path):

@@ -1,0 +1,68 @@
+"""What is wrong with the classes a configuration names: that they import, that their arguments fit, that tasks exist.
+
+Looking imports the modules, from the configuration's own folder too, which runs their code; so it is asked for.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from supervisors.node.building import AGENT_LOOP, Start, starts_of
+from supervisors.node.checking import Subject
+from supervisors.node.faults import MESSAGE_LIMIT, Fault, cut
+from supervisors.node.importing import (
+    ImportTargetError,
+    add_import_root,
+    check_arguments,
+    find_module,
+    import_target,
+)
+
+
+def check_imports(subject: Subject, *, spare_processes: bool = False) -> Iterator[Fault]:
+    """Yield what is wrong with the classes of `subject`.
+
+    Args:
+        subject: What is checked.
+        spare_processes: Whether classes that run in processes of their own are only looked for: this process would
+            keep what they import.
+    """
+    add_import_root(subject.directory)
+    for start in starts_of(subject.config, subject.machine, subject.directory):
+        if subject.is_damaged(start.at):
+            continue
+        try:
+            if spare_processes and start.is_process:
+                find_module(start.use)
+                continue
+            made_by = import_target(start.use)
+        except ImportTargetError as error:
+            yield subject.fault(start.at, cut(str(error), MESSAGE_LIMIT), error.hint)
+            continue
+        if subject.is_damaged(start.settings):
+            continue
+        try:
+            check_arguments(start.use, made_by, start.arguments)
+        except ImportTargetError as error:
+            yield subject.fault(start.settings, cut(str(error), MESSAGE_LIMIT), error.hint)
+        else:
+            yield from _task(subject, start)
+
+
+def _task(subject: Subject, start: Start) -> Iterator[Fault]:
+    """Check what a loop of the built-in class is told to do."""
+    if start.use != AGENT_LOOP:
+        return
+    from actors.agents.context import check_options
+    from actors.agents.tasks import task_of
+
+    name = start.kwargs["task"]
+    try:
+        task = task_of(name)
+    except ValueError as error:
+        yield subject.fault((*start.settings, "task"), cut(str(error), MESSAGE_LIMIT))
+        return
+    try:
+        check_options(name, task.options, start.kwargs["options"])
+    except ValueError as error:
+        yield subject.fault((*start.settings, "options"), cut(str(error), MESSAGE_LIMIT))
