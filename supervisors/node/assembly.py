@@ -123,7 +123,7 @@ class Node:
         control = self._endpoint(run, "control", runtime.transport, runtime.control)
         taps = self._endpoint(run, "taps", runtime.transport, runtime.taps)
 
-        processes = ProcessLauncher(system, reactor, run)
+        processes = ProcessLauncher(system, run)
         closing.callback(processes.close)
         services.launchers = {
             "pool": LocalLauncher(system, "pool"),
