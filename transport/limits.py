@@ -73,7 +73,8 @@ def check(data: bytes, limits: Limits) -> None:
     open_containers: list[int] = []  # values still expected in each container around the current one
     left = 1  # values still expected in the innermost
     at = items = 0
-    budget, depth_limit, steps = limits.max_items, limits.max_depth, _STEP
+    budget, depth_limit = limits.max_items, limits.max_depth
+    steps = _STEP if limits.max_str_bytes >= 31 else _STEP_WITHOUT_TEXT
     while True:
         while left == 0:
             if not open_containers:
@@ -104,10 +105,18 @@ def check(data: bytes, limits: Limits) -> None:
 
 def _long(data: bytes, at: int, code: int, size: int, limits: Limits) -> tuple[int, int]:
     """Step over one text, byte string or container head: the next position, and a container's values or -1."""
-    if code < 0x90:
-        return at + 1, 2 * (code & 0x0F)
     if code < 0xA0:
-        return at + 1, code & 0x0F
+        length, is_map = code & 0x0F, code < 0x90
+        kind = "max_map_items" if is_map else "max_array_items"
+        if length > getattr(limits, kind):
+            raise LimitExceededError(kind, length, getattr(limits, kind), f" (at byte {at:,})")
+        return at + 1, 2 * length if is_map else length
+    if code < 0xC0:  # a short text, where even those are limited
+        if (length := code & 0x1F) > limits.max_str_bytes:
+            raise LimitExceededError("max_str_bytes", length, limits.max_str_bytes, f" (at byte {at:,})")
+        if length >= size - at:
+            raise MalformedFrameError(f"cut short inside a text at byte {at:,}")
+        return at + 1 + length, -1
     try:
         width, kind = _HEADS[code]
     except KeyError:
@@ -143,6 +152,7 @@ def _scalar_steps() -> list[int]:
 
 
 _STEP = _scalar_steps()
+_STEP_WITHOUT_TEXT = [0 if 0xA0 <= code < 0xC0 else step for code, step in enumerate(_STEP)]
 _HEADS = {
     0xC4: (1, "max_bin_bytes"),
     0xC5: (2, "max_bin_bytes"),
