@@ -1,1 +1,62 @@
-"""The history: what a row is, how rows reach DuckDB, and how they are asked for."""
+"""The history: every event of a node as rows in a DuckDB file, written off the hot path and asked in SQL.
+
+`HistoryFeed` runs in the node: it takes events from the bus and ships them in batches. `recorder.Recorder` owns the
+file and answers queries; `sql.query_file` asks a file whose node is down; `queries` has the named analyses. Importing
+this package does not import DuckDB: `recorder` and `sql` do.
+"""
+
+from actors.history.errors import (
+    HistoryError,
+    HistoryLockedError,
+    HistoryUnavailableError,
+    HistoryVersionError,
+    QueryError,
+    QueryProblem,
+)
+from actors.history.feed import FeedLimits, FeedStatistics, HistoryFeed
+from actors.history.protocol import (
+    Checkpoint,
+    CheckpointDone,
+    Notice,
+    Outcome,
+    Prune,
+    Pruned,
+    Query,
+    QueryAnswer,
+    QueryFailed,
+    QueryResult,
+    RecorderStatistics,
+    Statistics,
+    Store,
+    Stored,
+)
+from actors.history.rows import NodeRun, event_of, rows_of
+
+__all__ = [
+    "Checkpoint",
+    "CheckpointDone",
+    "FeedLimits",
+    "FeedStatistics",
+    "HistoryError",
+    "HistoryFeed",
+    "HistoryLockedError",
+    "HistoryUnavailableError",
+    "HistoryVersionError",
+    "NodeRun",
+    "Notice",
+    "Outcome",
+    "Prune",
+    "Pruned",
+    "Query",
+    "QueryAnswer",
+    "QueryError",
+    "QueryFailed",
+    "QueryProblem",
+    "QueryResult",
+    "RecorderStatistics",
+    "Statistics",
+    "Store",
+    "Stored",
+    "event_of",
+    "rows_of",
+]

@@ -12,10 +12,14 @@ from actors.history.schema import BY_NAME
 
 _COLUMNS = {name: table.column_names for name, table in BY_NAME.items()}
 _REJECT_LIMIT = 10_000
+_ROW_BYTES_LIMIT = 5 * 1024 * 1024
+_CUT = 100_000
 
 
 class BatchMaker:
     """Makes batches of events and hands them on. Not thread-safe.
+
+    A batch with one huge event is about 10 MiB at most: it passes as one frame.
 
     An event that cannot be broken down, or whose values msgpack does not have, becomes a row of `rejects`.
 
@@ -40,7 +44,8 @@ class BatchMaker:
         self._tables: dict[str, list[Row]] = {}
         self._count = 0
         self._bytes = 0
-        self._add(*row_of_run(run))
+        table, row = row_of_run(run)
+        self._add(table, row, _text_bytes(row))
 
     def add(self, seq: int, event: Event) -> None:
         """Add the rows of `event`; hand the batch on when it is full."""
@@ -49,8 +54,11 @@ class BatchMaker:
             rows = rows_of(seq, self._run.epoch, event)
         except Exception as error:  # an event's fields are what its publisher put there
             rows = [("rejects", self._reject(event, error))]
-        for table, row in rows:
-            self._add(table, row)
+        sizes = [_text_bytes(row) for _, row in rows]
+        if self._bytes and self._bytes + sum(sizes) > self._bytes_limit:
+            self.finish()
+        for (table, row), size in zip(rows, sizes, strict=True):
+            self._add(table, row, size)
         if self._count >= self._rows_limit or self._bytes >= self._bytes_limit:
             self.finish()
 
@@ -66,18 +74,16 @@ class BatchMaker:
             data = _encoded(self._sifted(tables))
         self._put(data, count)
 
-    def _add(self, table: str, row: Row) -> None:
+    def _add(self, table: str, row: Row, size: int) -> None:
+        if table != "events" and size > _ROW_BYTES_LIMIT:  # the text of an event is bounded in itself
+            row = tuple(_cut(value) if isinstance(value, str) else value for value in row)
         rows = self._tables.get(table)
         if rows is None:
             rows = self._tables[table] = []
         rows.append(row)
         self._count += 1
-        self.rows += 1
-        size = 0
-        for value in row:
-            if value.__class__ is str:
-                size += len(value)
         self._bytes += size
+        self.rows += 1
 
     def _sifted(self, tables: dict[str, list[Row]]) -> dict[str, list[Row]]:
         """Return `tables` with each row that cannot be encoded made a row of `rejects`."""
@@ -98,6 +104,21 @@ class BatchMaker:
             at = self._run.started_at
         said = f"{type(error).__name__}: {error}"
         return (at, f"{self._run.node}#{self._run.epoch}", 0, table, text(said), text(content)[:_REJECT_LIMIT])
+
+
+def _text_bytes(row: Row) -> int:
+    size = 0
+    for value in row:
+        if value.__class__ is str:
+            size += len(value) if value.isascii() else len(value.encode("utf-8", "backslashreplace"))
+    return size
+
+
+def _cut(value: str) -> str:
+    if len(value) <= _CUT:
+        return value
+    half = _CUT // 2
+    return f"{value[:half]}\n… {len(value) - 2 * half} characters cut …\n{value[-half:]}"
 
 
 def _encoded(tables: dict[str, list[Row]]) -> bytes:

@@ -70,7 +70,10 @@ def open_file(path: Path, settings: FileSettings = DEFAULT_SETTINGS) -> OpenedFi
         HistoryLockedError: Another process holds it.
         HistoryUnavailableError: It cannot be opened or made, and not because it is damaged.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise HistoryUnavailableError(str(path), f"its directory cannot be made: {error}") from None
     if path.is_file() and path.stat().st_size == 0 and not wal_of(path).exists():
         path.unlink()  # a disk that was full as the file was made: there is nothing in it to keep
     notices: list[Notice] = []

@@ -31,6 +31,8 @@ BATCH_ROWS_LIMIT = 1_000
 
 QUERY_ROWS_LIMIT = 10_000
 QUERY_BYTES_LIMIT = 8 * 1024 * 1024
+RESULT_BYTES_LIMIT = 12 * 1024 * 1024
+"""Most bytes of a result, whatever a query asks for: it has to pass as one frame."""
 QUERY_TIMEOUT = 10.0
 
 
@@ -178,7 +180,7 @@ class Query(Message[QueryResult | QueryFailed], frozen=True):
         sql: The statement; parameters are written `$name`.
         parameters: Values of the parameters.
         limit_rows: Most rows to return.
-        limit_bytes: Most bytes of msgpack to return; at least one row is.
+        limit_bytes: Most bytes of msgpack to return, `RESULT_BYTES_LIMIT` at most; the first row may exceed it.
         timeout: Seconds after which it is interrupted.
     """
 

@@ -18,6 +18,7 @@ from typing import Any
 import msgspec
 from msgspec import Struct
 
+from actors.addresses import PATH_LIMIT
 from actors.events import (
     EVENT_TYPES,
     ActorExited,
@@ -42,8 +43,8 @@ Row = tuple[Any, ...]
 Rows = list[tuple[str, Row]]
 """Rows with the table each is for, values in the order of the table's columns; instants as seconds since the epoch."""
 
-TEXT_LIMIT = 2_000_000
-"""Most characters of one text; longer ones lose their middle."""
+TEXT_LIMIT = 1_100_000
+"""Most characters of one text; longer ones lose their middle. A megabyte fits, in each of a row's two places for it."""
 
 SUMMARY_LIMIT = 300
 
@@ -82,7 +83,7 @@ def rows_of(seq: int, epoch: int, event: Event) -> Rows:
         event: What happened.
     """
     kind = type(event)
-    path = text(event.path)
+    path = text(event.path)[:PATH_LIMIT]
     if isinstance(event, MetricSampled) and kind is MetricSampled:
         return [("metrics", (seq, epoch, event.at, path, text(event.name), event.value, text(event.unit)))]
     head = (seq, epoch, event.at, path)
@@ -96,7 +97,7 @@ def rows_of(seq: int, epoch: int, event: Event) -> Rows:
                 event.at,
                 kind.__name__,
                 kind.TOPIC,
-                kind.SEVERITY,
+                severity_of(event),
                 path,
                 generation,
                 _one_line(summary),
@@ -119,10 +120,17 @@ def event_of(type_name: str, at: float, path: str, payload: str | None) -> Event
     if cls is None:
         raise ValueError(f"{type_name!r} is no event of this program")
     try:
-        fields = msgspec.json.decode(payload) if payload else {}
+        fields = msgspec.json.decode(payload, type=dict[str, Any]) if payload else {}
         return msgspec.convert({**fields, "at": at, "path": path}, cls, dec_hook=_decode_hook, strict=False)
     except (msgspec.MsgspecError, UnicodeError) as error:
         raise ValueError(f"payload of {type_name} does not fit: {error}") from None
+
+
+def severity_of(event: Event) -> str:
+    """Return `info`, `warning` or `error`: that of its class, except that an end nobody asked for is an error."""
+    if isinstance(event, ActorExited) and not event.expected:
+        return "error"
+    return type(event).SEVERITY
 
 
 def text(value: object) -> str:

@@ -88,8 +88,12 @@ class QueryRunner:
         self._closed = False
 
     def submit(self, query: Query) -> Future[QueryAnswer]:
-        """Run `query` and return the future of its answer, which comes within its time-out and `grace` of its turn."""
+        """Run `query` and return the future of its answer, which comes within its time-out and `grace` of its turn.
+
+        A future that is cancelled takes its query along.
+        """
         job = _Job(query)
+        job.future.add_done_callback(lambda future: self._forget(job) if future.cancelled() else None)
         with self._lock:
             if self._closed:
                 job.future.set_result(QueryFailed(QueryProblem.UNAVAILABLE, "the history is being closed"))
@@ -129,6 +133,13 @@ class QueryRunner:
             thread.join(timeout)
         self._watch.close()
         return not any(thread.is_alive() for thread in threads)
+
+    def _forget(self, job: _Job) -> None:
+        with self._lock:
+            if job in self._waiting:
+                self._waiting.remove(job)
+            elif job.connection is not None:
+                job.connection.interrupt()
 
     def _start_thread(self) -> None:
         thread = threading.Thread(target=self._work, name="history-query", daemon=True)

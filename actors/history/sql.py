@@ -26,7 +26,7 @@ import msgspec
 from actors.history.cells import wire_cells
 from actors.history.errors import QueryError, QueryProblem
 from actors.history.files import DEFAULT_SETTINGS, FileSettings, is_damage, lock_down, open_read_only
-from actors.history.protocol import Query, QueryResult
+from actors.history.protocol import RESULT_BYTES_LIMIT, Query, QueryResult
 from actors.history.watch import Watch
 
 READING = "only SELECT, DESCRIBE, SHOW, SUMMARIZE and EXPLAIN run here"
@@ -174,6 +174,7 @@ def _fetch(
     """Return the rows as msgpack, how many they are, and whether there were more."""
     convert = wire_cells(types)
     encode = msgspec.msgpack.Encoder().encode
+    limit_bytes = min(query.limit_bytes, RESULT_BYTES_LIMIT)
     encoded: list[msgspec.Raw] = []
     size = 0
     at_once = _FIRST_ROWS
@@ -184,8 +185,11 @@ def _fetch(
         for row in rows:
             line = encode(convert(row))
             size += len(line)
-            if len(encoded) == query.limit_rows or (encoded and size > query.limit_bytes):
+            if len(encoded) == query.limit_rows or (encoded and size > limit_bytes):
                 return encode(encoded), len(encoded), True
+            if size > RESULT_BYTES_LIMIT:
+                said = f"one row takes {size} bytes, {RESULT_BYTES_LIMIT} are the most a result can have"
+                raise QueryError(QueryProblem.MEMORY, said, "cut its texts: left(column, 1000)")
             encoded.append(msgspec.Raw(line))
         if len(rows) < at_once:
             return encode(encoded), len(encoded), False

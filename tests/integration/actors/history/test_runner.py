@@ -1,0 +1,169 @@
+from __future__ import annotations
+
+import threading
+
+import duckdb
+import pytest
+from support.history import batch_of, open_store
+
+from actors.history import sql
+from actors.history.errors import QueryProblem
+from actors.history.protocol import Outcome, Query, QueryFailed, QueryResult
+from actors.history.runner import QueryRunner
+from actors.history.watch import Watch
+
+ENDLESS = "SELECT count(*) FROM range(1000000) a, range(1000000) b, range(1000000) c"
+WAIT = 60.0
+
+
+@pytest.fixture
+def store(tmp_path):
+    store = open_store(tmp_path)
+    yield store
+    store.close()
+
+
+@pytest.fixture
+def runner(store):
+    runner = QueryRunner(store.cursor, threads=2, waiting_limit=3)
+    yield runner
+    assert runner.close()
+
+
+def test_many_queries_are_answered_on_few_threads(runner):
+    futures = []
+    for number in range(100):
+        future = runner.submit(Query("SELECT $n", {"n": number}))
+        if number % 3 == 2:
+            future.result(WAIT)
+        futures.append(future)
+
+    answers = [future.result(WAIT) for future in futures]
+
+    assert [answer.rows for answer in answers] == [[[n]] for n in range(100)]
+    assert sum(thread.name == "history-query" for thread in threading.enumerate()) <= 2
+    assert runner.statistics().answered == 100
+
+
+def test_a_failed_query_is_an_answer(runner):
+    answer = runner.submit(Query("DROP TABLE events")).result(WAIT)
+
+    assert isinstance(answer, QueryFailed)
+    assert answer.problem is QueryProblem.REFUSED
+    assert runner.statistics().failed == 1
+
+
+def test_storing_goes_on_while_heavy_queries_run(store, runner):
+    heavy = [runner.submit(Query(ENDLESS, timeout=30.0)) for _ in range(2)]
+    until(lambda: runner.statistics().running == 2)
+
+    answers = [store.store(batch_of(number)) for number in range(1, 30)]
+
+    assert all(answer.outcome is Outcome.STORED for answer in answers)
+    assert not any(future.done() for future in heavy)
+    for future in heavy:
+        future.cancel()
+
+
+def test_beyond_what_may_wait_a_query_is_told_to_come_again(runner):
+    running = [runner.submit(Query(ENDLESS, timeout=30.0)) for _ in range(2)]
+    until(lambda: runner.statistics().running == 2)
+    waiting = [runner.submit(Query("SELECT 1")) for _ in range(3)]
+
+    answer = runner.submit(Query("SELECT 1")).result(WAIT)
+
+    assert isinstance(answer, QueryFailed)
+    assert answer.problem is QueryProblem.BUSY
+    for future in running:
+        future.cancel()
+    assert all(isinstance(future.result(WAIT), QueryResult) for future in waiting)
+
+
+def test_a_query_nobody_waits_for_any_more_is_interrupted(runner):
+    future = runner.submit(Query(ENDLESS, timeout=600.0))
+    until(lambda: runner.statistics().running == 1)
+
+    future.cancel()
+
+    until(lambda: runner.statistics().running == 0)
+
+
+def test_a_query_nobody_waits_for_any_more_is_not_begun(runner):
+    running = [runner.submit(Query(ENDLESS, timeout=600.0)) for _ in range(2)]
+    until(lambda: runner.statistics().running == 2)
+    waiting = runner.submit(Query("SELECT 1"))
+
+    waiting.cancel()
+
+    assert runner.statistics().waiting == 0
+    for future in running:
+        future.cancel()
+
+
+def test_closing_interrupts_what_runs_and_answers_what_waits(store):
+    runner = QueryRunner(store.cursor, threads=1)
+    running = runner.submit(Query(ENDLESS, timeout=600.0))
+    until(lambda: runner.statistics().running == 1)
+    waiting = runner.submit(Query("SELECT 1"))
+
+    assert runner.close()
+
+    assert running.result(WAIT).problem is QueryProblem.TIMEOUT  # type: ignore[union-attr]
+    assert waiting.result(WAIT).problem is QueryProblem.UNAVAILABLE  # type: ignore[union-attr]
+    assert runner.submit(Query("SELECT 1")).result(WAIT).problem is QueryProblem.UNAVAILABLE  # type: ignore[union-attr]
+
+
+def test_a_query_that_cannot_be_interrupted_is_answered_and_its_thread_replaced(store, monkeypatch):
+    monkeypatch.setattr(sql, "FORBIDDEN_FUNCTIONS", frozenset())  # sleep_ms is the sleeper that ends by itself
+    runner = QueryRunner(store.cursor, threads=1, grace=0.1)
+
+    answer = runner.submit(Query("SELECT sleep_ms(3000)", timeout=0.1)).result(WAIT)
+
+    assert isinstance(answer, QueryFailed)
+    assert answer.problem is QueryProblem.TIMEOUT
+    assert "interrupted" in answer.message
+    assert runner.statistics().stuck == 1
+    assert isinstance(runner.submit(Query("SELECT 1")).result(WAIT), QueryResult)
+    until(lambda: runner.statistics().stuck == 0)
+    assert runner.close()
+
+
+def test_without_a_file_a_query_is_told_that_it_cannot_be_read():
+    def cursor():
+        raise duckdb.ConnectionException("closed")
+
+    runner = QueryRunner(cursor)
+    answer = runner.submit(Query("SELECT 1")).result(WAIT)
+    runner.close()
+
+    assert isinstance(answer, QueryFailed)
+    assert answer.problem is QueryProblem.UNAVAILABLE
+
+
+def test_a_watch_calls_in_the_order_of_time_and_not_what_has_ended():
+    called: list[str] = []
+    done = threading.Event()
+    watch = Watch("test-watch")
+    with watch.over(lambda: called.append("ended"), 0.05):
+        pass
+    late = watch.over(lambda: (called.append("late"), done.set()), 0.1)
+    early = watch.over(lambda: called.append("early"), 0.01)
+
+    assert done.wait(WAIT)
+    watch.close()
+
+    assert called == ["early", "late"]
+    assert early.is_over
+    assert late.is_over
+    with pytest.raises(RuntimeError, match="closed"):
+        watch.over(done.set, 1.0)
+
+
+def until(holds, timeout: float = WAIT) -> None:
+    """Wait until `holds()`; fail after `timeout` seconds."""
+    ended = threading.Event()
+    watch = Watch("until")
+    with watch.over(ended.set, timeout):
+        while not holds():
+            assert not ended.wait(0.005), "it did not come true in time"
+    watch.close()

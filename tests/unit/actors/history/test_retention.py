@@ -1,0 +1,34 @@
+from __future__ import annotations
+
+import pytest
+
+from actors.history.retention import DAY, Retention, cuts_by_age, cuts_for_room
+from actors.history.schema import TABLES, Keep
+
+NOW = 1_750_000_000.0
+
+
+def test_each_table_is_cut_at_the_age_of_its_kind_and_lasting_tables_are_not_cut():
+    cuts = {cut.table: cut.before for cut in cuts_by_age(NOW, Retention(90 * DAY, 14 * DAY))}
+
+    for table in TABLES:
+        match table.keep:
+            case Keep.EVENTS:
+                assert cuts[table.name] == NOW - 90 * DAY
+            case Keep.METRICS:
+                assert cuts[table.name] == NOW - 14 * DAY
+            case Keep.ALWAYS:
+                assert table.name not in cuts
+
+
+@pytest.mark.parametrize("retention", [Retention(events_age=0.0), Retention(metrics_age=-1.0)])
+def test_an_age_that_is_not_positive_is_refused(retention):
+    with pytest.raises(ValueError, match="positive"):
+        cuts_by_age(NOW, retention)
+
+
+@pytest.mark.parametrize("span", [1.0, 3_600.0, 90 * DAY])
+def test_making_room_takes_a_tenth_of_the_time_or_ten_minutes(span):
+    cuts = cuts_for_room(NOW, NOW - span)
+
+    assert {cut.before for cut in cuts} == {NOW - span + max(span * 0.1, 600.0)}
