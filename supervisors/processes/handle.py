@@ -166,6 +166,11 @@ class ProcessChild:
         """The process, None before there is one."""
         return self._process.pid if self._process is not None else None
 
+    def figures(self) -> ActorStatistics | None:
+        """What the last heartbeat said of the mailbox; None before the first. Instants are of the child's clock."""
+        beat = self.beat
+        return beat.statistics if beat is not None else None
+
     def stop(self, reason: ExitReason) -> None:
         """Ask the actor to end; the end arrives as `Exited`, or `StartFailed` before it was ready."""
         self._shared.reactor.post(lambda: self.feed(states.StopAsked(reason)))
