@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from actors.addresses import ROOT
+from supervisors.core.validation import validate_tree
 from supervisors.node.faults import MESSAGE_LIMIT, ConfigurationError, Fault, cut
 from supervisors.node.importing import ImportTargetError, add_import_root, import_target
 from supervisors.specs import ChildSpec, SupervisorSpec
@@ -18,7 +19,7 @@ def load_app(target: str, *, directory: Path | None = None) -> SupervisorSpec:
         directory: Folder whose modules can be imported too; None: the current one.
 
     Raises:
-        ConfigurationError: It cannot be imported, or is no tree.
+        ConfigurationError: It cannot be imported, is no tree, or holds faults.
     """
     add_import_root(directory or Path.cwd())
     try:
@@ -35,4 +36,7 @@ def load_app(target: str, *, directory: Path | None = None) -> SupervisorSpec:
     if not isinstance(tree, SupervisorSpec):
         hint = f'app = supervisor("{ROOT}", children=[…])'
         raise ConfigurationError([Fault(target, 0, "", f"it is no tree but a {type(found).__name__}", hint)])
+    faults = validate_tree(tree)
+    if faults:
+        raise ConfigurationError(Fault(target, 0, f"{f.path} {f.key}", f.message, f.hint) for f in faults)
     return tree

@@ -210,6 +210,8 @@ class _Builder:
                 options[name] = _joined(parts)
             else:
                 options[name] = parts[-1] if parts else None
+        if options["restart"] == "temporary":
+            options["budget"] = None  # it is never restarted; one of its own beside it is a fault
         return options
 
     def _actor(self, entry: Entry, actor: ActorConfig) -> Start:

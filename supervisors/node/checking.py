@@ -156,6 +156,9 @@ def _options(subject: Subject, entry: Entry, settings: ChildOptions) -> Iterator
             if getattr(settings, name) is not None and not subject.is_damaged((*entry.at, "runs_in")):
                 hint = 'runs_in = "process", or leave it out'
                 yield subject.fault((*entry.at, name), "only a process of its own can have it", hint)
+    restart = settings.restart or (shared.restart if shared is not None else None) or defaults.restart
+    if settings.budget is not None and restart == "temporary" and not subject.is_damaged((*entry.at, "restart")):
+        yield subject.fault((*entry.at, "budget"), "a temporary child is never restarted", "leave it out")
     if settings.backoff is not None:
         first = defaults.backoff.first if settings.backoff.first is None else settings.backoff.first
         longest = defaults.backoff.max if settings.backoff.max is None else settings.backoff.max

@@ -4,9 +4,12 @@ import tomllib
 from itertools import pairwise
 from pathlib import Path
 
-from hypothesis import given, settings
+from hypothesis import event, given, settings
 from hypothesis import strategies as st
 
+from supervisors.core.validation import arrange, validate_tree
+from supervisors.node.building import build_tree
+from supervisors.node.checking import Subject, check
 from supervisors.node.config import ActorConfig
 from supervisors.node.counting import CountError, Machine, evaluate_count
 from supervisors.node.entries import Entry, Role
@@ -16,7 +19,9 @@ from supervisors.node.loading import load_config
 from supervisors.node.ordering import check_needs, in_start_order
 from supervisors.node.positions import index_positions
 from supervisors.node.sources import read_text
+from supervisors.node.validating import validate
 
+MACHINE = Machine(cpus=4, mem_gib=8.0)
 NAMES = st.text("abz_-/. \"'#=[]{}é\t", min_size=1, max_size=6)
 SCALARS = st.one_of(
     st.integers(-5, 5), st.booleans(), st.text("a#]}\"',=\n\\", max_size=8), st.floats(0, 1, allow_nan=False)
@@ -57,6 +62,7 @@ def spread(value: object) -> str:
     return inline(value)
 
 
+@settings(deadline=None)
 @given(DOCUMENTS, st.lists(st.sampled_from(["", "# x = [\n", "\n"]), min_size=30, max_size=30))
 def test_every_key_of_a_document_is_found_on_the_line_it_was_written(document, gaps):
     text, written, filler = "", {}, iter(gaps)
@@ -79,6 +85,7 @@ def test_every_key_of_a_document_is_found_on_the_line_it_was_written(document, g
     assert all(path in positions for path in written)
 
 
+@settings(deadline=None)
 @given(st.text(st.sampled_from("ab.=[]{}\"'#,\n \\1-")))
 def test_any_text_is_read_or_refused_with_one_placed_fault(text):
     layer, faults = read_text(text, "x.toml")
@@ -104,6 +111,7 @@ def leaves(tree, path=()):
             yield (*path, key), value
 
 
+@settings(deadline=None)
 @given(st.lists(TREES, min_size=1, max_size=4))
 def test_every_value_is_that_of_the_highest_layer_that_sets_it_and_says_so(trees):
     layers = [Layer(str(number), tree) for number, tree in enumerate(trees)]
@@ -143,6 +151,7 @@ def reachable(needs: dict[str, set[str]], start: str) -> set[str]:
     return found
 
 
+@settings(deadline=None)
 @given(GRAPHS, ORDERS)
 def test_a_circle_is_reported_exactly_when_there_is_one_and_is_one(graph, orders):
     needs = {name: {n for n in found if n in graph and n != name} for name, found in graph.items()}
@@ -157,6 +166,7 @@ def test_a_circle_is_reported_exactly_when_there_is_one_and_is_one(graph, orders
         assert all(right in needs[left] for left, right in pairwise(names))
 
 
+@settings(deadline=None)
 @given(GRAPHS, ORDERS)
 def test_siblings_start_after_what_they_need_and_by_order_where_they_may(graph, orders):
     names = list(graph)
@@ -184,6 +194,7 @@ EXPRESSIONS = st.recursive(
 )
 
 
+@settings(deadline=None)
 @given(EXPRESSIONS)
 def test_arithmetic_gives_what_python_s_gives(text):
     names = {"__builtins__": {}, "min": min, "max": max, "cpus": 6.0, "mem_gib": 7.5}
@@ -200,6 +211,7 @@ def test_arithmetic_gives_what_python_s_gives(text):
     assert count == (int(expected // 1) if 0 <= expected <= 10_000 and len(text) <= 200 else None)
 
 
+@settings(deadline=None)
 @given(st.text(st.sampled_from("0123456789 cpusmaxin()+-*/.,_'\"[]"), max_size=40))
 def test_any_text_is_a_count_or_refused(text):
     refused = None
@@ -236,7 +248,7 @@ NEARLY = st.dictionaries(
 )
 
 
-@settings(max_examples=150)
+@settings(max_examples=80, deadline=None)
 @given(NEARLY)
 def test_whatever_stands_in_a_file_is_loaded_or_refused_with_placed_faults(tmp_path_factory, document):
     folder: Path = tmp_path_factory.mktemp("junk", numbered=True)
@@ -256,4 +268,61 @@ def test_whatever_stands_in_a_file_is_loaded_or_refused_with_placed_faults(tmp_p
         assert fault.line > 0 or not fault.file.endswith("actors.toml")
     if loaded is not None:
         assert loaded.tree().children
+        assert validate_tree(loaded.tree()) == []
+        assert arrange(loaded.tree()) == loaded.tree()
         assert loaded.rows()
+
+
+LEAVES = ["/a/x", "/a/y", "/b/y", "/b/x/z", "/c"]
+NEEDED = st.lists(st.sampled_from([*LEAVES, "/a", "/b", "/b/x"]), max_size=1)
+ACTORS = st.dictionaries(
+    st.sampled_from(LEAVES),
+    st.fixed_dictionaries(
+        {"use": st.just("a:B")},
+        optional={
+            "needs": NEEDED,
+            "restart": st.sampled_from(["permanent", "transient", "temporary"]),
+            "significant": st.just(False) | st.booleans(),
+            "runs_in": st.sampled_from(["pool", "thread", "process"]),
+            "count": st.integers(0, 3),
+            "start_order": st.integers(-2, 2),
+            "budget": st.just({"restarts": 1, "within": "1s"}),
+            "heartbeat": st.just({"miss": 1}),
+            "memory_max": st.just("1GiB"),
+            "enabled": st.booleans(),
+        },
+    ),
+    max_size=4,
+)
+SUPERVISOR = st.fixed_dictionaries(
+    {},
+    optional={
+        "needs": NEEDED,
+        "auto_shutdown": st.sampled_from(["never", "any_significant", "all_significant"]),
+        "restart": st.sampled_from(["permanent", "transient", "temporary"]),
+        "significant": st.just(False) | st.booleans(),
+        "limit": st.just({"restarts": 0}),
+    },
+)
+SUPERVISORS = st.fixed_dictionaries(
+    {"/a": SUPERVISOR, "/b": SUPERVISOR, "/b/x": SUPERVISOR}, optional={"/": SUPERVISOR}
+)
+
+
+@settings(max_examples=300, deadline=None)
+@given(ACTORS, SUPERVISORS, st.sampled_from([None, {"restarts": 1, "within": "1s"}]))
+def test_a_tree_without_faults_here_has_none_for_the_supervisors_either(actors, supervisors, budget):
+    document = {"actors": actors, "supervisors": supervisors}
+    if budget is not None:
+        document["defaults"] = {"child": {"budget": budget}}
+    layered = Layered([Layer("x", document)])
+    validated = validate(layered)
+    subject = Subject(validated.config, layered, validated.damaged, MACHINE, Path(), {})
+
+    faults = [*validated.faults, *check(subject)]
+    event("sound" if not faults else "faulty")
+
+    if not faults:
+        tree = build_tree(validated.config, MACHINE, Path())
+        assert validate_tree(tree) == []
+        assert arrange(tree) == tree

@@ -124,6 +124,7 @@ def module(tmp_path, monkeypatch):
             app = supervisor("/", children=[child("a:B", id="x")])
             tree = app.start
             number = 5
+            faulty = supervisor("/", children=[child("a:B", id="x y", needs=["z"])])
             def make():
                 return app
             def fail():
@@ -141,6 +142,14 @@ def test_tree_is_found_by_its_import_path(module, name):
 
     assert isinstance(tree, SupervisorSpec)
     assert [spec.id for spec in tree.children] == ["x"]
+
+
+def test_tree_with_faults_is_refused_with_all_of_them(module):
+    with pytest.raises(ConfigurationError) as caught:
+        load_app("an_app:faulty", directory=module)
+
+    assert [fault.key.rpartition(" ")[2] for fault in caught.value.faults] == ["id", "needs"]
+    assert all(fault.file == "an_app:faulty" for fault in caught.value.faults)
 
 
 @pytest.mark.parametrize(

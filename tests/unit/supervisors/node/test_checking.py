@@ -141,6 +141,12 @@ CASES = {
         "only a process",
         'runs_in = "process"',
     ),
+    "budget of what is never restarted": (
+        '[actors."/a"]\nuse = "a:B"\nrestart = "temporary"\nbudget = { restarts = 1, within = "1s" }  # <-',
+        'actors."/a".budget',
+        "never restarted",
+        "leave it out",
+    ),
     "back-off that ends before it begins": (
         '[actors."/a"]\nuse = "a:B"\nbackoff = { first = "10m" }  # <-',
         'actors."/a".backoff',
