@@ -233,6 +233,8 @@ class Child:
         if not self._is_over:
             figures = ref.statistics()
             figures = replace(figures, handled=max(0, figures.handled - self._probes))
+            if figures.handling == Probe.__name__:
+                figures = replace(figures, handling=None, handling_since=None)
             size = measures.rss_bytes() or 0
             self._say(Beat(size, measures.cpu_seconds(), measures.thread_count(), figures))
 

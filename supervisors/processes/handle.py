@@ -309,6 +309,7 @@ class ProcessChild:
     def _over(self, outcome: Outcome, reason: ExitReason) -> None:
         if self._ref is not None:
             self._shared.system.registry.release(self.path, self._ref)  # type: ignore[arg-type]
+            self._ref = None
         self.gateway.lose("the process ended")
         self.gateway.end(reason)
         self._shared.ended(self)

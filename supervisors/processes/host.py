@@ -126,6 +126,7 @@ class ProcessLauncher:
         self._on_empty: Callable[[], None] | None = None
         self._serial = itertools.count(1)
         self._launched = self._refused = self._strangers = self._undelivered = 0
+        self._lock = threading.Lock()
         self._closing = False
         self._reactor = Reactor(name)
         self._reactor.run(enter_loop)
@@ -208,9 +209,12 @@ class ProcessLauncher:
         Supervisors stop their children in order before this; here those left are killed. Their ends are reported.
 
         Returns:
-            Whether all of it ended within `timeout` seconds.
+            Whether all of it ended within `timeout` seconds; True where it was closed before.
         """
-        self._closing = True
+        with self._lock:
+            if self._closing:
+                return True
+            self._closing = True
         until = time.monotonic() + timeout
         is_empty = threading.Event()
 
