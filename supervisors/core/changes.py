@@ -5,10 +5,11 @@ from __future__ import annotations
 from msgspec import Struct
 from msgspec.structs import replace
 
-from supervisors.core.draft import Draft
+from supervisors.core.draft import Draft, is_waiting
 from supervisors.core.effects import Done, Refusal, Refused, Reply
-from supervisors.core.events import Reconfigure
+from supervisors.core.events import Reconfigure, TimerKind
 from supervisors.core.instances import cancel_retry
+from supervisors.core.rounds import plan_group
 from supervisors.core.states import (
     Active,
     Child,
@@ -27,7 +28,7 @@ from supervisors.core.states import (
 from supervisors.core.validation import arrange, validate_tree
 from supervisors.errors import Fault
 from supervisors.intensity import EMPTY
-from supervisors.specs import ChildSpec, Strategy, SupervisorSpec
+from supervisors.specs import ChildSpec, Restart, Strategy, SupervisorSpec
 
 _FLAGS = tuple(field for field in SupervisorSpec.__struct_fields__ if field != "children")
 
@@ -109,6 +110,7 @@ def reconfigure(draft: Draft, event: Reconfigure) -> None:
         draft.effects.append(Reply(event.request, Done("")))
         return
     _renumber(draft, spec.children, set(change.add) if event.apply else {child.id for child in spec.children})
+    _release(draft)
     if event.apply:
         _carry_out(draft, change, event.request)
     else:
@@ -135,6 +137,21 @@ def _renumber(draft: Draft, specs: tuple[ChildSpec, ...], new: set[str]) -> None
     for child in others:
         draft.last_position += 1
         draft.put(replace(child, position=draft.last_position))
+
+
+def _release(draft: Draft) -> None:
+    """End the waits that the new spec leaves without a sense: of what has become temporary, and behind such a one."""
+    for child in draft.in_order():
+        if isinstance(child.state, Restarting) and child.spec.restart is Restart.TEMPORARY:
+            draft.disarm(TimerKind.RETRY, child.id, child.state.serial)
+            draft.become(child, Down(DownWhy.TERMINATED, "it has become temporary"))
+    expected: set[str] = set()
+    for child in draft.in_order():
+        if isinstance(child.state, Restarting):
+            expected.update(plan_group(draft, child).start)
+    for child in draft.in_order():
+        if is_waiting(child.state) and child.id not in expected:
+            draft.become(child, Down(DownWhy.TERMINATED, "what it waited for is not restarted any more"))
 
 
 def _carry_out(draft: Draft, change: Change, request: int) -> None:

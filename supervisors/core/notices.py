@@ -156,7 +156,7 @@ def _start_failed(draft: Draft, child: Child, start: Starting, reason: ExitReaso
         case Origin.HAND:
             code = Refusal.ALREADY_STARTED if reason.detail == ALREADY_STARTED else Refusal.START_FAILED
             draft.refuse(start.request, child.id, code, f"{child.id} failed to start: {reason}", reason)
-            if start.is_new or draft.is_dynamic or child.spec.restart is Restart.TEMPORARY:
+            if start.is_new or draft.is_dynamic:
                 draft.drop(child)
             else:
                 draft.become(child, Down(DownWhy.FAILED))
