@@ -24,7 +24,7 @@ def prune(store: HistoryStore, retention: Retention, now: float) -> Pruned:
 
     Raises:
         HistoryError: The file had to be opened again and could not be.
-        ValueError: An age is not positive.
+        ValueError: The retention cannot be carried out.
     """
     rows: dict[str, int] = {}
     why = ""

@@ -37,7 +37,7 @@ from actors.history.protocol import (
     Stored,
 )
 from actors.history.pruning import prune
-from actors.history.retention import DAY, Retention
+from actors.history.retention import DAY, Retention, check_retention
 from actors.history.runner import QueryRunner
 from actors.history.store import HistoryStore
 from actors.messages import Message, on
@@ -74,11 +74,14 @@ class Recorder(Actor):
         path: The history file; made if there is none, mended if it is damaged.
         events_age: Seconds that events are kept.
         metrics_age: Seconds that metrics are kept.
-        max_bytes: Bytes of the file above which the oldest rows go; 0: no such limit.
+        max_bytes: Bytes of the file above which the oldest rows go, 16 MiB or more; 0: no such limit.
         memory_bytes: Most memory of DuckDB.
         wal_bytes: Size of the write-ahead log at which a commit moves it into the file.
         lock_timeout: Seconds to wait at the start for another process (`actorctl sql` without a node) to let go.
         query_threads: Queries that run at once.
+
+    Raises:
+        ValueError: An age or the budget cannot be carried out.
     """
 
     mailbox: ClassVar[MailboxSpec] = MailboxSpec(capacity=1_000, full="reject")
@@ -98,7 +101,7 @@ class Recorder(Actor):
     ) -> None:
         super().__init__()
         self._path = Path(path)
-        self._retention = Retention(events_age, metrics_age, max_bytes)
+        self._retention = check_retention(Retention(events_age, metrics_age, max_bytes))
         self._settings = FileSettings(
             memory_bytes=memory_bytes, query_memory_bytes=memory_bytes // 2, wal_bytes=wal_bytes
         )
@@ -165,8 +168,10 @@ class Recorder(Actor):
             kept.metrics_age if wanted.metrics_age is None else wanted.metrics_age,
             kept.max_bytes,
         )
-        if retention.events_age <= 0 or retention.metrics_age <= 0:
-            return Pruned({}, 0, 0, "ages are positive seconds")
+        try:
+            check_retention(retention)
+        except ValueError as error:
+            return Pruned({}, 0, 0, str(error))
         return await self._write(lambda store: prune(store, retention, time.time()))
 
     @on(Statistics)

@@ -15,7 +15,8 @@ class Retention(Struct, frozen=True):
     Attributes:
         events_age: Seconds that events, and what is made from them, are kept.
         metrics_age: Seconds that metrics are kept.
-        max_bytes: Bytes of the file in use above which the oldest rows go, whatever their age; 0: no such limit.
+        max_bytes: Bytes of the file in use above which the oldest rows go, whatever their age; 0: no such limit, else
+            `SMALLEST_BUDGET` or more.
     """
 
     events_age: float = 90 * DAY
@@ -31,6 +32,9 @@ class Cut(Struct, frozen=True):
     before: float
 
 
+SMALLEST_BUDGET = 16 * 1024 * 1024
+"""Least `max_bytes`: empty tables take a few megabytes, and room comes back in whole groups of rows."""
+
 OLDEST_SHARE = 0.1
 """Share of the kept time span that one step of making room takes away."""
 
@@ -38,14 +42,26 @@ SHORTEST_STEP = 600.0
 """Seconds that one step takes away at least."""
 
 
+def check_retention(retention: Retention) -> Retention:
+    """Return `retention` if it can be carried out.
+
+    Raises:
+        ValueError: An age is not positive, or the budget is too small.
+    """
+    if not (retention.events_age > 0 and retention.metrics_age > 0):
+        raise ValueError(f"ages are positive seconds, got {retention.events_age:g} and {retention.metrics_age:g}")
+    if retention.max_bytes and retention.max_bytes < SMALLEST_BUDGET:
+        raise ValueError(f"max_bytes is 0 or {SMALLEST_BUDGET} and more, got {retention.max_bytes}")
+    return retention
+
+
 def cuts_by_age(now: float, retention: Retention) -> tuple[Cut, ...]:
     """Return what is too old at `now`, table by table.
 
     Raises:
-        ValueError: An age is not positive.
+        ValueError: The retention cannot be carried out, see `check_retention`.
     """
-    if retention.events_age <= 0 or retention.metrics_age <= 0:
-        raise ValueError(f"ages are positive seconds, got {retention.events_age:g} and {retention.metrics_age:g}")
+    check_retention(retention)
     age = {Keep.EVENTS: retention.events_age, Keep.METRICS: retention.metrics_age}
     return tuple(
         Cut(table.name, table.instant, now - age[table.keep]) for table in TABLES if table.keep is not Keep.ALWAYS

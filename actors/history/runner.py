@@ -15,6 +15,7 @@ import threading
 from collections import deque
 from collections.abc import Callable
 from concurrent.futures import Future, InvalidStateError
+from contextlib import suppress
 
 import duckdb
 from msgspec import Struct
@@ -23,7 +24,7 @@ from actors.history.errors import HistoryError, QueryError, QueryProblem
 from actors.history.files import DEFAULT_SETTINGS, FileSettings
 from actors.history.protocol import Query, QueryAnswer, QueryFailed
 from actors.history.sql import run
-from actors.history.watch import Watch
+from actors.history.watch import Watch, Watched
 
 _log = logging.getLogger(__name__)
 
@@ -42,12 +43,12 @@ class RunnerStatistics(Struct, frozen=True):
 
 
 class _Job:
-    __slots__ = ("connection", "future", "is_stuck", "query")
+    __slots__ = ("future", "is_stuck", "query", "watched")
 
     def __init__(self, query: Query) -> None:
         self.query = query
         self.future: Future[QueryAnswer] = Future()
-        self.connection: duckdb.DuckDBPyConnection | None = None
+        self.watched: Watched | None = None
         self.is_stuck = False
 
 
@@ -122,11 +123,11 @@ class QueryRunner:
             self._closed = True
             waiting = list(self._waiting)
             self._waiting.clear()
-            for job in self._running:
-                if job.connection is not None:
-                    job.connection.interrupt()
+            running = [job.watched for job in self._running if job.watched is not None]
             threads = list(self._threads)
             self._lock.notify_all()
+        for watched in running:
+            watched.cut_short()
         for job in waiting:
             _answer(job.future, QueryFailed(QueryProblem.UNAVAILABLE, "the history is being closed"))
         for thread in threads:
@@ -138,8 +139,10 @@ class QueryRunner:
         with self._lock:
             if job in self._waiting:
                 self._waiting.remove(job)
-            elif job.connection is not None:
-                job.connection.interrupt()
+            watched = job.watched
+        if watched is not None:
+            with suppress(RuntimeError):  # the watch is closed, and with it all it watched
+                watched.cut_short()
 
     def _start_thread(self) -> None:
         thread = threading.Thread(target=self._work, name="history-query", daemon=True)
@@ -180,11 +183,17 @@ class QueryRunner:
             connection = self._cursor()
         except (duckdb.Error, HistoryError) as error:
             return QueryFailed(QueryProblem.UNAVAILABLE, str(error).partition("\n")[0])
-        with self._lock:
-            job.connection = connection
         try:
-            with self._watch.over(lambda: self._call_stuck(job), max(query.timeout, 0.0) + self._grace):
-                return run(connection, query, self._watch, self._settings)
+            with (
+                self._watch.over(connection.interrupt, max(query.timeout, 0.0)) as watched,
+                self._watch.over(lambda: self._call_stuck(job), max(query.timeout, 0.0) + self._grace),
+            ):
+                with self._lock:
+                    job.watched = watched
+                    gone = self._closed or job.future.cancelled()
+                if gone:
+                    return QueryFailed(QueryProblem.UNAVAILABLE, "nobody waits for it any more")
+                return run(connection, query, watched, self._settings)
         except QueryError as error:
             return QueryFailed(error.problem, error.message, error.hint)
         except RuntimeError as error:  # the watch is closed: so is the runner
@@ -193,8 +202,6 @@ class QueryRunner:
             _log.exception("a query failed in an unforeseen way")
             return QueryFailed(QueryProblem.INVALID, f"{type(error).__name__}: {error}")
         finally:
-            with self._lock:
-                job.connection = None
             connection.close()
 
     def _call_stuck(self, job: _Job) -> None:

@@ -15,7 +15,7 @@ be interrupted: `runner` answers for them in time and counts them as stuck.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from time import perf_counter
 from typing import Any
@@ -27,7 +27,7 @@ from actors.history.cells import wire_cells
 from actors.history.errors import QueryError, QueryProblem
 from actors.history.files import DEFAULT_SETTINGS, FileSettings, is_damage, lock_down, open_read_only
 from actors.history.protocol import RESULT_BYTES_LIMIT, Query, QueryResult
-from actors.history.watch import Watch
+from actors.history.watch import Watch, Watched
 
 READING = "only SELECT, DESCRIBE, SHOW, SUMMARIZE and EXPLAIN run here"
 
@@ -78,16 +78,19 @@ _MOST_ROWS_AT_ONCE = 1_024
 
 
 def run(
-    connection: duckdb.DuckDBPyConnection, query: Query, watch: Watch, settings: FileSettings = DEFAULT_SETTINGS
+    connection: duckdb.DuckDBPyConnection,
+    query: Query,
+    watched: Watched,
+    settings: FileSettings = DEFAULT_SETTINGS,
 ) -> QueryResult:
     """Run `query` on `connection`, which is used for it alone, and return its rows.
 
-    Blocks the calling thread for `query.timeout` seconds at most, a statement that cannot be interrupted apart.
+    Blocks the calling thread for as long as `watched` lets it, a statement that cannot be interrupted apart.
 
     Args:
         connection: A fresh cursor of a locked down instance.
         query: Statement, parameters, limits.
-        watch: Interrupts the connection when the time is over.
+        watched: Interrupts the connection when the time is over.
         settings: Where the memory limit comes from.
 
     Raises:
@@ -96,26 +99,25 @@ def run(
     if query.timeout <= 0 or query.limit_rows <= 0 or query.limit_bytes <= 0:
         raise QueryError(QueryProblem.INVALID, "timeout, limit_rows and limit_bytes are positive")
     began = perf_counter()
-    with watch.over(connection.interrupt, query.timeout) as guarded:
-        try:
-            connection.execute(f"SET max_execution_time = {max(1, int(query.timeout * 1000))}")
-            connection.execute(f"SET operator_memory_limit = '{settings.query_memory_bytes}B'")
-            statement, is_plain = check(connection, query.sql)
-            parameters = dict(query.parameters)
-            connection.execute("BEGIN TRANSACTION READ ONLY")
-            types: list[str] = []
-            if is_plain:
-                statement, types = _without_time_zones(connection, statement, parameters)
-            connection.execute(statement, parameters)
-            described = connection.description or []
-            columns = tuple(str(column[0]) for column in described)
-            types = types or [str(column[1]) for column in described]
-            cells, count, truncated = _fetch(connection, query, types, lambda: guarded.is_over)
-            connection.execute("ROLLBACK")
-        except duckdb.Error as error:
-            raise _explained(error, query) from None
-        except (UnicodeError, OverflowError, RecursionError, MemoryError) as error:
-            raise QueryError(QueryProblem.INVALID, f"the result cannot be handed out: {error!r}") from None
+    try:
+        connection.execute(f"SET max_execution_time = {max(1, int(query.timeout * 1000))}")
+        connection.execute(f"SET operator_memory_limit = '{settings.query_memory_bytes}B'")
+        statement, is_plain = check(connection, query.sql)
+        parameters = dict(query.parameters)
+        connection.execute("BEGIN TRANSACTION READ ONLY")
+        types: list[str] = []
+        if is_plain:
+            statement, types = _without_time_zones(connection, statement, parameters)
+        connection.execute(statement, parameters)
+        described = connection.description or []
+        columns = tuple(str(column[0]) for column in described)
+        types = types or [str(column[1]) for column in described]
+        cells, count, truncated = _fetch(connection, query, types, watched)
+        connection.execute("ROLLBACK")
+    except duckdb.Error as error:
+        raise _explained(error, query) from None
+    except (UnicodeError, OverflowError, RecursionError, MemoryError) as error:
+        raise QueryError(QueryProblem.INVALID, f"the result cannot be handed out: {error!r}") from None
     return QueryResult(columns, tuple(types), cells, count, truncated, perf_counter() - began)
 
 
@@ -162,14 +164,15 @@ def query_file(path: Path, query: Query, settings: FileSettings = DEFAULT_SETTIN
     watch = Watch("history-query-watch")
     try:
         lock_down(connection)
-        return run(connection, query, watch, settings)
+        with watch.over(connection.interrupt, query.timeout) as watched:
+            return run(connection, query, watched, settings)
     finally:
         watch.close()
         connection.close()
 
 
 def _fetch(
-    connection: duckdb.DuckDBPyConnection, query: Query, types: list[str], is_over: Callable[[], bool]
+    connection: duckdb.DuckDBPyConnection, query: Query, types: list[str], watched: Watched
 ) -> tuple[bytes, int, bool]:
     """Return the rows as msgpack, how many they are, and whether there were more."""
     convert = wire_cells(types)
@@ -180,7 +183,7 @@ def _fetch(
     at_once = _FIRST_ROWS
     while True:
         rows = connection.fetchmany(at_once)
-        if is_over():
+        if watched.is_over:
             raise QueryError(QueryProblem.TIMEOUT, f"interrupted after {query.timeout:g} s", _TIMEOUT_HINT)
         for row in rows:
             line = encode(convert(row))

@@ -6,7 +6,6 @@ import duckdb
 import pytest
 from support.history import batch_of, open_store
 
-from actors.history import sql
 from actors.history.errors import QueryProblem
 from actors.history.protocol import Outcome, Query, QueryFailed, QueryResult
 from actors.history.runner import QueryRunner
@@ -113,15 +112,14 @@ def test_closing_interrupts_what_runs_and_answers_what_waits(store):
     assert runner.submit(Query("SELECT 1")).result(WAIT).problem is QueryProblem.UNAVAILABLE  # type: ignore[union-attr]
 
 
-def test_a_query_that_cannot_be_interrupted_is_answered_and_its_thread_replaced(store, monkeypatch):
-    monkeypatch.setattr(sql, "FORBIDDEN_FUNCTIONS", frozenset())  # sleep_ms is the sleeper that ends by itself
-    runner = QueryRunner(store.cursor, threads=1, grace=0.1)
+def test_a_query_that_cannot_be_interrupted_is_answered_and_its_thread_replaced(store):
+    runner = QueryRunner(store.cursor, threads=1, grace=0.01)
 
-    answer = runner.submit(Query("SELECT sleep_ms(3000)", timeout=0.1)).result(WAIT)
+    answer = runner.submit(Query("SELECT length(repeat('x', 400000000))", timeout=0.01)).result(WAIT)
 
     assert isinstance(answer, QueryFailed)
     assert answer.problem is QueryProblem.TIMEOUT
-    assert "interrupted" in answer.message
+    assert "does not let itself be interrupted" in answer.message
     assert runner.statistics().stuck == 1
     assert isinstance(runner.submit(Query("SELECT 1")).result(WAIT), QueryResult)
     until(lambda: runner.statistics().stuck == 0)
@@ -140,23 +138,36 @@ def test_without_a_file_a_query_is_told_that_it_cannot_be_read():
     assert answer.problem is QueryProblem.UNAVAILABLE
 
 
-def test_a_watch_calls_in_the_order_of_time_and_not_what_has_ended():
+def test_a_watch_interrupts_in_the_order_of_time_and_not_what_has_ended():
     called: list[str] = []
     done = threading.Event()
     watch = Watch("test-watch")
     with watch.over(lambda: called.append("ended"), 0.05):
         pass
     late = watch.over(lambda: (called.append("late"), done.set()), 0.1)
-    early = watch.over(lambda: called.append("early"), 0.01)
-
-    assert done.wait(WAIT)
+    with watch.over(lambda: called.append("early"), 0.01) as early:
+        assert done.wait(WAIT)
     watch.close()
 
-    assert called == ["early", "late"]
+    assert called[0] == "early"
+    assert "ended" not in called
     assert early.is_over
     assert late.is_over
     with pytest.raises(RuntimeError, match="closed"):
         watch.over(done.set, 1.0)
+
+
+def test_a_watch_interrupts_again_until_it_is_left():
+    calls = threading.Semaphore(0)
+    watch = Watch("test-watch")
+
+    with watch.over(calls.release, 600.0) as watched:
+        assert not watched.is_over
+        watched.cut_short()
+        for _ in range(3):
+            assert calls.acquire(timeout=WAIT)
+
+    watch.close()
 
 
 def until(holds, timeout: float = WAIT) -> None:

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import math
+
 import pytest
 
 from actors.history.retention import DAY, Retention, cuts_by_age, cuts_for_room
@@ -21,9 +23,18 @@ def test_each_table_is_cut_at_the_age_of_its_kind_and_lasting_tables_are_not_cut
                 assert table.name not in cuts
 
 
-@pytest.mark.parametrize("retention", [Retention(events_age=0.0), Retention(metrics_age=-1.0)])
-def test_an_age_that_is_not_positive_is_refused(retention):
-    with pytest.raises(ValueError, match="positive"):
+@pytest.mark.parametrize(
+    ("retention", "said"),
+    [
+        (Retention(events_age=0.0), "positive"),
+        (Retention(metrics_age=-1.0), "positive"),
+        (Retention(events_age=math.nan), "positive"),
+        (Retention(max_bytes=1), "max_bytes"),
+        (Retention(max_bytes=-1), "max_bytes"),
+    ],
+)
+def test_a_retention_that_cannot_be_carried_out_is_refused(retention, said):
+    with pytest.raises(ValueError, match=said):
         cuts_by_age(NOW, retention)
 
 
