@@ -211,6 +211,18 @@ def tcp_endpoint(host: str = "127.0.0.1", port: int = 0) -> str:
     return f"tcp://{host}:{port or '*'}"
 
 
+def check_endpoint(endpoint: str) -> None:
+    """Refuse a `tcp://` endpoint whose port is none: ZeroMQ would cut it down to some other port.
+
+    Raises:
+        EndpointError: It is not 1 to 65535, or `*`.
+    """
+    if endpoint.startswith("tcp://"):
+        port = endpoint.rpartition(":")[2]
+        if port != "*" and not (port.isascii() and port.isdecimal() and int(port) <= 65_535):
+            raise EndpointError(f"{endpoint} has no tcp port: 1 to 65535, or * for a free one")
+
+
 def remove_socket(endpoint: str) -> None:
     """Remove what a bound `ipc://` socket leaves behind; other endpoints leave nothing."""
     if endpoint.startswith("ipc://"):

@@ -33,6 +33,7 @@ from typing import Any, Final, Protocol
 import zmq
 from msgspec import Struct
 
+from transport.endpoints import check_endpoint
 from transport.errors import EndpointError, OutboxFullError, SocketClosedError
 from transport.security import ClientKeys, ServerKeys, apply_curve
 
@@ -281,7 +282,8 @@ class Socket:
                     return False
                 self._lose(parts, count, "its queue is full")
             except zmq.ZMQError as error:
-                self._lose(parts, count, error.strerror or str(error))
+                gone = error.errno == zmq.EHOSTUNREACH
+                self._lose(parts, count, "the peer is gone" if gone else error.strerror or str(error))
             else:
                 self._sent += count
                 self._frames_sent += 1
@@ -351,6 +353,7 @@ def open_socket(
     """
     if bool(spec.bind) == bool(spec.connect):
         raise ValueError(f"{spec.name}: a socket either binds or connects")
+    check_endpoint(spec.bind or spec.connect)
     zsocket = context.socket(spec.kind)
     try:
         zsocket.setsockopt(zmq.SNDHWM, spec.send_high_water)
