@@ -80,6 +80,7 @@ class FolderReader(Actor):
 
     def on_start(self) -> None:
         self.counter = self.system.ref("/app/counter")  # a ref by path stays good when the counter restarts
+        self.actor_ref.tell(Look())  # now, and then again and again
         self.every(self.interval, Look())
 
     @on(Look)
