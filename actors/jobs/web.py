@@ -60,11 +60,11 @@ def get(url: str, *, headers: dict[str, str] | None = None, timeout: float, limi
     try:
         path = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
         connection.request("GET", path, headers={"Accept": "application/json", **(headers or {})})
-        answer = connection.getresponse()
-        body = answer.read(limit + 1)
-        if len(body) > limit:
-            raise WebError(f"{shown} answered with more than {limit} bytes")
-        return Response(answer.status, {name.lower(): value for name, value in answer.getheaders()}, body)
+        with connection.getresponse() as answer:  # it holds the socket when the server closes the connection
+            body = answer.read(limit + 1)
+            if len(body) > limit:
+                raise WebError(f"{shown} answered with more than {limit} bytes")
+            return Response(answer.status, {name.lower(): value for name, value in answer.getheaders()}, body)
     except WebError:
         raise
     except (OSError, http.client.HTTPException) as error:
