@@ -40,6 +40,9 @@ RETRY: Final = 5.0
 GRACE: Final = 0.5
 """Seconds beyond a call's time-out in which the node may still say that it timed out, and why."""
 
+SILENCE: Final = 6 * KEEPALIVE
+"""Seconds without a sign of life after which a stream's node counts as gone."""
+
 _HINTS: Final = {
     Presence.ABSENT: "start it with: actorctl run (or name its home: --home DIR)",
     Presence.STALE: "the node ended without cleaning up; start it again with: actorctl run",
@@ -257,7 +260,7 @@ class Stream:
         self._count = 0
         self._losses = connection.losses
         self._is_done = False
-        self._said_at = monotonic()
+        self._said_at = self._heard_at = monotonic()
         self.result: Any = None
         """What the last answer held, once the stream has ended."""
 
@@ -281,11 +284,16 @@ class Stream:
                 wait = min(wait, max(0.0, until - monotonic()))
             if self._connection.wait(wait):
                 response = _read(self._connection.socket.recv())
-                if response.id in {self._request.id, ""}:
+                self._heard_at = monotonic()
+                is_sign_of_life = response.more and response.part == 0
+                if response.id in {self._request.id, ""} and not is_sign_of_life:
                     return self._take(response)
             if self._connection.losses > self._losses:
                 self.close()
                 raise self._gone("the connection was lost")
+            if monotonic() - self._heard_at > SILENCE:
+                self.close()
+                raise self._gone(f"nothing was heard for {SILENCE:g} s")
             if until is not None and monotonic() >= until:
                 raise TimeoutError(f"no part of {self._request.command} within {timeout:g} s")
 

@@ -37,7 +37,7 @@ ID_LIMIT: Final = 64
 TEXT_LIMIT: Final = 1_000
 
 KEEPALIVE: Final = 5.0
-"""Seconds after which the reader of a stream grants credit (of 0 if need be), to say that it is still there."""
+"""Seconds after which each side of a stream says that it is still there: the reader by credit, of 0 if need be."""
 
 
 class Request(Struct, frozen=True, omit_defaults=True, tag_field="kind", tag="call"):
@@ -101,7 +101,8 @@ class Response(Struct, frozen=True, omit_defaults=True):
         result: Plain data; beside an error, what was achieved all the same.
         error: Why not, where `ok` is false.
         more: Whether parts follow.
-        part: Number of this part of a stream, from 1; 0 for a whole or final answer.
+        part: Number of this part of a stream, from 1; 0 for a whole or final answer, and with `more` for a mere sign of
+            life.
         v: Version of the protocol.
     """
 
@@ -179,9 +180,8 @@ def encode_response(response: Response) -> bytes:
     body: dict[str, Any] = {"v": response.v, "id": response.id, "ok": response.ok, "result": response.result}
     if response.error is not None:
         body["error"] = msgspec.to_builtins(response.error)
-    if response.part:
-        body["part"] = response.part
-        body["more"] = response.more
+    if response.more:
+        body |= {"part": response.part, "more": True}
     return pack(body)
 
 

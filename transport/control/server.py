@@ -7,7 +7,8 @@ thread. What is promised to clients:
 - Every call is answered: by the handler, or by a time-out error at its deadline (30 s where it names none).
 - A command with a `key` is carried out once: every further try of the same caller within 10 minutes gets the same
   outcome, or joins the ones that wait for it (`outcomes` has the bounds).
-- A stream whose reader has said nothing for `STREAM_SILENCE` seconds, or is gone, is cancelled.
+- An open stream is told each `KEEPALIVE` seconds that the node is there; where the reader is gone, that shows it, and
+  the stream is cancelled, as it is when the reader has said nothing for six times as long.
 - At most `max_pending` calls are open at a time; more are refused at once.
 """
 
@@ -47,7 +48,6 @@ _log = logging.getLogger(__name__)
 _log.addHandler(logging.NullHandler())
 
 DEFAULT_DEADLINE: Final = 30.0
-STREAM_SILENCE: Final = 6 * KEEPALIVE
 
 Handler = Callable[[Request, Responder], None]
 OnDone = Callable[[Request, Peer, str, float], None]
@@ -111,6 +111,7 @@ class ControlServer:
         limits: Limits = REQUEST_LIMITS,
         max_pending: int = 1_000,
         max_response_bytes: int = RESPONSE_LIMITS.max_frame_bytes,
+        keepalive: float = KEEPALIVE,
     ) -> None:
         """Bind and serve.
 
@@ -124,6 +125,7 @@ class ControlServer:
             limits: What a request may be.
             max_pending: Calls that may be open at a time.
             max_response_bytes: Largest answer; a larger one becomes an error.
+            keepalive: Seconds between signs of life on an open stream.
 
         Raises:
             EndpointError: The endpoint cannot be bound, or is open to others and there are no `keys`.
@@ -151,7 +153,8 @@ class ControlServer:
             heartbeat=10.0 if endpoint.startswith("tcp:") else 0.0,
         )
         self._socket = reactor.open(spec, self._on_message, self._on_undelivered)
-        self._sweep = reactor.every(KEEPALIVE, self._sweep_silent)
+        self._silence = max(6 * keepalive, 6 * KEEPALIVE)
+        self._sweep = reactor.every(keepalive, self._keep_alive)
 
     @property
     def endpoint(self) -> str:
@@ -340,11 +343,13 @@ class ControlServer:
             pending.timer.cancel()
         return pending
 
-    def _sweep_silent(self) -> None:
+    def _keep_alive(self) -> None:
         now = monotonic()
         for responder, pending in list(self._pending.items()):
-            if responder.is_stream and now - pending.heard_at > STREAM_SILENCE:
+            if responder.is_stream and now - pending.heard_at > self._silence:
                 self._expire(responder, "cancelled", None)
+            elif responder.is_stream:
+                self._send(pending.route, encode_response(Response(responder.request.id, True, more=True)))
         self._outcomes.sweep(now)
 
     def _on_undelivered(self, parts: Frames, why: str) -> None:
