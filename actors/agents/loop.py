@@ -14,7 +14,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import random
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -173,8 +172,9 @@ class AgentLoop(Actor):
     def on_stop(self) -> None:
         if isinstance(self._state, Working):
             self._feed(Finished(Outcome.CANCELLED, self.system.clock.monotonic(), "the loop was stopped"))
-        if self._registered:
-            self.system.ref(self._scheduler).tell(Unregister(self.path))
+        scheduler = self.system.ref(self._scheduler)
+        if self._registered and scheduler.is_alive():
+            scheduler.tell(Unregister(self.path))
 
     def state_view(self) -> dict[str, object]:
         view = self._view()
@@ -222,7 +222,7 @@ class AgentLoop(Actor):
             outcome, detail = Outcome.FAILED, f"{type(error).__name__}: {error}"
         else:
             outcome, detail = _outcome(result)
-        self._feed(Finished(outcome, self.system.clock.monotonic(), _one_line(detail), random.random()))
+        self._feed(Finished(outcome, self.system.clock.monotonic(), _one_line(detail), self.system.chance.random()))
         if crash is not None:
             raise crash
 
@@ -239,7 +239,9 @@ class AgentLoop(Actor):
                     self._runs[outcome] = self._runs.get(outcome, 0) + 1
                     self.system.bus.publish(self._last)
                 case Done(slot_at):
-                    self.system.ref(self._scheduler).tell(CycleDone(self.path, slot_at))
+                    scheduler = self.system.ref(self._scheduler)
+                    if scheduler.is_alive():  # one that comes later knows nothing of this slot
+                        scheduler.tell(CycleDone(self.path, slot_at))
         return acts
 
     async def _register(self) -> None:
