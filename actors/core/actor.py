@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 from itertools import count
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, ClassVar, Self
+from typing import TYPE_CHECKING, Any, ClassVar, Self, cast
 
 import pykka
 from pykka._actor import logger as pykka_logger
@@ -22,7 +22,7 @@ from actors.core.pathref import PathRef
 from actors.core.ref import ActorRef, Inbox, Ref
 from actors.core.threads import ActorThread
 from actors.core.timers import ActorTimer, Tick
-from actors.core.turns import RUNTIME_HANDLERS, run, run_mixed
+from actors.core.turns import RUNTIME_HANDLERS, run_mixed
 from actors.errors import UnhandledMessageError
 
 if TYPE_CHECKING:
@@ -65,13 +65,14 @@ class Actor(pykka.Actor):
     trap_exits: ClassVar[bool] = False
 
     _handler_table: ClassVar[HandlerTable]
+    _actor_ref: ActorRef[Any]
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
         cls._handler_table = HandlerTable(cls, _RUNTIME_HANDLERS, Actor.on_receive)
 
     @classmethod
-    def start(cls, *args: Any, **kwargs: Any) -> ActorRef[Self]:  # type: ignore[override] # our ref is pykka's
+    def start(cls, *args: Any, **kwargs: Any) -> ActorRef[Self]:
         """Start an actor outside any supervisor, as pykka does, on the dispatcher its class names.
 
         Args:
@@ -80,13 +81,13 @@ class Actor(pykka.Actor):
         """
         outer, here.constructing = here.constructing, None  # a factory may start other actors
         try:
-            return super().start(*args, **kwargs)  # type: ignore[return-value]
+            return cast("ActorRef[Self]", super().start(*args, **kwargs))
         finally:
             here.constructing = outer
 
     def __init__(self, *_args: Any, **_kwargs: Any) -> None:
         """Bind the actor to its mailbox; an override must call this."""
-        cell = here.constructing
+        cell = cast("ActorRef[Any] | None", here.constructing)
         if cell is None:
             cell = ActorRef(self.mailbox)
         else:
@@ -97,13 +98,18 @@ class Actor(pykka.Actor):
         table = self._handler_table
         cell._actor = self
         cell._table = table
-        cell._run = run_mixed if table.has_coroutines else run
+        if self.reentrant:
+            from actors.core.interleave import run_interleaved  # asyncio is loaded by those who need it
+
+            cell._run = run_interleaved
+        elif table.has_coroutines:
+            cell._run = run_mixed
         self._actor_ref = cell
 
     # -- who it is --------------------------------------------------------------------------------
 
     @property
-    def actor_ref(self) -> ActorRef[Self]:  # type: ignore[override]
+    def actor_ref(self) -> ActorRef[Self]:
         """The ref of this instance."""
         return self._actor_ref
 

@@ -31,6 +31,7 @@ from actors.exits import ExitReason
 
 if TYPE_CHECKING:
     from actors.core.handlers import HandlerTable
+    from actors.core.interleave import Interleaved
     from actors.core.links import Bonds
     from actors.core.loop import Work
     from actors.core.system import ActorSystem, Launch
@@ -164,7 +165,7 @@ class Cell:
         self._urn: str | None = None
         self._waiting: list[Any] | None = None
         """Asks to answer when the actor has ended: who stopped it waits for that."""
-        self._work: Work | None = None
+        self._work: Work | Interleaved | None = None
         self.path = path
 
     # -- messages in ------------------------------------------------------------------------------
@@ -333,6 +334,11 @@ class Cell:
         self._turn.append(None)
         if self._queue or self._lane:
             self._wake()
+
+    def _rest(self) -> None:
+        """Give the turn back without being idle: no sender wakes the actor, only the system lane and its own work."""
+        self._idle = False
+        self._turn.append(None)
 
     def _drain(self) -> None:
         """Refuse all that is queued; the holder of the turn of an ended actor calls this."""

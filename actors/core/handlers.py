@@ -7,9 +7,9 @@ the default `on_receive`. After that a message costs one dictionary look-up.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from types import CoroutineType
-from typing import Any, Final
+from typing import Any, Final, TypeGuard
 
 import pykka
 from pykka import messages as pykka_messages
@@ -95,9 +95,8 @@ def _declared(owner: type) -> dict[type, tuple[Handler, Handles]]:
             handles = getattr(value, HANDLES, None)
             if isinstance(handles, Handles):
                 if handles.message in own:
-                    raise TypeError(
-                        f"{cls.__qualname__}.{name} and .{own[handles.message]} both handle {handles.message.__qualname__}"
-                    )
+                    names = f"{own[handles.message]} and {name}"
+                    raise TypeError(f"{cls.__qualname__}: {names} both handle {handles.message.__qualname__}")
                 own[handles.message] = name
                 function = getattr(owner, name)
                 if callable(function):  # `name = None` in a subclass takes a handler away
@@ -126,7 +125,7 @@ def proxy_set(actor: Any, message: Any) -> None:
     setattr(get_attr_directly(actor, message.attr_path[:-1]), message.attr_path[-1], message.value)
 
 
-def is_coroutine(value: object) -> bool:
+def is_coroutine(value: object) -> TypeGuard[Coroutine[Any, Any, Any]]:
     """Whether `value` is what calling a coroutine function gave."""
     return type(value) is CoroutineType
 

@@ -16,8 +16,8 @@ from actors.core.cell import ENDED, ENDING, RUNNING
 from actors.core.context import here
 from actors.core.future import Ask
 from actors.core.handlers import is_coroutine
+from actors.core.outcomes import Exited, Ignore, Ignored, StartFailed
 from actors.core.pool import Pool
-from actors.core.outcomes import Exited, Ignore, Ignored, Started, StartFailed
 from actors.errors import ActorExitedError, UnhandledMessageError
 from actors.exits import NORMAL, ExitReason
 
@@ -154,6 +154,9 @@ def end(cell: ActorRef[Any], reason: ExitReason, error: BaseException | None = N
         reason: Why it ends.
         error: What it crashed with; `on_failure` runs in place of `on_stop`.
     """
+    work = cell._work
+    if work is not None and not work.quiet(cell, reason, error):
+        return  # its other coroutines are being cancelled; the last of them leads back here
     actor = cell._actor
     cell._phase = ENDING
     cell._limit = -1

@@ -14,6 +14,7 @@ import time
 from collections.abc import Callable, Coroutine
 from typing import TYPE_CHECKING, Any
 
+from actors.core import life, turns
 from actors.core.context import enter_loop, leave_loop
 from actors.core.future import Ask
 from actors.errors import ActorExitedError, AskTimeoutError
@@ -38,9 +39,9 @@ class Work:
     """
 
     __slots__ = (
-        "_cell",
         "_coroutine",
         "_error",
+        "_finished",
         "_late",
         "_loop",
         "_result",
@@ -48,6 +49,7 @@ class Work:
         "_task",
         "_timers",
         "ask",
+        "cell",
         "then",
     )
 
@@ -58,10 +60,11 @@ class Work:
         coroutine: Coroutine[Any, Any, Any],
         then: Then | None,
         ask: Ask[Any] | None,
+        finished: Callable[[Work], None],
     ) -> None:
-        self._cell = cell
         self._coroutine = coroutine
         self._error: BaseException | None = None
+        self._finished = finished
         self._late: BaseException | None = None
         self._loop = loop
         self._result: Any = None
@@ -69,22 +72,19 @@ class Work:
         self._task: asyncio.Task[Any] | None = None
         self._timers: tuple[Any, ...] = ()
         self.ask = ask
+        self.cell = cell
         self.then = then
 
     # -- from any thread --------------------------------------------------------------------------
 
     def stop(self, reason: ExitReason) -> None:
         """Cancel the coroutine because the actor is to end with `reason`; an `on_stop` is left alone."""
-        from actors.core.life import Stopping
-
-        if not isinstance(self.then, Stopping):
-            self._stop = reason
-            self._loop.post(self._cancel)
+        if not isinstance(self.then, life.Stopping):
+            self._loop.post(self.cancel, reason)
 
     def abandon(self) -> None:
         """Cancel the coroutine, whatever it is."""
-        self._stop = NORMAL
-        self._loop.post(self._cancel)
+        self._loop.post(self.cancel, NORMAL)
 
     # -- on the loop's thread ---------------------------------------------------------------------
 
@@ -93,7 +93,7 @@ class Work:
         if self._stop is not None:
             self._coroutine.close()
             self._error = asyncio.CancelledError()
-            self._resume()
+            self._finished(self)
             return
         loop = self._loop.asyncio_loop
         task = self._task = loop.create_task(self._coroutine)
@@ -101,7 +101,7 @@ class Work:
         ask = self.ask
         if ask is not None and ask.deadline is not None:
             left = ask.deadline - time.monotonic()
-            late = AskTimeoutError(str(self._cell), max(left, 0.0))
+            late = AskTimeoutError(str(self.cell), max(left, 0.0))
             timers.append(loop.call_later(left, self._expire, late))
         if timeout is not None:
             late_error = TimeoutError(f"the handler took longer than {timeout:g} s")
@@ -109,7 +109,9 @@ class Work:
         self._timers = tuple(timers)
         task.add_done_callback(self._done)
 
-    def _cancel(self) -> None:
+    def cancel(self, reason: ExitReason) -> None:
+        """Cancel the coroutine because the actor ends with `reason`."""
+        self._stop = reason
         if self._task is not None:
             self._task.cancel()
 
@@ -127,24 +129,29 @@ class Work:
             self._error = task.exception()
             if self._error is None:
                 self._result = task.result()
-        self._resume()
-
-    def _resume(self) -> None:
-        cell = self._cell
         self._task = None
-        cell._attention = True
-        cell._dispatcher.submit(cell)
-
-    def discard(self) -> None:
-        """Forget an abandoned coroutine that has ended."""
-        self._cell._work = None
+        self._finished(self)
 
     # -- back on the dispatcher, with the turn ------------------------------------------------------
 
+    def quiet(self, _cell: ActorRef[Any], _reason: ExitReason, _error: BaseException | None) -> bool:
+        """Whether the actor may end now: it may, as the one coroutine has ended."""
+        return True
+
+    def give_up(self, cell: ActorRef[Any]) -> None:
+        """Answer the ask of a coroutine that ended together with its actor."""
+        ask = self.ask
+        if ask is None:
+            return
+        if self._error is None:
+            turns.reply(cell, ask, self._result)
+        else:
+            ask.fail(ActorExitedError(str(cell), "was stopped while handling the message"))
+
     def conclude(self, cell: ActorRef[Any]) -> bool:
         """Draw the conclusion from how the coroutine ended; return whether the turn goes on here."""
-        from actors.core import life, turns
-
+        if cell._work is self:
+            cell._work = None
         error = self._error
         if self.then is not None:
             if error is None:
@@ -206,12 +213,17 @@ class EventLoop:
             ask: The ask to answer with the result.
             timeout: Longest run in seconds; None: no limit but the ask's deadline.
         """
-        work = Work(self, cell, coroutine, then, ask)
+        work = Work(self, cell, coroutine, then, ask, _resume)
         cell._work = work
         stop = cell._pending_stop()  # it may have come before there was work to stop
         if stop is not None:
             work.stop(stop)
         self.post(work.begin, timeout)
+
+    @property
+    def now(self) -> float:
+        """The monotonic instant of the system's clock."""
+        return self._owner.clock.monotonic()
 
     def post(self, function: Callable[..., object], *args: Any) -> None:
         """Call `function` on the loop's thread; nothing happens once the loop is closed."""
@@ -263,3 +275,10 @@ class EventLoop:
             leave_loop()
             asyncio.set_event_loop(None)
             loop.close()
+
+
+def _resume(work: Work) -> None:
+    """Give the turn back to the actor's dispatcher, which draws the conclusion."""
+    cell = work.cell
+    cell._attention = True
+    cell._dispatcher.submit(cell)

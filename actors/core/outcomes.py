@@ -4,7 +4,7 @@
            ├─ Ignored(why)                        it said at its start that it will not run
            └─ StartFailed(reason)                 it never became ready
 
-Exactly one of the three first arrives, and after `Started` exactly one `Exited`; an abandoned instance says nothing more.
+Exactly one of the three first arrives, and after `Started` exactly one `Exited`; an abandoned instance says no more.
 """
 
 from __future__ import annotations
@@ -61,7 +61,7 @@ class Ignored(Struct, frozen=True):
 
 
 class StartFailed(Struct, frozen=True):
-    """The instance did not become ready and is gone: a failed construction, `on_start`, or a stop before it was ready."""
+    """The instance is gone and was never ready: its construction or `on_start` failed, or it was stopped before."""
 
     reason: ExitReason
 

@@ -15,12 +15,12 @@ from typing import TYPE_CHECKING, Any, Generic, Literal, Protocol, TypeVar, over
 
 import pykka
 
-from actors.addresses import Address, check_path
+from actors.addresses import Address
 from actors.core import context, links
 from actors.core.cell import ENDING, Cell, Resume, Stop, Suspend
 from actors.core.context import check_fence, on_loop
 from actors.core.future import Ask, Future
-from actors.core.handlers import DEFERRED
+from actors.core.handlers import DEFERRED, HandlerTable
 from actors.core.life import ask_failed, failed
 from actors.core.mailbox import ActorStatistics, MailboxSpec
 from actors.core.turns import reply, run
@@ -142,7 +142,8 @@ class ActorRef(Cell, pykka.ActorRef[A], Generic[A]):
         return str(address) if address is not None else str(self)
 
     def __str__(self) -> str:
-        name = self._table.owner.__name__ if self._table is not None else "Actor"
+        table: HandlerTable | None = self._table
+        name = table.owner.__name__ if table is not None else "Actor"
         return f"{name} ({self.path or self.actor_urn})"
 
     def __repr__(self) -> str:
@@ -201,16 +202,22 @@ class ActorRef(Cell, pykka.ActorRef[A], Generic[A]):
             MailboxFullError: The mailbox is full and refuses.
             Exception: What the handler raised.
         """
-        if self._idle and self._inline and timeout is None and block and len(_inlined) < INLINE_LIMIT:
-            if not (context.special and get_ident() in context.special):
-                try:
-                    self._turn.pop()
-                except IndexError:
-                    pass  # another thread was faster
-                else:
-                    if self._idle and not self._queue and not self._attention:
-                        return self._run_here(message)
-                    self._give_back()
+        if (
+            self._idle
+            and self._inline
+            and timeout is None
+            and block
+            and len(_inlined) < INLINE_LIMIT
+            and not (context.special and get_ident() in context.special)
+        ):
+            try:
+                self._turn.pop()
+            except IndexError:
+                pass  # another thread was faster
+            else:
+                if self._may_run_here():
+                    return self._run_here(message)
+                self._give_back()
         if context.special:
             check_fence()
             if block and on_loop():
@@ -266,6 +273,10 @@ class ActorRef(Cell, pykka.ActorRef[A], Generic[A]):
         if self._idle:
             self._wake()
 
+    def _may_run_here(self) -> bool:
+        """Whether the turn, now held, finds the actor as idle as it looked before."""
+        return self._idle and self._inline and not self._queue and not self._attention
+
     def _run_here(self, message: Any) -> Any:
         """Handle `message` on this thread, which holds the turn, and return the answer."""
         self._idle = False
@@ -281,7 +292,7 @@ class ActorRef(Cell, pykka.ActorRef[A], Generic[A]):
         self._handled += 1
         self._handling = None
         if result is DEFERRED:
-            ask = Ask(message)
+            ask: Ask[Any] = Ask(message)
             reply(self, ask, result)
             self._dispatcher.submit(self)
             return ask.get()

@@ -109,6 +109,11 @@ class Launch:
         """Whether the instance has ended, was never ready, or was abandoned."""
         return self._cell._phase == ENDED or self.is_abandoned
 
+    @property
+    def is_awaiting(self) -> bool:
+        """Whether one of its coroutines runs: a stop cancels it."""
+        return self._cell._work is not None
+
     def stop(self, reason: ExitReason) -> None:
         """Ask the instance to end with `reason`, ahead of its queued messages; an awaiting handler is cancelled.
 

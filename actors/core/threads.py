@@ -60,8 +60,8 @@ class ActorThread:
         try:
             while True:
                 cell._run(cell)
-                if cell._phase == ENDED:
-                    return
+                if cell._phase == ENDED or cell._dispatcher is not self:
+                    return  # a re-entrant actor has moved to the event loop
                 wait()
         finally:
             unfence()

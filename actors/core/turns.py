@@ -9,7 +9,7 @@ of an actor leaves them.
 from __future__ import annotations
 
 import time
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, cast
 
 from pykka._envelope import Envelope  # what foreign code may put into `actor_inbox`; read in pykka 4.5.0
 from pykka.messages import _ActorStop
@@ -21,6 +21,7 @@ from actors.core.life import ask_failed, end, failed, finish, start
 from actors.exits import NORMAL
 
 if TYPE_CHECKING:
+    from actors.core.interleave import Interleaved
     from actors.core.ref import ActorRef
 
 THROUGHPUT: Final = 64
@@ -102,8 +103,10 @@ def step(cell: ActorRef[Any], item: Any) -> bool:
         if cell._pressure is not None:
             cell._make_room()
         timeout = cell._table.timeouts.get(type(message))
-        system = cell._owner if cell._owner is not None else actor.system
-        system.loop.begin(cell, result, None, ask, timeout)
+        if cell._work is not None:  # a re-entrant actor: the next message may begin meanwhile
+            cast("Interleaved", cell._work).add(cell, result, ask, timeout)
+            return True
+        actor.system.loop.begin(cell, result, None, ask, timeout)
         return False
     cell._handled += 1
     if ask is not None:
@@ -138,13 +141,11 @@ def attend(cell: ActorRef[Any]) -> bool:
     cell._attention = False
     launch = cell._launch
     if launch is not None and launch.is_abandoned:
-        if cell._work is not None:
-            cell._work.discard()
+        cell._work = None
         finish(cell, NORMAL)
         return False
     work = cell._work
     if work is not None:
-        cell._work = None
         if not work.conclude(cell):
             return False
     elif cell._phase == NEW and not start(cell):
