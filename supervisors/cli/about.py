@@ -37,7 +37,7 @@ SHELLS: Final = ("bash", "zsh", "fish", "powershell", "pwsh")
     examples=("version", "version -o json"),
 )
 def version(call: Call) -> Listing:
-    """Show the versions of actorctl, of Python and of what it runs on."""
+    """Show the versions of actorctl and of what it runs on."""
     from importlib.metadata import PackageNotFoundError
     from importlib.metadata import version as installed
 
@@ -106,7 +106,7 @@ def show_schema(
 def completion(
     call: Call, shell: Annotated[str, typer.Argument(metavar="SHELL", help=f"{', '.join(SHELLS)}.")]
 ) -> None:
-    """Print the completion script of a shell; live paths are completed too."""
+    """Print the completion script of a shell."""
     if shell not in SHELLS:
         near = get_close_matches(shell, SHELLS, n=1)
         raise usage(

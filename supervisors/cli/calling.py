@@ -33,7 +33,6 @@ class Panel(Enum):
     """The help panels, in order."""
 
     PROJECT = "Project"
-    RUN = "Run"
     INSPECT = "Inspect"
     CONTROL = "Control"
     EVENTS = "Events and history"

@@ -23,9 +23,9 @@ from supervisors.cli.terminal import speaks_unicode
 
 MODULES: Final = {
     "init": "projects",
+    "run": "running",
     "check": "projects",
     "config": "projects",
-    "run": "running",
     "tree": "trees",
     "ps": "trees",
     "status": "trees",
@@ -134,7 +134,7 @@ class ActorctlGroup(TyperGroup):
             known = [*MODULES, *ALIASES]
             near = [ELSEWHERE[name]] if name in ELSEWHERE else get_close_matches(name, known, n=3, cutoff=0.6)
             listed = f"did you mean {' or '.join(near)}?" if near else f"there are {', '.join(MODULES)}"
-            raise usage(f"no such command {name!r}", f"{listed} see: actorctl --help")
+            raise usage(f"no such command {name!r}", f"{listed}; see: actorctl --help")
         if found is None:
             return super().resolve_command(ctx, args)
         return ALIASES.get(name, name), found, args[1:]

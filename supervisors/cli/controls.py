@@ -46,12 +46,12 @@ DryRun = Annotated[bool, typer.Option("--dry-run", help="Show the plan and chang
 
 VERBS: Final = {
     "start": "Start what is stopped, quarantined or failed.",
-    "stop": "Stop actors; they stay stopped until you start them.",
-    "restart": "Stop actors and start them anew, as their supervisor's strategy says.",
-    "suspend": "Hold back the messages of actors; nothing is lost.",
-    "resume": "Let the messages of suspended actors through again.",
-    "kill": "End actors at once, without their shutdown; their supervisor restarts them.",
-    "reset": "Forget restart counts, back-off and quarantine, and try again now.",
+    "stop": "Stop actors; they stay stopped until a person starts them.",
+    "restart": "Stop actors and start them anew.",
+    "suspend": "Hold back the messages of actors.",
+    "resume": "Let the messages of suspended actors through.",
+    "kill": "End actors at once; their supervisor restarts them.",
+    "reset": "Forget restart counts and back-off; try again now.",
 }
 """Every control verb and what it does."""
 

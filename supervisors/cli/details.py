@@ -39,7 +39,7 @@ def describe(
     state: Annotated[bool, typer.Option("--state", help="Also ask the actor for its state.")] = False,
     events: Annotated[int, typer.Option("--events", metavar="N", min=0, help="How many recent events.")] = 10,
 ) -> Page:
-    """Show everything about one node: spec, counters, recent events."""
+    """Show everything about one node."""
     with connect(call) as node:
         arguments = DescribeArguments(path=one_path(path), state=state, events=events)
         view: DescribeView = node.request("describe", arguments, DescribeView)
@@ -58,7 +58,10 @@ def describe(
     examples=("why /io/browser", "why / -o json"),
 )
 def why(call: Call, path: Path) -> Page:
-    """Explain why a node is (not) running: the cause down to the traceback, who holds it, what to do."""
+    """Explain why a node is in its state, and what to do.
+
+    The cause chain down to the leaf's traceback, who holds it, what it waits for, and the command that helps.
+    """
     with connect(call) as node:
         view: WhyView = node.request("why", WhyArguments(path=one_path(path)), WhyView)
     zone = UTC if call.settings.utc else None

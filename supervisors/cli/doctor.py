@@ -53,7 +53,10 @@ def doctor(
         str | None, typer.Option("--config", "-c", metavar="FILE", help="The configuration to check.")
     ] = None,
 ) -> Listing:
-    """Check what could keep a node from running well; change nothing unless told to, by name."""
+    """Check what could keep a node from running well.
+
+    Nothing is changed, unless --fix names what may be removed.
+    """
     for name in names or ():
         if name not in CHECKS:
             raise usage(f"there is no check {name!r}", f"there are {', '.join(CHECKS)}")

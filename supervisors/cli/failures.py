@@ -81,7 +81,7 @@ class CommandError(ActorRuntimeError):
 
     def __init__(self, code: str, message: str, hint: str = "") -> None:
         super().__init__(message)
-        self.code = code if code in _BY_CODE else "internal"
+        self.code = code if code in _BY_CODE else "failed"  # of a newer node
         self.message = message
         self.hint = hint
 

@@ -109,6 +109,10 @@ def _run(arguments: list[str]) -> int:
             completion_init()
         code = make_group().main(arguments, prog_name=NAME, complete_var=COMPLETE, standalone_mode=False)
         return code if isinstance(code, int) else int(ExitCode.OK)
+    except SystemExit as error:
+        if isinstance(error.__context__, BrokenPipeError):  # how Typer answers it (typer 0.29.2)
+            raise error.__context__ from None
+        return error.code if isinstance(error.code, int) else int(ExitCode.OK)  # completion ends so
     except CommandError as error:
         return _failed(error, arguments)
     except typer.TyperException as error:

@@ -40,7 +40,7 @@ PAYLOAD_LIMIT = 1_000_000
     examples=("""send /io/gmail Refresh '{"label": "INBOX"}'""", "send /work/queue Flush"),
 )
 def send(call: Call, path: Path, message: Message, payload: Payload = "{}", reason: Reason = "") -> Page:
-    """Tell an actor a message, without waiting for its handling."""
+    """Send an actor a message, without waiting for an answer."""
     arguments = SendArguments(path=one_path(path), message=message, payload=read_payload(payload))
     with connect(call) as node:
         view: SentView = node.request("send", arguments, SentView, reason=reason)

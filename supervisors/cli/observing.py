@@ -106,7 +106,10 @@ def events(
     since: Annotated[str, typer.Option("--since", metavar="TIME", help="30m, 2d, 14:00, 'yesterday 14:00', ISO.")] = "",
     follow: Annotated[bool, typer.Option("--follow", "-f", help="Go on with what happens, until Ctrl-C.")] = False,
 ) -> Listing | None:
-    """Show recent events, oldest first; older ones are in the history (sql)."""
+    """Show recent events, oldest first.
+
+    Older ones are in the history: actorctl sql timeline.
+    """
     wanted = _wanted(paths, types, severities)
     arguments = EventsArguments(
         paths=wanted.paths,
@@ -166,7 +169,10 @@ def tap(
         ),
     ] = None,
 ) -> None:
-    """Show events while they happen, read from the node's ZeroMQ publisher; say what was missed."""
+    """Show events while they happen.
+
+    They are read from the node's ZeroMQ publisher, which never waits for a reader; what was missed is reported.
+    """
     wanted = _wanted(paths, types, severities)
     stream = Stream(call.output, event_columns(UTC if call.settings.utc else None), call.choice, _name)
     seen = 0
@@ -279,7 +285,7 @@ class _Tap:
 def _wanted(paths: Sequence[str] | None, types: Sequence[str] | None, severities: Sequence[str] | None) -> Wanted:
     for severity in severities or ():
         if severity not in SEVERITIES:
-            raise usage(f"--severity: {severity!r} is none of {', '.join(SEVERITIES)}")
+            raise usage(f"--severity: {severity!r} is no severity", f"there are {', '.join(SEVERITIES)}")
     chosen = tuple(checked(path) for path in paths or ())
     if any(path.startswith("@") for path in chosen):
         raise usage("events are about paths, not about states", "actorctl events --for '/io/*'")
@@ -311,7 +317,7 @@ def _since(text: str) -> datetime | None:
     try:
         return parse_when(text, datetime.now(UTC))
     except WhenError as error:
-        raise usage(f"--since: {error}") from None
+        raise usage(f"--since: {error}", "actorctl events --since 30m") from None
 
 
 def _is_about(path: str, wanted: str) -> bool:

@@ -39,7 +39,10 @@ def check(
     ] = None,
     imports: Annotated[bool, typer.Option("--imports/--no-imports", help="Import every actor's class too.")] = True,
 ) -> Listing:
-    """Check a configuration whole: every fault with file, line, key and what would be right."""
+    """Check a configuration: every fault with line and remedy.
+
+    Every actor's class is imported too, and its arguments are checked; nothing is started.
+    """
     loaded, faults = _load(file, imports=imports)
     failure = None
     if faults:
@@ -69,7 +72,10 @@ def show(
     file: ConfigFile = None,
     set_only: Annotated[bool, typer.Option("--set-only", help="Leave defaults out.")] = False,
 ) -> Listing:
-    """Show every configuration value in effect and where it came from; secrets as references."""
+    """Show every value in effect and where it came from.
+
+    Secrets are shown by their references only.
+    """
     loaded, faults = _load(file, imports=False)
     if faults:
         first = faults[0]
@@ -100,7 +106,10 @@ def init(
     folder: Annotated[str, typer.Argument(metavar="[DIR]", help="Where; made if it is missing.")] = ".",
     template: Annotated[str, typer.Option("--template", metavar="NAME", help="Which project.")] = "",
 ) -> Listing:
-    """Write a project that runs at once: a commented actors.toml and an actor of your own."""
+    """Write a project that runs at once.
+
+    A commented actors.toml and actors of your own. Nothing that is there already is overwritten.
+    """
     from supervisors.node.projects import TEMPLATES, ProjectExistsError, write_project
 
     name = template or next(iter(TEMPLATES))

@@ -67,7 +67,10 @@ def sql(
         typer.Option("--timeout", metavar="DURATION", parser=parse_duration, show_default="10s", help="Longest run."),
     ] = 10.0,
 ) -> Listing:
-    """Ask the history in SQL, while the node runs and after."""
+    """Ask the history in SQL, while the node runs and after.
+
+    One reading statement, or the name of a table or analysis. When no node runs, its file is read.
+    """
     if names:
         return _named_analyses()
     arguments = SqlArguments(
@@ -142,11 +145,11 @@ def _statement(query: str | None, file: str | None) -> str:
         try:
             text = sys.stdin.read(QUERY_LIMIT + 1) if file == "-" else Path(file).read_text("utf-8")
         except (OSError, UnicodeDecodeError) as error:
-            raise usage(f"cannot read {file}: {error}") from None
+            raise usage(f"cannot read {file}: {error}", "actorctl sql --from FILE; - is stdin") from None
         query = text
     assert query is not None
     if len(query) > QUERY_LIMIT:
-        raise usage(f"the statement is longer than {QUERY_LIMIT:,} characters")
+        raise usage(f"the statement is longer than {QUERY_LIMIT:,} characters", "ask for less at once")
     if not query.strip():
         raise usage("the statement is empty", 'actorctl sql "select * from events limit 10"')
     is_name = file is None and query.replace("-", "").replace("_", "").isalnum()

@@ -15,7 +15,7 @@ app = typer.Typer()
 @command(
     app,
     "run",
-    panel=Panel.RUN,
+    panel=Panel.PROJECT,
     is_local=True,
     examples=("run", "run -c deploy/actors.toml", "run --home /var/lib/actors", "run my_package.app:tree"),
 )
@@ -29,7 +29,10 @@ def run(
         typer.Option("--config", "-c", metavar="FILE", help="Else actors.toml here, else the built-in system."),
     ] = None,
 ) -> None:
-    """Run the tree here until Ctrl-C: once drains, twice hurries, three times kills."""
+    """Run a tree here, in the foreground, until Ctrl-C.
+
+    Ctrl-C drains, a second one hurries, a third kills.
+    """
     from supervisors.node.lifecycle import run_foreground
 
     home = Path(call.settings.home) if call.settings.home else None

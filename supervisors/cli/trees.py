@@ -87,7 +87,10 @@ def tree(
     watch: Watch = False,
     interval: Interval = 2.0,
 ) -> Page | None:
-    """Show the supervision tree: state, restarts, what is wrong."""
+    """Show the supervision tree.
+
+    Healthy siblings beyond eight are counted; what is not healthy is always shown. Glyphs: actorctl help states.
+    """
     path = check_selector(path)
 
     def look_once(node: Node) -> Page:
@@ -151,7 +154,7 @@ def status(
     call: Call,
     check: Annotated[bool, typer.Option("--check", help="End with 5 when something is wrong.")] = False,
 ) -> Page:
-    """Show the node on one page: health, counts, history, what is wrong."""
+    """Show the node on one page, and what is wrong."""
     with connect(call) as node:
         view: StatusView = node.request("status", Arguments(), StatusView)
     failure = None

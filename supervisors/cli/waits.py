@@ -52,7 +52,7 @@ def wait(
         typer.Option("--timeout", metavar="DURATION", parser=parse_duration, show_default="30s", help="Give up then."),
     ] = 30.0,
 ) -> Page:
-    """Wait until nodes are in a state; end with 6 when they are not in time."""
+    """Wait until nodes are in a state; 6 when they are not in time."""
     arguments = WaitArguments(
         selectors=tuple(checked(selector) for selector in selectors or ()),
         condition=_checked_condition(condition),

@@ -65,8 +65,16 @@ from supervisors.views import (
 from transport.control.protocol import Request
 from transport.control.responder import Responder
 from transport.control.server import ControlServer
-from transport.endpoints import Endpoints, ipc_endpoint, own_create_time, private_directory, write_endpoints
+from transport.endpoints import (
+    Endpoints,
+    ipc_endpoint,
+    own_create_time,
+    private_directory,
+    tcp_endpoint,
+    write_endpoints,
+)
 from transport.reactor import Reactor
+from transport.security import Gatekeeper, KeyStore, ServerKeys
 from transport.taps import TapPublisher
 
 Answer = Callable[[Any], View]
@@ -90,7 +98,13 @@ class FakeNode:
         bus: What is published here goes out on the tap.
     """
 
-    def __init__(self, home: Path) -> None:
+    def __init__(self, home: Path, *, is_tcp: bool = False) -> None:
+        """Serve.
+
+        Args:
+            home: Its home.
+            is_tcp: On loopback ports with CURVE keys instead of sockets in the home.
+        """
         self.home = home
         self.nodes: tuple[NodeView, ...] = sample_nodes()
         self.requests: list[Request] = []
@@ -114,11 +128,15 @@ class FakeNode:
         self._lock = Lock()
         self._reactor = Reactor("fake-node")
         run = private_directory(home / "run")
-        self._server = ControlServer(self._reactor, ipc_endpoint(run, "control"), self._handle)
+        keys = None
+        if is_tcp:
+            store = KeyStore(run)
+            keys = ServerKeys(store.ensure())
+            self._reactor.authenticate(Gatekeeper(store.grants()).answer)
+        control, taps = (tcp_endpoint() if is_tcp else ipc_endpoint(run, name) for name in ("control", "taps"))
+        self._server = ControlServer(self._reactor, control, self._handle, keys=keys)
         self.bus = EventBus()
-        self._taps = TapPublisher(
-            self._reactor, ipc_endpoint(run, "taps"), self.bus, node="openclaw", epoch="01JD8Z", beat=0.1
-        )
+        self._taps = TapPublisher(self._reactor, taps, self.bus, node="openclaw", epoch="01JD8Z", keys=keys, beat=0.1)
         self.endpoints = Endpoints(
             pid=os.getpid(),
             create_time=own_create_time(),
@@ -128,6 +146,7 @@ class FakeNode:
             taps=self._taps.endpoint,
             started_at=time.time(),
             epoch="01JD8Z",
+            server_key=keys.pair.public if keys is not None else "",
         )
         write_endpoints(run, self.endpoints)
 
@@ -313,9 +332,9 @@ def at(seconds: float) -> datetime:
 
 
 @contextmanager
-def fake_node(home: Path) -> Iterator[FakeNode]:
+def fake_node(home: Path, *, is_tcp: bool = False) -> Iterator[FakeNode]:
     """Serve a fake node in `home`."""
-    node = FakeNode(home)
+    node = FakeNode(home, is_tcp=is_tcp)
     try:
         yield node
     finally:
