@@ -15,9 +15,9 @@ from __future__ import annotations
 import logging
 from pathlib import Path
 
-from actors import Actor, AskTimeoutError, MailboxSpec, on
+from actors import Actor, AskTimeoutError, Down, MailboxSpec, on
 from actors.addresses import ROOT, check_path, matches
-from actors.events import ActorExited, ActorStarted, Event, RunFinished
+from actors.events import ActorStarted, Event, RunFinished
 from actors.jobs import handout, index
 from actors.jobs.files import FileRecord
 from actors.jobs.handout import Assign, GiveUp, Refuse, Retry, Ticket
@@ -49,12 +49,6 @@ class Look(Message[None], frozen=True):
 
 class WorkerStarted(Message[None], frozen=True):
     """A worker became ready."""
-
-    path: str
-
-
-class WorkerEnded(Message[None], frozen=True):
-    """A worker's instance ended."""
 
     path: str
 
@@ -111,6 +105,7 @@ class WorkQueue(Actor):
         self._state = handout.State()
         self._records: dict[str, FileRecord] = {}
         self._announced: set[str] = set()
+        self._watched: dict[int, str] = {}
         self._number = 0
         self._completed = self._failed = self._retried = self._refused = 0
         self._write_due = False
@@ -120,7 +115,7 @@ class WorkQueue(Actor):
         self._records, damaged = await self._offload.run(index.load, self._index_path)
         if damaged:
             logger.warning("%d damaged lines of %s were left out", damaged, self._index_path)
-        self._subscription = self.system.bus.subscribe(self._on_event, (ActorStarted, ActorExited))
+        self._subscription = self.system.bus.subscribe(self._on_event, (ActorStarted,))
         self.actor_ref.tell(Look())
 
     def on_stop(self) -> None:
@@ -168,12 +163,13 @@ class WorkQueue(Actor):
     async def worker_started(self, message: WorkerStarted) -> None:
         self._announced.add(message.path)
         if message.path not in self._state.busy:
-            self._step(handout.WorkerSeen(message.path))
+            self._seen(message.path)
 
-    @on(WorkerEnded)
-    async def worker_ended(self, message: WorkerEnded) -> None:
-        if message.path in self._state.idle:  # one that was busy is told of by its answer
-            self._step(handout.WorkerLost(message.path, "ended while idle"))
+    @on(Down)
+    async def worker_down(self, down: Down) -> None:
+        path = self._watched.pop(down.monitor, None)
+        if path is not None and path in self._state.idle:  # one that was busy is told of by its answer
+            self._step(handout.WorkerLost(path, f"{path} ended: {down.reason}"))
 
     @on(Look)
     async def look(self, _: Look) -> None:
@@ -188,7 +184,7 @@ class WorkQueue(Actor):
                 logger.debug("%s is not ready for jobs: %s", path, error)
                 continue
             if status.state == "idle":
-                self._step(handout.WorkerSeen(path))
+                self._seen(path)
         self.after(_LOOK, Look())
 
     @on(Hand)
@@ -220,8 +216,14 @@ class WorkQueue(Actor):
 
     def _on_event(self, _: int, event: Event) -> None:
         if self._is_worker(event.path):
-            started = isinstance(event, ActorStarted)
-            self.actor_ref.tell(WorkerStarted(event.path) if started else WorkerEnded(event.path))
+            self.actor_ref.tell(WorkerStarted(event.path))
+
+    def _seen(self, path: str) -> None:
+        """Take the worker at `path` as ready, and learn of its end."""
+        for number in [number for number, watched in self._watched.items() if watched == path]:
+            del self._watched[number]
+        self._watched[self.monitor(self.system.ref(path)).number] = path
+        self._step(handout.WorkerSeen(path))
 
     def _candidates(self) -> list[str]:
         """Return the paths that may be workers: those named, those here and those that announced themselves."""

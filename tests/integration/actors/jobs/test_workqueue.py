@@ -1,0 +1,191 @@
+"""The queue with real workers: jobs are done, retried when a worker dies, refused when there is no room."""
+
+from __future__ import annotations
+
+import threading
+
+import pytest
+from support.working import Stage
+
+from actors import Actor, on
+from actors.events import ActorStarted, RunFinished
+from actors.exits import KILLED
+from actors.jobs import index
+from actors.jobs.kinds import HashFile, IndexFiles
+from actors.jobs.protocol import (
+    ForgetFiles,
+    GetStatus,
+    QueueStatus,
+    QueueView,
+    Status,
+    Submit,
+    Task,
+    TaskComplete,
+    TaskError,
+)
+from actors.jobs.work import TaskWorker
+from actors.jobs.workqueue import WorkQueue
+
+QUEUE = "/work/queue"
+
+
+@pytest.fixture
+def stage():
+    with Stage() as stage:
+        yield stage
+
+
+def files(tmp_path, count):
+    for number in range(count):
+        (tmp_path / f"f{number}").write_text("line\n" * number)
+    return tuple(str(tmp_path / f"f{number}") for number in range(count))
+
+
+def view(queue) -> QueueView:
+    return queue.ask(QueueStatus(), timeout=10)
+
+
+def test_jobs_are_done_and_their_findings_are_in_the_index(stage, tmp_path):
+    paths = files(tmp_path, 6)
+    stage.start("/work/task#1", TaskWorker)
+    stage.start("/work/task#2", TaskWorker)
+    queue = stage.start(QUEUE, WorkQueue, home=str(tmp_path / "home"))
+
+    answer = queue.ask(Submit((IndexFiles(paths[:3]), IndexFiles(paths[3:])), "loop-x"), timeout=10)
+
+    assert len(answer.accepted) == 2
+    first = stage.event(RunFinished, run=f"{answer.accepted[0]} index 3 files for loop-x")
+    assert (first.outcome, first.detail) == ("succeeded", "3 files, 15 bytes")
+    stage.wait(lambda: view(queue).completed == 2 or None, "both jobs")
+    stage.stop(QUEUE)
+    records, damaged = index.load(tmp_path / "home" / "index.jsonl")
+    assert sorted(records) == sorted(paths)
+    assert damaged == 0
+    assert records[paths[5]].lines == 5
+
+
+def test_the_index_is_taken_up_again_and_forgets_what_it_is_told(stage, tmp_path):
+    paths = files(tmp_path, 3)
+    stage.start("/work/task#1", TaskWorker)
+    queue = stage.start(QUEUE, WorkQueue, home=str(tmp_path / "home"))
+    queue.ask(Submit((IndexFiles(paths),)), timeout=10)
+    stage.wait(lambda: view(queue).completed or None, "the job")
+    stage.stop(QUEUE)
+
+    again = stage.start(QUEUE, WorkQueue, home=str(tmp_path / "home"), generation=2)
+
+    assert view(again).indexed == 3
+    assert again.ask(ForgetFiles((paths[0], "/never/seen")), timeout=10) == 1
+    assert view(again).indexed == 2
+
+
+def test_jobs_wait_for_a_worker_and_go_to_one_that_comes_later(stage, tmp_path):
+    queue = stage.start(QUEUE, WorkQueue, home=str(tmp_path / "home"))
+    queue.ask(Submit((IndexFiles(files(tmp_path, 1)),)), timeout=10)
+    assert view(queue).waiting == 1
+
+    stage.start("/work/task#1", TaskWorker)
+
+    assert stage.event(RunFinished, outcome="succeeded").path == "/work/task#1"
+
+
+def test_a_worker_that_announces_itself_by_its_start_is_used_at_once(stage, tmp_path):
+    queue = stage.start(QUEUE, WorkQueue, home=str(tmp_path / "home"))
+    stage.start("/work/task#1", TaskWorker)
+
+    stage.system.bus.publish(ActorStarted(0.0, "/work/task#1", 1, "process", 1, 0.0))
+
+    assert stage.wait(lambda: view(queue).idle or None, "an idle worker") == ("/work/task#1",)
+
+
+class Doomed(Actor):
+    """A worker that ends itself, as a crashing process would, when it gets a task."""
+
+    @on(GetStatus)
+    def status(self, _: GetStatus) -> Status:
+        return Status(0, 1, "idle", "", 0, 0, 0, 0.0)
+
+    @on(Task)
+    def do_task(self, task: Task) -> TaskComplete | TaskError:
+        raise MemoryError(f"{task.task_id} is too much")
+
+
+def test_a_job_that_kills_its_workers_is_failed_after_its_last_try(stage, tmp_path):
+    for number in (1, 2, 3):
+        stage.start(f"/work/task#{number}", Doomed)
+    queue = stage.start(QUEUE, WorkQueue, home=str(tmp_path / "home"), attempts=2)
+
+    queue.ask(Submit((HashFile("/poison"),)), timeout=10)
+
+    event = stage.event(RunFinished, outcome="failed")
+    assert "ended: MemoryError: job-1-1 is too much (try 2)" in event.detail
+    now = view(queue)
+    assert (now.failed, now.retried, now.waiting, now.busy) == (1, 1, 0, {})
+
+
+def test_a_job_whose_worker_is_killed_is_done_by_another(stage, tmp_path):
+    large = tmp_path / "large"
+    large.write_bytes(b"x" * 400_000)
+    stage.start("/work/task#1", TaskWorker, chunk_bytes=1)
+    queue = stage.start(QUEUE, WorkQueue, home=str(tmp_path / "home"))
+    queue.ask(Submit((HashFile(str(large)),)), timeout=10)
+    stage.wait(lambda: view(queue).busy.get("/work/task#1"), "the job at work")
+    stage.start("/work/task#2", TaskWorker)
+
+    stage.stop("/work/task#1", KILLED)
+
+    event = stage.event(RunFinished, outcome="succeeded")
+    assert event.path == "/work/task#2"
+    assert view(queue).retried == 1
+
+
+def test_jobs_beyond_the_capacity_are_refused_and_told(stage, tmp_path):
+    queue = stage.start(QUEUE, WorkQueue, home=str(tmp_path / "home"), capacity=2)
+
+    answer = queue.ask(Submit(tuple(HashFile(f"/f{n}") for n in range(5))), timeout=10)
+
+    assert (len(answer.accepted), answer.refused) == (2, 3)
+    assert answer.why == "the queue holds 2 waiting jobs at most"
+    assert len(stage.found(RunFinished, outcome="skipped", detail="the queue is full")) == 3
+    assert view(queue).refused == 3
+
+
+def test_an_idle_worker_that_ended_costs_no_try(stage, tmp_path):
+    stage.start("/work/task#1", TaskWorker)
+    queue = stage.start(QUEUE, WorkQueue, home=str(tmp_path / "home"), attempts=1)
+    stage.wait(lambda: view(queue).idle or None, "an idle worker")
+
+    stage.stop("/work/task#1")
+    answer = queue.ask(Submit((IndexFiles(files(tmp_path, 1)),)), timeout=10)
+    stage.start("/work/task#1", TaskWorker, generation=2)
+
+    assert answer.accepted
+    assert stage.event(RunFinished).outcome == "succeeded"
+
+
+def test_a_hanging_worker_holds_up_no_other_job(stage, tmp_path):
+    gate = threading.Event()
+
+    class Hanging(Doomed):
+        @on(Task)
+        def do_task(self, task: Task) -> TaskComplete | TaskError:
+            gate.wait(30)
+            return TaskError(task.task_id, 0.0, "woke up", retryable=False)
+
+    stage.start("/work/task#1", Hanging)
+    queue = stage.start(QUEUE, WorkQueue, home=str(tmp_path / "home"))
+    stage.wait(lambda: view(queue).idle or None, "an idle worker")
+    queue.ask(Submit((HashFile("/hangs"),)), timeout=10)
+    stage.start("/work/task#2", TaskWorker)
+    try:
+        queue.ask(Submit((IndexFiles(files(tmp_path, 2)),)), timeout=10)
+        assert stage.event(RunFinished, outcome="succeeded").path == "/work/task#2"
+    finally:
+        gate.set()
+    assert stage.event(RunFinished, outcome="failed").detail == "woke up (try 1)"
+
+
+def test_an_index_that_cannot_be_read_fails_the_start(stage, tmp_path):
+    (tmp_path / "home" / "index.jsonl").mkdir(parents=True)
+
+    assert "IsADirectoryError" in stage.failed(QUEUE, WorkQueue, home=str(tmp_path / "home")).crash.type_name
