@@ -15,7 +15,6 @@ From ENDING on `_limit` is -1, which sends every sender through `_admit`, where 
 
 from __future__ import annotations
 
-import sys
 import threading
 import time
 from _thread import allocate_lock
@@ -23,11 +22,13 @@ from collections import deque
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
-from actors.core.context import here, on_loop
-from actors.core.future import Ask, Future
+from actors.core.context import here, on_loop, turns_here
+from actors.core.future import Ask
 from actors.core.mailbox import MailboxSpec
 from actors.errors import ActorExitedError, MailboxFullError
+from actors.events import AskFailed
 from actors.exits import ExitReason
+from actors.messages import Message
 
 if TYPE_CHECKING:
     from actors.core.handlers import HandlerTable
@@ -78,6 +79,14 @@ class Resume:
     """System lane: let the user lane go on."""
 
     __slots__ = ()
+
+
+class Notice(Message[None], frozen=True, local=True):
+    """Base of the messages that the runtime sends an actor: they are owed to a living one and to nobody else."""
+
+
+NOT_KEPT: Final = (Stop, Suspend, Resume, Notice)
+"""What becomes no dead letter when its actor has ended."""
 
 
 class Pressure:
@@ -203,7 +212,7 @@ class Cell:
             pressure = self._pressure
             if pressure is None:
                 pressure = self._pressure = Pressure()
-        if spec.full == "block" and not on_loop() and not _holds_turn(self):
+        if spec.full == "block" and not on_loop() and not any(cell is self for cell in turns_here()):
             pressure.blocked += 1
             if self._wait_for_room(queue, pressure, spec.block_timeout):
                 return self._admit(item)
@@ -216,7 +225,7 @@ class Cell:
             pressure.rejected += 1
         error = MailboxFullError(self.path or str(self), spec.capacity)
         if type(item) is Ask:
-            item.fail(error)
+            self._fail_ask(item, error)
         elif spec.full != "dead-letter":
             raise error
         return None
@@ -296,17 +305,26 @@ class Cell:
         Raises:
             ActorExitedError: A plain actor was told something, which is pykka's answer.
         """
-        kind = type(item)
-        if isinstance(item, Future):
-            assert isinstance(item, Ask)  # only asks are queued
-            item.fail(ActorExitedError(str(self), why or "not found"))
-        elif kind is Stop or kind is Suspend or kind is Resume:
+        if type(item) is Ask:
+            self._fail_ask(item, ActorExitedError(str(self), why or "not found"))
+        elif isinstance(item, NOT_KEPT):
             return
         elif self._launch is None:
             if why is None:
                 raise ActorExitedError(str(self), "not found")
         elif self._owner is not None:
             self._owner.dead_letters.put(self.path, item, "exited")
+
+    def _fail_ask(self, ask: Ask[Any], error: BaseException) -> bool:
+        """Answer `ask` with `error` unless it is answered; return whether this call did it."""
+        if not ask.fail(error):
+            return False
+        owner = self._owner
+        if owner is not None and self._launch is not None:
+            text = f"{type(error).__name__}: {error}"
+            seconds = max(0.0, time.monotonic() - ask.asked_at)
+            owner.bus.publish(AskFailed(owner.clock.time(), self.path, type(ask.message).__name__, text, seconds))
+        return True
 
     # -- the turn ---------------------------------------------------------------------------------
 
@@ -354,17 +372,3 @@ class Cell:
 
 def _is_stop(message: Any) -> bool:
     return type(message).__name__ == "_ActorStop" and type(message).__module__ == "pykka.messages"
-
-
-def _holds_turn(cell: Cell) -> bool:
-    """Whether this thread is inside a turn of `cell`: found in its frames, as only a full mailbox has to know."""
-    frame = sys._getframe(1)
-    walk: Any = frame
-    while walk is not None:
-        if walk.f_code.co_name in _TURN_FUNCTIONS and walk.f_locals.get("cell", walk.f_locals.get("self")) is cell:
-            return True
-        walk = walk.f_back
-    return False
-
-
-_TURN_FUNCTIONS: Final = frozenset({"run", "run_mixed", "ask"})

@@ -116,7 +116,7 @@ class Future(pykka.Future[T]):
         if not self._done:
             if self._get_hook is not None:
                 return self._run_hook(timeout)
-            if not self._wait(timeout):
+            if not self.wait(timeout):
                 raise pykka.Timeout(f"{timeout} seconds")
         if self._exc_info is None:
             return self._value
@@ -149,6 +149,13 @@ class Future(pykka.Future[T]):
         return cast(T, self.get())
 
     __iter__ = __await__
+
+    async def settled(self) -> None:
+        """Await, on the running asyncio loop, that the value or the error is there; raises neither."""
+        import asyncio  # whoever awaits has it loaded already
+
+        if not self._done:
+            await _Settled(self, asyncio.get_running_loop())
 
     def _await_on(self, loop: Any) -> Generator[Any, None, None]:
         waiter = loop.create_future()
@@ -191,8 +198,12 @@ class Future(pykka.Future[T]):
                 return
             wake()
 
-    def _wait(self, timeout: float | None) -> bool:
-        """Block this thread until the value is there; False where `timeout` seconds were not enough."""
+    def wait(self, timeout: float | None = None) -> bool:
+        """Block this thread until the value or the error is there; False where `timeout` seconds were not enough.
+
+        Raises:
+            BlockingAskError: Called on an event loop's thread before it was there.
+        """
         lock = allocate_lock()
         lock.acquire()
         self._waiters.append(lock.release)
@@ -216,19 +227,34 @@ class Future(pykka.Future[T]):
             worker.goes_on()
 
 
+class _Settled:
+    """Awaits a future without taking its value."""
+
+    __slots__ = ("_future", "_loop")
+
+    def __init__(self, future: Future[Any], loop: Any) -> None:
+        self._future = future
+        self._loop = loop
+
+    def __await__(self) -> Generator[Any, None, None]:
+        return self._future._await_on(self._loop)
+
+
 class Ask(Future[T]):
     """A question in a mailbox: its message, until when an answer is wanted, and the future of the answer.
 
     Attributes:
         message: What is asked; None for a future made by `map`, `join` and their like.
-        deadline: Monotonic instant after which nobody waits for the answer; None for ever.
+        timeout: Seconds after which nobody waits for the answer; None for ever.
+        asked_at: Monotonic instant of the asking.
     """
 
-    __slots__ = ("deadline", "message")
+    __slots__ = ("asked_at", "message", "timeout")
 
-    def __init__(self, message: Any = None, deadline: float | None = None) -> None:
+    def __init__(self, message: Any = None, timeout: float | None = None) -> None:
         self._done = False
         self._get_hook = None
         self._waiters = [_RIGHT]
+        self.asked_at = time.monotonic()
         self.message = message
-        self.deadline = deadline
+        self.timeout = timeout

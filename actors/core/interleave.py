@@ -13,6 +13,7 @@ from collections.abc import Coroutine
 from typing import TYPE_CHECKING, Any, Final
 
 from actors.core import life, turns
+from actors.core.context import turn_codes
 from actors.core.future import Ask
 from actors.core.loop import EventLoop, Work
 from actors.exits import NORMAL, ExitReason
@@ -139,3 +140,6 @@ def run_interleaved(cell: ActorRef[Any]) -> None:
         cell._rest()
     else:
         cell._give_back()
+
+
+turn_codes[run_interleaved.__code__] = "cell"

@@ -6,6 +6,7 @@ Two sets of rules meet here. An actor started by its class's `start` behaves as 
 
 from __future__ import annotations
 
+import logging
 import sys
 from typing import TYPE_CHECKING, Any
 
@@ -20,6 +21,8 @@ from actors.core.outcomes import Exited, Ignore, Ignored, StartFailed
 from actors.core.pool import Pool
 from actors.errors import ActorExitedError, UnhandledMessageError
 from actors.exits import NORMAL, ExitReason
+
+logger = logging.getLogger(__name__)
 
 if TYPE_CHECKING:
     from actors.core.ref import ActorRef
@@ -96,14 +99,14 @@ def ask_failed(cell: ActorRef[Any], ask: Ask[Any], error: BaseException) -> None
         ask.fail(ActorExitedError(str(cell), f"stopped by {type(error).__name__} while handling the message"))
         raise error
     if type(error) is UnhandledMessageError and error.target == str(cell):
-        ask.fail(error)
+        cell._fail_ask(ask, error)
         return
     if isinstance(error, Exception):
-        ask.fail(error)
+        cell._fail_ask(ask, error)
     else:
         ended = ActorExitedError(str(cell), f"ended by {type(error).__name__} while handling the message")
         ended.__cause__ = error
-        ask.fail(ended)
+        cell._fail_ask(ask, ended)
     raise error
 
 
@@ -178,6 +181,8 @@ def end(cell: ActorRef[Any], reason: ExitReason, error: BaseException | None = N
             actor._handle_failure(*sys.exc_info())
         elif error is None:
             reason = ExitReason.crashed(raised, "on_stop")
+        else:
+            logger.exception("on_failure failed", extra={"path": cell.path})
         result = None
     if is_coroutine(result):
         system = launch.owner if launch is not None else actor.system

@@ -10,9 +10,8 @@ import threading
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Final
 
-from actors.core.cell import ENDED, Cell
+from actors.core.cell import ENDED, Cell, Notice
 from actors.exits import ExitKind, ExitReason
-from actors.messages import Message
 
 if TYPE_CHECKING:
     from actors.core.ref import ActorRef, Ref
@@ -23,7 +22,7 @@ NOPROC: Final = ExitReason(ExitKind.CRASHED, "noproc")
 _lock: Final = threading.Lock()
 
 
-class Down(Message[None], frozen=True, local=True):
+class Down(Notice, frozen=True):
     """What a monitor gets when the watched actor has ended.
 
     It comes through the user lane, after all the actor had sent before it ended, and past the mailbox's bound.
@@ -39,7 +38,7 @@ class Down(Message[None], frozen=True, local=True):
     reason: ExitReason
 
 
-class ExitSignal(Message[None], frozen=True, local=True):
+class ExitSignal(Notice, frozen=True):
     """What an actor with `trap_exits` gets in place of ending with a linked one."""
 
     ref_address: str

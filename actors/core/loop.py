@@ -99,9 +99,9 @@ class Work:
         task = self._task = loop.create_task(self._coroutine)
         timers: list[Any] = []
         ask = self.ask
-        if ask is not None and ask.deadline is not None:
-            left = ask.deadline - time.monotonic()
-            late = AskTimeoutError(str(self.cell), max(left, 0.0))
+        if ask is not None and ask.timeout is not None:
+            left = ask.asked_at + ask.timeout - time.monotonic()
+            late = AskTimeoutError(self.cell.path or str(self.cell), ask.timeout)
             timers.append(loop.call_later(left, self._expire, late))
         if timeout is not None:
             late_error = TimeoutError(f"the handler took longer than {timeout:g} s")
@@ -146,7 +146,7 @@ class Work:
         if self._error is None:
             turns.reply(cell, ask, self._result)
         else:
-            ask.fail(ActorExitedError(str(cell), "was stopped while handling the message"))
+            cell._fail_ask(ask, ActorExitedError(str(cell), "was stopped while handling the message"))
 
     def conclude(self, cell: ActorRef[Any]) -> bool:
         """Draw the conclusion from how the coroutine ended; return whether the turn goes on here."""
@@ -168,14 +168,14 @@ class Work:
         if isinstance(error, asyncio.CancelledError):
             if self._stop is not None:
                 if ask is not None:
-                    ask.fail(ActorExitedError(str(cell), "was stopped while handling the message"))
+                    cell._fail_ask(ask, ActorExitedError(str(cell), "was stopped while handling the message"))
                 return True  # the stop itself waits in the system lane
             if self._late is not None:
                 error = self._late
                 if isinstance(error, AskTimeoutError):
                     cell._handled += 1
                     if ask is not None:
-                        ask.fail(error)
+                        cell._fail_ask(ask, error)
                     return True
         return turns.step_failed(cell, ask, error)
 

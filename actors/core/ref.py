@@ -7,7 +7,6 @@ so it survives restarts. Both meet `Ref`, as the ref of an actor in another proc
 from __future__ import annotations
 
 import threading
-import time
 import uuid
 from _thread import get_ident
 from collections.abc import Callable
@@ -18,7 +17,7 @@ import pykka
 from actors.addresses import Address
 from actors.core import context, links
 from actors.core.cell import ENDING, Cell, Resume, Stop, Suspend
-from actors.core.context import check_fence, on_loop
+from actors.core.context import check_fence, on_loop, turn_codes
 from actors.core.future import Ask, Future
 from actors.core.handlers import DEFERRED, HandlerTable
 from actors.core.life import ask_failed, failed
@@ -222,18 +221,13 @@ class ActorRef(Cell, pykka.ActorRef[A], Generic[A]):
             check_fence()
             if block and on_loop():
                 raise BlockingAskError(str(self))
-        ask: Ask[Any] = Ask(message, None if timeout is None else time.monotonic() + timeout)
+        ask: Ask[Any] = Ask(message, timeout)
         self._put(ask)
         if not block:
             return ask
-        if timeout is None:
-            return ask.get()
-        try:
-            return ask.get(timeout=timeout)
-        except pykka.Timeout:
-            if ask.done:
-                raise
-            raise AskTimeoutError(self.path or str(self), timeout) from None
+        if timeout is not None and not ask.wait(timeout):
+            self._fail_ask(ask, AskTimeoutError(self.path or str(self), timeout))
+        return ask.get()
 
     @overload
     async def ask_async(self, message: Message[R], *, timeout: float | None = None) -> R: ...
@@ -250,9 +244,11 @@ class ActorRef(Cell, pykka.ActorRef[A], Generic[A]):
         """
         if context.special:
             check_fence()
-        ask: Ask[Any] = Ask(message, None if timeout is None else time.monotonic() + timeout)
+        ask: Ask[Any] = Ask(message, timeout)
         self._put(ask)
-        return await answer_of(ask, self.path or str(self), timeout)
+        if timeout is not None and not await answered(ask, timeout):
+            self._fail_ask(ask, AskTimeoutError(self.path or str(self), timeout))
+        return await ask
 
     def tell_system(self, message: Any) -> None:
         """Send `message` through the system lane: unbounded, ahead of the user lane, also while suspended."""
@@ -281,6 +277,7 @@ class ActorRef(Cell, pykka.ActorRef[A], Generic[A]):
         """Handle `message` on this thread, which holds the turn, and return the answer."""
         self._idle = False
         self._handling = message
+        self._turn_at = self._dispatcher.now
         _inlined.append(None)
         try:
             result = self._table[type(message)](self._actor, message)
@@ -337,6 +334,11 @@ class ActorRef(Cell, pykka.ActorRef[A], Generic[A]):
         """Let the user lane go on."""
         self._post(Resume())
 
+    @property
+    def is_abandoned(self) -> bool:
+        """Whether its supervisor gave it up while something was inside of it."""
+        return self._launch is not None and self._launch.is_abandoned
+
     def is_alive(self) -> bool:
         """Whether the actor takes messages; it may end at any moment."""
         return self._phase < ENDING
@@ -364,23 +366,19 @@ class ActorRef(Cell, pykka.ActorRef[A], Generic[A]):
 _naming = threading.Lock()
 
 
-async def answer_of(ask: Future[Any], target: str, timeout: float | None) -> Any:
-    """Await the answer to an ask, for `timeout` seconds at most.
-
-    Raises:
-        AskTimeoutError: It did not come in time.
-    """
-    if timeout is None or ask.done:
-        return await ask
+async def answered(ask: Future[Any], timeout: float) -> bool:
+    """Await that `ask` is answered, with a value or an error; False where `timeout` seconds were not enough."""
     import asyncio  # whoever awaits has it loaded already
 
     try:
         async with asyncio.timeout(timeout):
-            return await ask
+            await ask.settled()
     except TimeoutError:
-        if ask.done:
-            raise  # the answer itself, or an outer limit that came after it
-        raise AskTimeoutError(target, timeout) from None
+        return ask.done
+    return True
+
+
+turn_codes[ActorRef._run_here.__code__] = "self"
 
 
 class Inbox:

@@ -150,6 +150,8 @@ class Launch:
         except IndexError:
             self._fence()
             return False
+        if cell._work is not None:
+            cell._work.abandon()
         finish(cell, ABANDONED)
         return True
 
@@ -165,7 +167,7 @@ class Launch:
             work.abandon()
         item = cell._handling
         if isinstance(item, Ask):
-            item.fail(ActorExitedError(str(cell), "was abandoned while handling the message"))
+            cell._fail_ask(item, ActorExitedError(str(cell), "was abandoned while handling the message"))
         cell._drain()
         if cell._pressure is not None:
             cell._make_room()

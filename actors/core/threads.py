@@ -38,7 +38,8 @@ class ActorThread:
     @property
     def now(self) -> float:
         """The monotonic instant."""
-        return time.monotonic()
+        owner = self._cell._owner
+        return owner.clock.monotonic() if owner is not None else time.monotonic()
 
     def start(self) -> None:
         """Start the thread and with it the actor's first turn."""

@@ -15,9 +15,11 @@ from pykka._envelope import Envelope  # what foreign code may put into `actor_in
 from pykka.messages import _ActorStop
 
 from actors.core.cell import NEW, Resume, Stop, Suspend
+from actors.core.context import turn_codes
 from actors.core.future import Ask
 from actors.core.handlers import DEFERRED, PROXY_HANDLERS, Handler, is_coroutine
 from actors.core.life import ask_failed, end, failed, finish, start
+from actors.errors import AskTimeoutError
 from actors.exits import NORMAL
 
 if TYPE_CHECKING:
@@ -176,18 +178,19 @@ def attend(cell: ActorRef[Any]) -> bool:
 
 def is_late(cell: ActorRef[Any], ask: Ask[Any]) -> bool:
     """Whether nobody waits for the answer any more, so that a supervised actor need not work for it."""
-    deadline = ask.deadline
-    if deadline is None or cell._launch is None or time.monotonic() < deadline:
+    timeout = ask.timeout
+    if timeout is None or cell._launch is None or time.monotonic() < ask.asked_at + timeout:
         return False
     if cell._owner is not None:
         cell._owner.dead_letters.put(cell.path, ask.message, "deadline passed")
+    cell._fail_ask(ask, AskTimeoutError(cell.path, timeout))
     return True
 
 
 def _answer(actor: Any, ask: Ask[Any]) -> None:
     """Handle what is asked and answer it (plain handlers)."""
     cell = actor._actor_ref
-    if ask.deadline is not None and is_late(cell, ask):
+    if ask.timeout is not None and is_late(cell, ask):
         return
     message = ask.message
     try:
@@ -233,3 +236,5 @@ RUNTIME_HANDLERS: Final[dict[type, Handler]] = {
     _ActorStop: _stop_asked,
     **PROXY_HANDLERS,
 }
+
+turn_codes[run.__code__] = turn_codes[run_mixed.__code__] = "cell"
