@@ -92,7 +92,7 @@ class Wanted(Struct, frozen=True):
     document="EventList",
     shape=Shape.LIST,
     examples=(
-        "events --for /io/browser --since 1h",
+        "events /io/browser --since 1h",
         "events --severity error --limit 5",
         "events -f --type supervisor.*",
         "events -o json | jq '.items[] | {at, path, text}'",
@@ -100,6 +100,10 @@ class Wanted(Struct, frozen=True):
 )
 def events(
     call: Call,
+    about: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="[PATH]...", help="As --for.", autocompletion=complete_paths),
+    ] = None,
     paths: Paths = None,
     types: Types = None,
     severities: Severities = None,
@@ -110,7 +114,7 @@ def events(
 
     Older ones are in the history: actorctl sql timeline.
     """
-    wanted = _wanted(paths, types, severities)
+    wanted = _wanted([*(about or ()), *(paths or ())], types, severities)
     arguments = EventsArguments(
         paths=wanted.paths,
         types=wanted.types,
@@ -266,7 +270,7 @@ class _Tap:
     def _tell_gap(self, topic: str, path: str, missing: int, is_exact: bool) -> None:
         sign = self._call.output.err_terminal.glyph("⚠", "!")
         count = f"{'' if is_exact else 'at least '}{plural(missing, 'event')}"
-        self._call.note(f"{sign} {count} missed on {topic} {path} (slow reader); actorctl events --for {path} has them")
+        self._call.note(f"{sign} {count} missed on {topic} {path} (slow reader); actorctl events {path} has them")
 
     def _gap(self, topic: str, path: str, before: int, missing: int) -> TopicView:
         return TopicView(
@@ -288,7 +292,7 @@ def _wanted(paths: Sequence[str] | None, types: Sequence[str] | None, severities
             raise usage(f"--severity: {severity!r} is no severity", f"there are {', '.join(SEVERITIES)}")
     chosen = tuple(checked(path) for path in paths or ())
     if any(path.startswith("@") for path in chosen):
-        raise usage("events are about paths, not about states", "actorctl events --for '/io/*'")
+        raise usage("events are about paths, not about states", "actorctl events '/io/*'")
     return Wanted(chosen, tuple(types or ()), tuple(severities or ()))
 
 

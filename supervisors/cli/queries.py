@@ -96,7 +96,7 @@ def _ask(call: Call, arguments: SqlArguments, history: str | None) -> SqlView:
         file = home_of(call.settings) / HISTORY_NAME
         if error.code != "unreachable" or not file.exists():
             raise
-        call.note(f"no node answers ({error.message}); reading {file}")
+        call.note(f"{error.message}; reading {file}")
         return query_history(file, arguments)
 
 
