@@ -30,6 +30,9 @@ class SelectorError(ActorRuntimeError, ValueError):
 
 GLOB_CHARACTERS = frozenset("*?")
 
+CANDIDATES = 1_000
+"""Paths compared with a misspelt one at most; comparing costs some 20 us each."""
+
 UNHEALTHY = frozenset(
     {NodeState.RESTARTING, NodeState.FAILED, NodeState.QUARANTINED, NodeState.ABANDONED, NodeState.PARKED}
 )
@@ -117,9 +120,16 @@ def find(nodes: Sequence[NodeView], path: str) -> NodeView:
 def not_found(selector: str, paths: list[str]) -> SelectorError:
     """Return the error for a selector that nothing matches, naming what is near or what exists."""
     kind = "nothing matches" if GLOB_CHARACTERS & set(selector) else "there is no actor at"
-    near = get_close_matches(selector, paths, n=3, cutoff=0.6)
+    near = get_close_matches(selector, _candidates(selector, paths), n=3, cutoff=0.6)
     if near:
         return SelectorError("not_found", f"{kind} {selector}", f"did you mean {' or '.join(near)}?")
     top = [path for path in paths if path.count("/") == 1 and path != "/"] or paths[:10]
     shown = ", ".join(top[:10]) + (f" and {len(top) - 10} more" if len(top) > 10 else "")
     return SelectorError("not_found", f"{kind} {selector}", f"there are {shown or 'no actors yet'}; see: actorctl ps")
+
+
+def _candidates(selector: str, paths: list[str]) -> list[str]:
+    """Return the paths worth comparing with a misspelt one: its siblings, its namesakes, then others, not too many."""
+    parent, _, name = selector.rpartition("/")
+    likely = [path for path in paths if path.rpartition("/")[0] == parent or path.rpartition("/")[2] == name]
+    return [*likely[:CANDIDATES], *paths[:CANDIDATES]]

@@ -24,7 +24,7 @@ def complete_paths(context: typer.Context, incomplete: str) -> list[str]:
         settings = Settings(
             home=root.params.get("home"), endpoint=root.params.get("endpoint"), timeout=COMPLETION_SECONDS
         )
-        with connect(make_call("", settings)) as node:
+        with connect(make_call("", settings), patience=COMPLETION_SECONDS) as node:
             view: TreeView = node.request("tree", TreeArguments(), TreeView)
         return [item.path for item in view.nodes if item.path.startswith(incomplete)]
     except Exception:

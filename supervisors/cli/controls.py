@@ -154,7 +154,7 @@ def _failure(
         code = first.code if len(same) == 1 and first.code else "failed"
         more = f" (and {len(failed) - 1} more)" if count > 1 else ""
         return CommandError(code, message + more, hint)
-    return CommandError("partial", f"{message}; {count - len(failed)} of {count} targets succeeded", hint)
+    return CommandError("partial", f"{message}; {len(failed)} of {count} targets failed", hint)
 
 
 RESULT_COLUMNS: Final = (

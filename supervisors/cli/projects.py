@@ -104,7 +104,9 @@ def show(
 def init(
     call: Call,
     folder: Annotated[str, typer.Argument(metavar="[DIR]", help="Where; made if it is missing.")] = ".",
-    template: Annotated[str, typer.Option("--template", metavar="NAME", help="minimal (two actors of your own) or builtin (the built-in system, to change).")] = "",
+    template: Annotated[
+        str, typer.Option("--template", metavar="NAME", help="minimal (two actors of your own) or builtin (all of it).")
+    ] = "",
 ) -> Listing:
     """Write a project that runs at once.
 

@@ -30,6 +30,7 @@ from actors.events import ActorStateChanged
 from supervisors.cli.calling import Shape
 from supervisors.cli.commands import ALIASES, ELSEWHERE, MODULES
 from supervisors.cli.main import all_commands
+from supervisors.views import CommandView, TargetOutcome, TargetView
 from supervisors.views.documents import DOCUMENTS, schema
 
 COMMANDS = {" ".join(words): command for words, command in all_commands()}
@@ -514,6 +515,51 @@ def test_the_whole_tree_is_touched_only_with_yes(node):
     assert refused.code == never_asks.code == 2
     assert "restart all 24 workers of openclaw" in refused.err
     assert done.code == 0
+
+
+@pytest.mark.parametrize(("answer", "code"), [("y\n", 0), ("YES\n", 0), ("n\n", 1), ("\n", 1), ("", 1), ("maybe\n", 1)])
+def test_on_a_terminal_the_whole_tree_is_asked_about_and_only_a_yes_counts(node, answer, code):
+    before = len(node.asked("kill"))
+
+    result = run("kill", "/**", columns=80, stdin=answer, home=node.home)
+
+    assert "kill all 24 workers of openclaw? [y/N]" in result.err
+    assert result.code == code
+    assert len(node.asked("kill")) - before == (1 if code == 0 else 0)
+
+
+def outcome_of(*items: TargetView) -> Any:
+    return lambda _: CommandView(command="restart", items=items)
+
+
+DONE = TargetView(path="/a", outcome=TargetOutcome.DONE)
+UNCHANGED = TargetView(path="/u", outcome=TargetOutcome.UNCHANGED)
+PENDING = TargetView(path="/p", outcome=TargetOutcome.PENDING)
+MISSING = TargetView(path="/m", outcome=TargetOutcome.FAILED, code="not_found", message="it is gone")
+BUSY = TargetView(path="/b", outcome=TargetOutcome.FAILED, code="conflict", message="in progress", hint="actorctl ps")
+
+
+@pytest.mark.parametrize(
+    ("items", "code", "word"),
+    [
+        ((DONE, UNCHANGED), 0, ""),
+        ((), 0, "nothing to restart"),
+        ((DONE, PENDING), 6, "still pending after 30s: /p; it goes on"),
+        ((DONE, MISSING), 9, "1 of 2 targets failed"),
+        ((PENDING, MISSING), 9, "it is gone"),
+        ((MISSING,), 3, "restart /m: it is gone"),
+        ((BUSY, BUSY), 7, "in progress (and 1 more)"),
+        ((BUSY, MISSING), 1, "restart /b: in progress"),
+    ],
+)
+def test_the_exit_code_says_what_became_of_several_targets(node, monkeypatch, items, code, word):
+    monkeypatch.setitem(node.answers, "restart", outcome_of(*items))
+
+    result = run("restart", "/io/*", home=node.home)
+
+    assert result.code == code
+    assert word in result.err
+    assert all(item.path in result.out for item in items)
 
 
 def test_a_message_can_come_from_stdin(node):

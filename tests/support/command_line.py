@@ -57,6 +57,15 @@ class Sink(io.TextIOWrapper):
         return self.kept.getvalue().decode(self.encoding)
 
 
+class _Keys(io.StringIO):
+    def __init__(self, text: str, is_tty: bool) -> None:
+        super().__init__(text)
+        self.is_tty = is_tty
+
+    def isatty(self) -> bool:
+        return self.is_tty
+
+
 def run(
     *arguments: str,
     home: Path | None = None,
@@ -72,7 +81,7 @@ def run(
         home: The home, given by the environment.
         columns: Width of the terminal that both streams are; None: both are pipes.
         env: Environment over `UTF8`.
-        stdin: What it reads.
+        stdin: What it reads; from a terminal where the streams are one.
         encoding: Of both streams.
     """
     out, err = Sink(encoding, columns is not None), Sink(encoding, columns is not None)
@@ -82,7 +91,7 @@ def run(
     environ |= env or {}
     with (
         mock.patch.dict(os.environ, environ, clear=True),
-        mock.patch.multiple(sys, stdout=out, stderr=err, stdin=io.StringIO(stdin)),
+        mock.patch.multiple(sys, stdout=out, stderr=err, stdin=_Keys(stdin, columns is not None)),
     ):
         code = main(list(arguments))
     return Result(code, out.text(), err.text())

@@ -1,5 +1,5 @@
 import pytest
-from support.sample_tree import sample_nodes
+from support.sample_tree import sample_nodes, worker
 
 from supervisors.selectors import SelectorError, check_selector, find, select, state_selectors
 from supervisors.views import NodeState
@@ -63,6 +63,15 @@ def test_a_selector_that_nothing_matches_names_what_is_near_or_what_there_is(sel
         paths(selector)
 
     assert (raised.value.code, raised.value.hint.split(" or ")[0].rstrip("?")) == ("not_found", hint.rstrip("?"))
+
+
+def test_a_misspelt_path_among_a_hundred_thousand_is_found_among_its_siblings():
+    nodes = [worker(f"/pool/a{number}") for number in range(100_000)] + [worker("/zoo/lion")]
+
+    with pytest.raises(SelectorError) as raised:
+        select(nodes, ["/zoo/loin"])
+
+    assert raised.value.hint == "did you mean /zoo/lion?"
 
 
 def test_one_missing_path_among_several_chooses_nothing():
