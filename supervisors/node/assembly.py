@@ -24,6 +24,7 @@ from supervisors.node.desired import FILE_NAME as DESIRED
 from supervisors.node.desired import DesiredState
 from supervisors.node.desk import PERMISSIONS, ControlDesk
 from supervisors.node.facts import RECORDER, NodeFacts
+from supervisors.node.lastflush import LastFlush
 from supervisors.node.loading import Loaded
 from supervisors.node.logs import log_event
 from supervisors.node.operations import Operations
@@ -125,12 +126,6 @@ class Node:
 
         processes = ProcessLauncher(system, run)
         closing.callback(processes.close)
-        services.launchers = {
-            "pool": LocalLauncher(system, "pool"),
-            "thread": LocalLauncher(system, "thread"),
-            "process": processes,
-        }
-
         self._publisher = TapPublisher(reactor, taps, system.bus, node=runtime.name, epoch=str(epoch), keys=keys)
         closing.callback(remove_socket, self._publisher.endpoint)
         closing.callback(self._publisher.close)
@@ -153,6 +148,11 @@ class Node:
         closing.callback(self.feed.close, 0.5)
         self.feed.start()
 
+        services.launchers = {
+            "pool": LocalLauncher(system, "pool"),
+            "thread": LocalLauncher(system, "thread"),
+            "process": LastFlush(processes, RECORDER, self.feed),
+        }
         write_endpoints(
             run,
             Endpoints(
