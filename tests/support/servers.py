@@ -36,7 +36,7 @@ class _ImapSession(socketserver.StreamRequestHandler):
     def handle(self) -> None:
         self.say(b"* OK ready")
         while line := self.rfile.readline():
-            tag, _, rest = line.strip().decode().partition(" ")
+            tag, _, rest = line.strip().decode("utf-8", "replace").partition(" ")
             if not self.answer(tag, rest):
                 return
 

@@ -32,10 +32,12 @@ class Stage:
         return self
 
     def __exit__(self, *_: object) -> None:
-        for launch in reversed(self._launches.values()):
-            if not launch.is_finished:
+        try:
+            for path, launch in reversed(self._launches.items()):  # as a supervisor does: one after another, last first
                 launch.stop(SHUTDOWN)
-        self.system.shutdown(LIMIT)
+                self.wait(lambda launch=launch: launch.is_finished or None, f"the end of {path}")
+        finally:
+            self.system.shutdown(LIMIT)
 
     def launch(
         self,
