@@ -38,11 +38,13 @@ class RestartWindow(Struct, frozen=True):
             period: Length of the window, in seconds. It may differ from the last one; times let go stay gone.
         """
         newest, older = self.newest, self.older
-        if newest and now < newest[-1]:
+        if not newest:
+            return RestartWindow(1, (now,))
+        if now < newest[-1]:
             now = newest[-1]
         bound = now - period
         if not older:
-            if newest and newest[0] < bound:
+            if newest[0] < bound:
                 newest = newest[bisect_left(newest, bound) :]
             size = len(newest) + 1
         else:

@@ -48,9 +48,12 @@ class Plan(Struct, frozen=True):
     drop: tuple[str, ...]
 
 
+_ONE_FOR_ALL, _REST_FOR_ONE = Strategy.ONE_FOR_ALL, Strategy.REST_FOR_ONE  # members of an Enum are slow to look up
+
+
 def binds_siblings(strategy: Strategy) -> bool:
     """Whether the restart of one child can touch others."""
-    return strategy is Strategy.ONE_FOR_ALL or strategy is Strategy.REST_FOR_ONE
+    return strategy is _ONE_FOR_ALL or strategy is _REST_FOR_ONE
 
 
 def bound(strategy: Strategy, children: Sequence[Member], at: int) -> Sequence[Member]:

@@ -11,6 +11,7 @@ from supervisors.core.events import Reconfigure, TimerKind
 from supervisors.core.instances import cancel_retry
 from supervisors.core.rounds import plan_group
 from supervisors.core.states import (
+    UP,
     Active,
     Child,
     Down,
@@ -124,19 +125,19 @@ def _renumber(draft: Draft, specs: tuple[ChildSpec, ...], new: set[str]) -> None
     """
     listed = {spec.id for spec in specs}
     others = [child for child in draft.in_order() if child.id not in listed]
-    draft.last_position = 0
+    position = 0
     for spec in specs:
         child = draft.children.get(spec.id)
         if child is None and spec.id not in new:
             continue
         if child is None:
-            draft.new_child(spec.id, spec, Down(DownWhy.NOT_STARTED))
-        else:
-            draft.last_position += 1
-            draft.put(replace(child, spec=spec, position=draft.last_position))
+            child = draft.new_child(spec.id, spec, Down(DownWhy.NOT_STARTED))
+        position += 1
+        draft.put(replace(child, spec=spec, position=position))
     for child in others:
-        draft.last_position += 1
-        draft.put(replace(child, position=draft.last_position))
+        position += 1
+        draft.put(replace(child, position=position))
+    draft.note(last_position=position)
 
 
 def _release(draft: Draft) -> None:
@@ -162,7 +163,7 @@ def _carry_out(draft: Draft, change: Change, request: int) -> None:
         if child.id not in waits and child.id not in change.remove:
             continue
         state = child.state
-        if isinstance(state, Running | Starting):
+        if isinstance(state, UP):
             stops.append(child.id)
         elif isinstance(state, Stopping):  # only of those to be removed
             draft.become(child, replace(state, then=Then.DROP, hold=None))

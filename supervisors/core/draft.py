@@ -6,7 +6,10 @@ from outside a step they are pure: the state that went in is never changed.
 
 from __future__ import annotations
 
+from typing import Any
+
 from msgspec import Struct
+from msgspec.structs import replace
 
 from actors.addresses import join
 from actors.exits import Cause, ExitReason
@@ -22,6 +25,7 @@ from supervisors.core.states import (
     Ended,
     GoingDown,
     Held,
+    Ledger,
     Phase,
     Quarantined,
     Running,
@@ -54,11 +58,7 @@ class Draft(Struct):
     phase: Phase
     window: RestartWindow
     deferred: tuple[Event, ...]
-    abandoned: frozenset[tuple[str, int]]
-    retired: Pages[int]
-    retired_floor: int
-    last_position: int
-    spawned: int
+    ledger: Ledger
     serial: int
     start_serial: int
     start_due: float
@@ -107,20 +107,25 @@ class Draft(Struct):
         """Remove the record of a child; its last generation stays used."""
         self.children = self.children.remove(child.id)
         if not self.is_dynamic:  # generated ids never come again
-            self.retired = self.retired.insert(child.id, child.generation)
-            if len(self.retired) > RETIRED_LIMIT:
-                self.retired_floor = max(self.retired_floor, *self.retired.values())
-                self.retired = Pages()
+            ledger = self.ledger
+            retired, floor = ledger.retired.insert(child.id, child.generation), ledger.retired_floor
+            if len(retired) > RETIRED_LIMIT:
+                retired, floor = Pages(), max(floor, *retired.values())
+            self.note(retired=retired, retired_floor=floor)
         self.effects.append(StateFact(child.id, child.generation, "removed"))
 
     def new_child(self, id: str, spec: ChildSpec, state: ChildState) -> Child:
         """Add a record at the end of the start order."""
-        self.last_position += 1
-        generation = max(self.retired_floor, self.retired.get(id) or 0)
-        child = Child(id, spec, self.last_position, generation, state)
-        self.retired = self.retired.remove(id)
+        ledger = self.ledger
+        generation = max(ledger.retired_floor, ledger.retired.get(id) or 0)
+        child = Child(id, spec, ledger.last_position + 1, generation, state)
+        self.note(last_position=child.position, retired=ledger.retired.remove(id))
         self.put(child)
         return child
+
+    def note(self, **changes: Any) -> None:
+        """Change fields of the ledger."""
+        self.ledger = replace(self.ledger, **changes)
 
     def arm(self, kind: TimerKind, id: str, delay: float) -> int:
         """Arm a timer; return its serial."""
@@ -158,11 +163,7 @@ class Draft(Struct):
             self.phase,
             self.window,
             self.deferred,
-            self.abandoned,
-            self.retired,
-            self.retired_floor,
-            self.last_position,
-            self.spawned,
+            self.ledger,
             self.serial,
             self.start_serial,
             self.start_due,
@@ -180,11 +181,7 @@ def draft_of(state: State, now: float, chance: float) -> Draft:
         state.phase,
         state.window,
         state.deferred,
-        state.abandoned,
-        state.retired,
-        state.retired_floor,
-        state.last_position,
-        state.spawned,
+        state.ledger,
         state.serial,
         state.start_serial,
         state.start_due,

@@ -190,8 +190,14 @@ class ExitedFact(Fact, frozen=True):
 
 
 class StateFact(Fact, frozen=True):
-    """A child's state changed in a way that no other fact tells: `stopping`, `stopped`, `suspended`, `resumed`,
-    `quarantined`, `abandoned`, `waiting`, `removed`."""
+    """A child's state changed in a way that no other fact tells.
+
+    Attributes:
+        state: `stopping`: it was asked to end or killed. `start-cancelled`: it was stopped before it was ready.
+            `stopped`: it stays down. `suspended`, `resumed`. `quarantined`. `abandoned`: its instance was cut off.
+            `abandoned-ended`: that instance has ended after all. `removed`: its record is gone.
+        detail: What there is to say about it: the reason a person gave.
+    """
 
     state: str
     detail: str = ""

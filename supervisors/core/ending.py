@@ -8,6 +8,7 @@ from supervisors.core.effects import End, Refusal, Refused, Reply
 from supervisors.core.events import BaseRequest, TimerKind
 from supervisors.core.instances import cancel_retry, consume, kill, stop
 from supervisors.core.states import (
+    UP,
     Active,
     Down,
     DownWhy,
@@ -34,7 +35,7 @@ def go_down(draft: Draft, reason: ExitReason, is_killed: bool = False) -> None:
         is_killed: Whether every instance is killed at once rather than asked.
     """
     phase = draft.phase
-    if isinstance(phase, StartingUp | Active) and phase.round is not None and phase.round.request is not None:
+    if isinstance(phase, (StartingUp, Active)) and phase.round is not None and phase.round.request is not None:
         draft.refuse(phase.round.request, "", Refusal.SHUTTING_DOWN, SHUTTING_DOWN)
     for event in draft.deferred:
         if isinstance(event, BaseRequest):
@@ -65,7 +66,7 @@ def _stop_together(draft: Draft, ids: list[str]) -> int:
     """Ask all children of a dynamic supervisor to stop; return the serial of the timer they share."""
     for id in ids:
         child = draft.children[id]
-        if isinstance(child.state, Running | Starting):
+        if isinstance(child.state, UP):
             stop(draft, child, Then.DOWN, shared=True)
     rule = draft.spec.children[0].shutdown
     if isinstance(rule, str) or rule == 0:
@@ -114,7 +115,7 @@ def advance_end(draft: Draft) -> None:
     while at < len(phase.stops):
         child = draft.children.get(phase.stops[at])
         if child is not None:
-            if isinstance(child.state, Running | Starting):
+            if isinstance(child.state, UP):
                 stop(draft, child, Then.DOWN)
                 child = draft.children[child.id]
             if isinstance(child.state, Stopping):

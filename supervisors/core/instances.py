@@ -9,6 +9,7 @@ from supervisors.core.draft import Draft
 from supervisors.core.effects import AskStop, ExitedFact, Kill, Launch, Refusal, StateFact
 from supervisors.core.events import Hold, TimerKind
 from supervisors.core.states import (
+    UP,
     Child,
     Down,
     DownWhy,
@@ -30,33 +31,48 @@ AUTO_SHUTDOWN = "auto-shutdown"
 START_TIMEOUT = ExitReason.killed("start-timeout")
 
 
+_PERMANENT = Restart.PERMANENT  # members of an Enum are slow to look up, and this is asked at each end
+
+
 def launch(draft: Draft, child: Child, origin: Origin, request: int | None = None, is_new: bool = False) -> None:
     """Start the next instance of a child that has none."""
-    spec = child.spec
-    generation = child.generation + 1
-    timeout = spec.start_timeout
-    due = None
-    if timeout is not None:
-        due = draft.now + timeout
-        if not draft.start_serial or due < draft.start_due:
-            draft.disarm(TimerKind.START, "", draft.start_serial)
-            draft.start_serial = draft.arm(TimerKind.START, "", timeout)
-            draft.start_due = due
-    draft.put(
+    begin(
+        draft,
         Child(
             child.id,
-            spec,
+            child.spec,
             child.position,
-            generation,
-            Starting(draft.now, due, origin, request, is_new),
+            child.generation + 1,
+            starting(draft, child.spec, origin, request, is_new),
             child.attempt,
             child.restarts,
             child.parked,
             child.last_exit,
             child.window,
-        )
+        ),
     )
-    draft.effects.append(Launch(child.id, generation, child.attempt, child.last_exit, timeout, spec))
+
+
+def starting(
+    draft: Draft, spec: ChildSpec, origin: Origin, request: int | None = None, is_new: bool = False
+) -> Starting:
+    """Return the state of a child whose launch begins now, with its deadline watched."""
+    timeout = spec.start_timeout
+    if timeout is None:
+        return Starting(draft.now, None, origin, request, is_new)
+    due = draft.now + timeout
+    if not draft.start_serial or due < draft.start_due:
+        draft.disarm(TimerKind.START, "", draft.start_serial)
+        draft.start_serial = draft.arm(TimerKind.START, "", timeout)
+        draft.start_due = due
+    return Starting(draft.now, due, origin, request, is_new)
+
+
+def begin(draft: Draft, child: Child) -> None:
+    """Set the record of a child that is `starting`, and launch it."""
+    spec = child.spec
+    draft.children = draft.children.insert(child.id, child)
+    draft.effects.append(Launch(child.id, child.generation, child.attempt, child.last_exit, spec.start_timeout, spec))
 
 
 def stop(
@@ -78,7 +94,7 @@ def stop(
         shared: Whether its time to stop is watched by a shared timer.
     """
     state = child.state
-    assert isinstance(state, Starting | Running)
+    assert isinstance(state, UP)
     rule = child.spec.shutdown
     serial, killed = 0, False
     draft.effects.append(StateFact(child.id, child.generation, "stopping"))
@@ -134,13 +150,13 @@ def is_expected_end(spec: ChildSpec, reason: ExitReason) -> bool:
 
     OTP reports every end of a permanent child, and abnormal ends; here a child that gave up is reported as well.
     """
-    return not reason.is_abnormal and spec.restart is not Restart.PERMANENT and reason.detail != GAVE_UP
+    return spec.restart is not _PERMANENT and not reason.is_abnormal and reason.detail != GAVE_UP
 
 
 def announce_stopped(draft: Draft, child: Child, ready_at: float | None, reason: ExitReason) -> None:
     """Announce the end of an instance that was being stopped, or about to be."""
     if ready_at is None:
-        draft.effects.append(StateFact(child.id, child.generation, "stopped", "before it was ready"))
+        draft.effects.append(StateFact(child.id, child.generation, "start-cancelled"))
         return
     expected = is_expected_stop(child.spec, child.spec.shutdown == "brutal_kill", reason)
     uptime = draft.now - ready_at
@@ -158,12 +174,14 @@ def settle_down(draft: Draft, child: Child, then: Then, hold: Hold | None = None
         case Then.DOWN | Then.WAIT | Then.HOLD:
             if draft.is_dynamic or child.spec.restart is Restart.TEMPORARY:
                 draft.drop(child)
-            elif then is Then.HOLD and hold is not None:
-                draft.become(child, Held(hold))
             elif then is Then.WAIT:
                 draft.become(child, Down(DownWhy.WAITING))
+            elif then is Then.HOLD and hold is not None:
+                draft.become(child, Held(hold))
+                draft.effects.append(StateFact(child.id, child.generation, "stopped", hold.why))
             else:
                 draft.become(child, Down(DownWhy.ABANDONED if abandoned else DownWhy.TERMINATED))
+                draft.effects.append(StateFact(child.id, child.generation, "stopped"))
         case Then.START | Then.FAIL:
             raise AssertionError(f"{then} is not settled here")
         case _:

@@ -55,9 +55,10 @@ from supervisors.core.management import (
     suspend_or_resume,
     terminate,
 )
-from supervisors.core.notices import ended, ignored, resume_deferred, started, timer_fired
+from supervisors.core.notices import abandoned, ended, ignored, resume_deferred, started, timer_fired
 from supervisors.core.rounds import advance
 from supervisors.core.states import (
+    IDLE,
     Active,
     Down,
     DownWhy,
@@ -106,12 +107,14 @@ def step(state: State, event: Event) -> Step:
                 return _fenced(state, event)
             draft = draft_of(state, event.now, event.chance)
             match event:
+                case ChildExited() | ChildStartFailed():
+                    ended(draft, child, event, event.reason)
                 case ChildStarted():
                     started(draft, child, event)
-                case ChildExited() | ChildStartFailed() | ChildAbandoned():
-                    ended(draft, child, event)
                 case ChildIgnored():
                     ignored(draft, child, event)
+                case ChildAbandoned():
+                    abandoned(draft, child, event)
                 case _:
                     assert_never(event)
         case TimerFired():
@@ -132,7 +135,7 @@ def step(state: State, event: Event) -> Step:
             _requested(draft, event)
         case _:
             assert_never(event)
-    if draft.deferred or not (isinstance(draft.phase, Active) and draft.phase.round is None):
+    if draft.phase is not IDLE or draft.deferred:
         _settle(draft)
     return draft.freeze(), tuple(draft.effects)
 
@@ -147,10 +150,10 @@ def replay(state: State, events: Iterable[Event]) -> Iterator[Step]:
 def _fenced(state: State, event: ChildStarted | ChildIgnored | ChildStartFailed | ChildExited | ChildAbandoned) -> Step:
     """A notice of an instance that counts no more: nothing, unless an abandoned one has ended after all."""
     key = (event.id, event.generation)
-    if key not in state.abandoned or isinstance(event, ChildStarted | ChildAbandoned):
+    if key not in state.ledger.abandoned or isinstance(event, (ChildStarted, ChildAbandoned)):
         return state, ()
     draft = draft_of(state, event.now, event.chance)
-    draft.abandoned -= {key}
+    draft.note(abandoned=draft.ledger.abandoned - {key})
     return draft.freeze(), (StateFact(event.id, event.generation, "abandoned-ended"),)
 
 
@@ -158,7 +161,7 @@ def _begin(draft: Draft, event: Begin) -> None:
     if not isinstance(draft.phase, Fresh):
         return
     if draft.is_dynamic:
-        draft.phase = Active(None)
+        draft.phase = IDLE
         draft.effects.append(Ready())
         return
     for spec in draft.spec.children:

@@ -28,7 +28,7 @@ from supervisors.core.events import (
     TerminateChild,
     TimerKind,
 )
-from supervisors.core.instances import cancel_retry, consume, kill, launch, stop
+from supervisors.core.instances import cancel_retry, consume, kill, launch, settle_down, stop
 from supervisors.core.restarts import retry
 from supervisors.core.rounds import begin_hand, leave_group
 from supervisors.core.states import (
@@ -95,8 +95,8 @@ def spawn_child(draft: Draft, event: SpawnChild) -> None:
         elif isinstance(start, ImportStart):
             start = ImportStart(start.target, {**start.kwargs, **event.kwargs})
         spec = replace(spec, start=start)
-    draft.spawned += 1
-    child = draft.new_child(f"{spec.id}#{draft.spawned}", spec, Down(DownWhy.NOT_STARTED))
+    draft.note(spawned=draft.ledger.spawned + 1)
+    child = draft.new_child(f"{spec.id}#{draft.ledger.spawned}", spec, Down(DownWhy.NOT_STARTED))
     launch(draft, child, Origin.HAND, event.request, is_new=True)
 
 
@@ -124,22 +124,14 @@ def terminate(draft: Draft, event: TerminateChild | StopChild) -> None:
             leave_group(draft, child)
         case Ended():
             consume(draft, child, then, hold)
-        case Down():
-            if hold is not None:
-                draft.become(child, Held(hold))
-            elif is_waiting(state) and draft.has_round:
-                draft.become(child, Down(DownWhy.TERMINATED))
-        case Held():
-            if hold is not None:
-                draft.become(child, Held(hold))
-        case Quarantined():
-            if draft.is_dynamic:
-                draft.drop(child)
+        case Down() | Held() | Quarantined():
+            if draft.is_dynamic or (is_waiting(state) and draft.has_round and hold is None):
+                settle_down(draft, child, then)
             elif hold is not None:
                 draft.become(child, Held(hold))
+                draft.effects.append(StateFact(child.id, child.generation, "stopped", hold.why))
         case _:
             assert_never(state)
-    draft.effects.append(StateFact(child.id, child.generation, "stopped", hold.why if hold is not None else ""))
     draft.done(event.request, child)
 
 
@@ -258,7 +250,7 @@ def kill_child(draft: Draft, event: KillChild) -> None:
     if child is None:
         _not_found(draft, event, event.id)
         return
-    if not isinstance(child.state, Running | Starting | Stopping):
+    if not isinstance(child.state, (Running, Starting, Stopping)):
         _refuse(draft, event, child.id, Refusal.NOT_RUNNING, f"{child.id} is not running")
         return
     kill(draft, child)
@@ -316,7 +308,7 @@ def _defers(draft: Draft, event: Request) -> bool:
 def _was_spawned(draft: Draft, id: str) -> bool:
     """Whether this dynamic supervisor once generated `id`."""
     stem, _, number = id.rpartition("#")
-    return stem == draft.spec.children[0].id and number.isdecimal() and 1 <= int(number) <= draft.spawned
+    return stem == draft.spec.children[0].id and number.isdecimal() and 1 <= int(number) <= draft.ledger.spawned
 
 
 def _refuse(draft: Draft, event: Request, id: str, code: Refusal, message: str) -> None:

@@ -90,20 +90,24 @@ def ignored(draft: Draft, child: Child, event: ChildIgnored) -> None:
         _gone(draft, child, state, ExitReason(ExitKind.NORMAL, "ignored"), announces=False)
 
 
-def ended(draft: Draft, child: Child, event: ChildExited | ChildStartFailed | ChildAbandoned) -> None:
-    """The instance is gone, for good or cut off."""
-    is_cut_off = isinstance(event, ChildAbandoned)
-    reason = ABANDONED if isinstance(event, ChildAbandoned) else event.reason
-    if is_cut_off:
-        draft.abandoned |= {(child.id, child.generation)}
-        draft.effects.append(StateFact(child.id, child.generation, "abandoned"))
+def abandoned(draft: Draft, child: Child, event: ChildAbandoned) -> None:
+    """The instance was cut off: it counts as gone, and its end, should it come, is not that of the child."""
+    draft.note(abandoned=draft.ledger.abandoned | {(child.id, child.generation)})
+    draft.effects.append(StateFact(child.id, child.generation, "abandoned"))
+    ended(draft, child, event, ABANDONED)
+
+
+def ended(
+    draft: Draft, child: Child, event: ChildExited | ChildStartFailed | ChildAbandoned, reason: ExitReason
+) -> None:
+    """The instance is gone."""
     state = child.state
     if isinstance(state, Running):
         _ended_by_itself(draft, child, state, event, reason)
     elif isinstance(state, Starting):
         _start_failed(draft, child, state, reason)
     elif isinstance(state, Stopping):
-        _gone(draft, child, state, reason, is_cut_off=is_cut_off)
+        _gone(draft, child, state, reason, is_cut_off=isinstance(event, ChildAbandoned))
 
 
 def _ended_by_itself(
@@ -114,7 +118,7 @@ def _ended_by_itself(
     reason: ExitReason,
 ) -> None:
     phase = draft.phase
-    round = phase.round if isinstance(phase, Active | StartingUp) else None
+    round = phase.round if isinstance(phase, (Active, StartingUp)) else None
     if isinstance(phase, GoingDown) or (round is not None and child.id in round.stops[round.at :]):
         announce_stopped(draft, child, state.since, reason)  # it was about to be stopped: nothing follows
         then = Then.DOWN if round is None else then_of(round, child.id)
@@ -122,20 +126,8 @@ def _ended_by_itself(
         return
     expected = is_expected_end(child.spec, reason)
     draft.effects.append(ExitedFact(child.id, child.generation, reason, draft.now - state.since, "running", expected))
-    child = Child(
-        child.id,
-        child.spec,
-        child.position,
-        child.generation,
-        state,
-        child.attempt,
-        child.restarts,
-        child.parked,
-        reason,
-        child.window,
-    )
     if round is not None:
-        draft.become(child, Ended(state.since, reason))
+        draft.become(replace(child, last_exit=reason), Ended(state.since, reason))
         draft.deferred = (*draft.deferred, event)
     else:
         conclude(draft, child, state.since, reason)

@@ -34,6 +34,8 @@ class Pages(Struct, Generic[V], frozen=True):
     def get(self, name: str) -> V | None:
         """Return the value of `name`, or None."""
         pages = self.pages
+        if len(pages) == 1:
+            return pages[0].get(name)
         return pages[hash(name) & (len(pages) - 1)].get(name)
 
     def __getitem__(self, name: str) -> V:

@@ -17,10 +17,10 @@ from supervisors.core.draft import Draft, has_instance
 from supervisors.core.effects import LimitFact, RestartFact, StateFact
 from supervisors.core.ending import go_down
 from supervisors.core.events import TimerKind
-from supervisors.core.instances import AUTO_SHUTDOWN, GAVE_UP, launch
+from supervisors.core.instances import AUTO_SHUTDOWN, GAVE_UP, begin, launch, starting
 from supervisors.core.rounds import begin_group, longest_wait, plan_group
 from supervisors.core.states import (
-    Active,
+    IDLE,
     Child,
     Down,
     DownWhy,
@@ -31,13 +31,16 @@ from supervisors.core.states import (
 from supervisors.specs import AutoShutdown, ChildSpec, OnLimit, Restart
 from supervisors.strategies import binds_siblings
 
+_PERMANENT, _TEMPORARY = Restart.PERMANENT, Restart.TEMPORARY  # members of an Enum are slow to look up
+_RESTART = Origin.RESTART
+
 
 def needs_restart(spec: ChildSpec, reason: ExitReason) -> bool:
     """Whether a child that ended by itself with `reason` is restarted."""
     restart = spec.restart
-    if restart is Restart.PERMANENT:
+    if restart is _PERMANENT:
         return True
-    if restart is Restart.TEMPORARY:
+    if restart is _TEMPORARY:
         return False
     return reason.is_abnormal or (spec.restart_on_gave_up and reason.detail == GAVE_UP)
 
@@ -48,10 +51,10 @@ def conclude(draft: Draft, child: Child, ready_at: float, reason: ExitReason) ->
     if needs_restart(spec, reason):
         restart(draft, child, reason, was_quiet=draft.now - ready_at >= spec.backoff.reset_after, was_ready=True)
         return
-    if spec.restart is Restart.TEMPORARY or draft.is_dynamic:
+    if spec.restart is _TEMPORARY or draft.is_dynamic:
         draft.drop(child)
     else:
-        draft.become(child, Down(DownWhy.FINISHED))
+        draft.become(replace(child, last_exit=reason), Down(DownWhy.FINISHED))
     if spec.significant:
         auto_shutdown(draft, child, reason)
 
@@ -96,11 +99,11 @@ def restart(draft: Draft, child: Child, reason: ExitReason, *, was_quiet: bool, 
         if spec.budget is not None:
             window = window.record(now, spec.budget.period)
             if window.size > spec.budget.intensity:
-                child = replace(child, window=window)
+                child = replace(child, window=window, last_exit=reason)
                 _quarantine(draft, child, reason)
                 return
         draft.window = draft.window.record(now, supervisor.period)
-    restarts = draft.window.size
+    restarts = draft.window.size if not parked else draft.window.count(now, supervisor.period)
     if restarts > supervisor.intensity and not parked:
         escalates = supervisor.on_limit is OnLimit.ESCALATE
         draft.effects.append(
@@ -116,33 +119,36 @@ def restart(draft: Draft, child: Child, reason: ExitReason, *, was_quiet: bool, 
             )
         )
         if escalates:
-            draft.become(child, Down(DownWhy.FAILED))
+            draft.become(replace(child, last_exit=reason), Down(DownWhy.FAILED))
             go_down(draft, ExitReason(ExitKind.SHUTDOWN, GAVE_UP, cause=draft.cause(child, reason)))
             return
         parked = True
     delay = delay_of(spec.backoff, attempt, draft.chance) if spec.backoff.first else 0.0
     if parked:
         delay = max(delay, supervisor.park_every * (1 + spec.backoff.jitter * (2 * draft.chance - 1)))
+    is_alone = not binds_siblings(supervisor.strategy)
+    if is_alone:
+        fact = RestartFact(child.id, child.generation, attempt, delay, (child.id,), restarts, parked, reason)
+        draft.effects.append(fact)
+    launches = is_alone and was_ready and delay == 0
     child = Child(
         child.id,
         spec,
         child.position,
-        child.generation,
-        child.state,
+        child.generation + launches,
+        starting(draft, spec, _RESTART) if launches else child.state,
         attempt,
         child.restarts + 1,
         parked,
         reason,
         window,
     )
-    if binds_siblings(supervisor.strategy):
-        _restart_group(draft, child, reason, delay, restarts, was_ready)
-        return
-    draft.effects.append(RestartFact(child.id, child.generation, attempt, delay, (child.id,), restarts, parked, reason))
-    if delay == 0 and was_ready:
-        launch(draft, child, Origin.RESTART)
-    else:
+    if launches:
+        begin(draft, child)
+    elif is_alone:
         wait(draft, child, delay)
+    else:
+        _restart_group(draft, child, reason, delay, restarts, was_ready)
 
 
 def _restart_group(
@@ -157,7 +163,7 @@ def _restart_group(
     )
     if not was_ready:
         wait(draft, child, delay)
-        draft.phase = Active(None)  # those that came up stay up until the retry
+        draft.phase = IDLE  # those that came up stay up until the retry
         return
     if delay > 0:
         wait(draft, child, delay)

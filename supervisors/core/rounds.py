@@ -10,6 +10,8 @@ from supervisors.core.draft import Draft, has_instance, is_waiting, stays_away
 from supervisors.core.effects import Done, Ready, Refusal, Refused, Reply, StateFact
 from supervisors.core.instances import cancel_retry, consume, launch, stop
 from supervisors.core.states import (
+    IDLE,
+    UP,
     Active,
     Child,
     Down,
@@ -19,7 +21,6 @@ from supervisors.core.states import (
     Restarting,
     Round,
     RoundKind,
-    Running,
     Starting,
     StartingUp,
     Stopping,
@@ -104,14 +105,14 @@ def advance(draft: Draft) -> bool:
     A round that is done leaves `Active(None)`; the supervisor's own start says `Ready` then.
     """
     phase = draft.phase
-    assert isinstance(phase, StartingUp | Active)
+    assert isinstance(phase, (StartingUp, Active))
     round = phase.round
     assert round is not None
     at, stops = round.at, round.stops
     while at < len(stops):
         child = draft.children.get(stops[at])
         if child is not None:
-            if isinstance(child.state, Running | Starting):
+            if isinstance(child.state, UP):
                 stop(draft, child, then_of(round, child.id))
                 child = draft.children[child.id]
             if isinstance(child.state, Stopping):
@@ -127,11 +128,11 @@ def advance(draft: Draft) -> bool:
                 launch(draft, child, _ORIGINS[round.kind])
                 _note(draft, round, at)
                 return False
-            if isinstance(child.state, Starting | Stopping):
+            if isinstance(child.state, (Starting, Stopping)):
                 _note(draft, round, at)
                 return False
         at += 1
-    draft.phase = Active(None)
+    draft.phase = IDLE
     if round.kind is RoundKind.INITIAL:
         draft.effects.append(Ready())
     elif round.request is not None:

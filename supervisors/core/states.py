@@ -160,6 +160,9 @@ class Stopping(Struct, frozen=True):
 
 ChildState = Running | Starting | Restarting | Stopping | Ended | Down | Held | Quarantined
 
+UP = (Running, Starting)
+"""States in which an instance can be asked to stop."""
+
 
 class Child(Struct, frozen=True):
     """One child's record.
@@ -257,6 +260,27 @@ class Over(Struct, frozen=True):
 
 Phase = Active | StartingUp | GoingDown | Over | Fresh
 
+IDLE = Active(None)
+"""Up, with no round in progress."""
+
+
+class Ledger(Struct, frozen=True):
+    """What a supervisor remembers beside its present records: the numbers that are used, the instances cut off.
+
+    Attributes:
+        abandoned: Instances cut off and not known to have ended: (id, generation).
+        retired: Last generation of ids whose record is gone, so that none is used twice.
+        retired_floor: Generations up to this one are used by ids that `retired` no longer lists.
+        last_position: Highest position given.
+        spawned: How many ids a dynamic supervisor has generated.
+    """
+
+    abandoned: frozenset[tuple[str, int]] = frozenset()
+    retired: Pages[int] = Pages()
+    retired_floor: int = 0
+    last_position: int = 0
+    spawned: int = 0
+
 
 class State(Struct, frozen=True):
     """The whole supervisor.
@@ -268,11 +292,7 @@ class State(Struct, frozen=True):
         phase: What the supervisor does now.
         window: Its restart window.
         deferred: Ends and requests that wait for the round to be done, in order of arrival.
-        abandoned: Instances cut off and not known to have ended: (id, generation).
-        retired: Last generation of ids whose record is gone, so that none is used twice.
-        retired_floor: Generations up to this one are used by ids that `retired` no longer lists.
-        last_position: Highest position given.
-        spawned: How many ids a dynamic supervisor has generated.
+        ledger: Numbers used, instances cut off.
         serial: Timers armed so far.
         start_serial: Serial of the armed start timer, 0 for none.
         start_due: When the armed start timer fires.
@@ -284,11 +304,7 @@ class State(Struct, frozen=True):
     phase: Phase = Fresh()
     window: RestartWindow = EMPTY
     deferred: tuple[Event, ...] = ()
-    abandoned: frozenset[tuple[str, int]] = frozenset()
-    retired: Pages[int] = Pages()
-    retired_floor: int = 0
-    last_position: int = 0
-    spawned: int = 0
+    ledger: Ledger = Ledger()
     serial: int = 0
     start_serial: int = 0
     start_due: float = 0.0

@@ -8,6 +8,7 @@ from msgspec import Struct
 
 from actors.exits import ExitReason
 from supervisors.core.states import (
+    UP,
     Active,
     Child,
     Down,
@@ -150,7 +151,7 @@ def budget_left(state: State, now: float) -> int:
 def view_children(state: State) -> list[ChildView]:
     """Return the view of every child, in start order."""
     abandoned: dict[str, int] = {}
-    for id, _ in state.abandoned:
+    for id, _ in state.ledger.abandoned:
         abandoned[id] = abandoned.get(id, 0) + 1
     return [_view(child, abandoned.get(child.id, 0)) for child in in_start_order(state)]
 
@@ -160,7 +161,7 @@ def view_child(state: State, id: str) -> ChildView | None:
     child = state.children.get(id)
     if child is None:
         return None
-    return _view(child, sum(1 for name, _ in state.abandoned if name == id))
+    return _view(child, sum(1 for name, _ in state.ledger.abandoned if name == id))
 
 
 def which_children(state: State) -> list[WhichChild]:
@@ -228,7 +229,7 @@ def _view(child: Child, abandoned: int) -> ChildView:
         child.generation,
         child.attempt,
         child.restarts,
-        state.since if isinstance(state, Running | Starting) else None,
+        state.since if isinstance(state, UP) else None,
         state.next_at if isinstance(state, Restarting) else None,
         child.parked,
         isinstance(state, Held),
@@ -241,7 +242,7 @@ def _view(child: Child, abandoned: int) -> ChildView:
 def _instance(child: Child) -> Literal["running", "none", "restarting"]:
     if _is_active(child):
         return "running"
-    return "restarting" if isinstance(child.state, Restarting | Ended) else "none"
+    return "restarting" if isinstance(child.state, (Restarting, Ended)) else "none"
 
 
 def _is_active(child: Child) -> bool:

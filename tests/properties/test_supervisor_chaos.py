@@ -85,7 +85,7 @@ def check_states(world: World) -> None:
                 assert key not in world.live
     assert set(world.live) <= seen, "an instance without a record"
     assert not state.deferred or has_round, "something waits for nothing"
-    assert state.abandoned == world.abandoned
+    assert state.ledger.abandoned == world.abandoned
     assert isinstance(phase, Fresh | StartingUp | Active | GoingDown | Over)
     assert isinstance(phase, Over) is (world.ended is not None)
 

@@ -341,9 +341,13 @@ class BlockingSupervisor:
         if record.runs:
             return "running"
         if record.pid == RESTARTING:
-            self._try_again(record)
-            return "ok"
+            return self._hurry(record)
         return self._by_hand(record)
+
+    def _hurry(self, record: Record) -> str:
+        """The answer does not wait for the outcome of the try."""
+        self.mailbox.appendleft(("again", record.id, record.ticket))
+        return "ok"
 
     def call_reset(self, id: str) -> str:
         record = self._find(id)
@@ -352,9 +356,7 @@ class BlockingSupervisor:
         if record.pid == QUARANTINED:
             return self._by_hand(record)
         record.attempt, record.parked, record.times = 0, False, []
-        if record.pid == RESTARTING:
-            self._try_again(record)
-        return "ok"
+        return self._hurry(record) if record.pid == RESTARTING else "ok"
 
     def call_delete(self, id: str) -> str:
         if self.dynamic:
