@@ -8,7 +8,8 @@ loss shows by the numbers of the next event, or within a second by the publisher
 What must be complete is in the history: a tap never makes the node wait.
 
 Opening subscribes to what is wanted first and to the beat last, and waits for the beat: it tells where every topic
-stands, so whatever is lost after that is noticed, a topic's very first event included. ZeroMQ connects again by itself
+stands, so whatever is lost after that is noticed, a topic's very first event included. Where beats themselves were lost
+the reader subscribes to them once more, and is told again where every topic stands. ZeroMQ connects again by itself
 when the connection breaks; what happened meanwhile is a gap. When the node has been started anew a `Restarted` says so.
 """
 
@@ -34,6 +35,7 @@ JOIN: Final = 5.0
 
 _BEAT_TOPIC: Final = topic_of(BEAT, "/")
 _BURST: Final = 1_000
+_LONG: Final = 3_600.0
 
 
 class TapEvent(Struct, frozen=True):
@@ -129,6 +131,7 @@ class TapReader:
         self._epoch = ""
         self._is_joined = False
         self._joined_at_seq = 0
+        self._beat = 0  # number of the last one heard
         self._heard_at = monotonic()
         self.events = 0
         """Events read off the wire."""
@@ -183,10 +186,7 @@ class TapReader:
         """
         until = None if timeout is None else monotonic() + timeout
         while not self._items:
-            left = 3_600.0 if until is None else until - monotonic()
-            if left < 0:
-                return None
-            self._take_in(left)
+            self._take_in(_LONG if until is None else max(0.0, until - monotonic()))
             if until is not None and not self._items and monotonic() >= until:
                 return None
         return self._items.popleft()
@@ -280,6 +280,10 @@ class TapReader:
         if not self._is_joined:
             self._is_joined = True
             self._joined_at_seq = header.seq
+        elif header.tseq > self._beat + 1:  # the lost ones may have told of topics that this one no longer tells of
+            self._connection.socket.setsockopt(zmq.UNSUBSCRIBE, _BEAT_TOPIC)
+            self._connection.socket.setsockopt(zmq.SUBSCRIBE, _BEAT_TOPIC)
+        self._beat = header.tseq
 
     def _miss(self, topic: bytes, missing: int, after: int, before: int, *, is_exact: bool = True) -> None:
         event_class, path = split_topic(topic)
