@@ -183,6 +183,7 @@ class HistoryFeed:
         self._reported_dropped = 0
         self._reported_lost = 0
         self._reported_damage = 0
+        self._rows_of_reports = 0
         self._report_at = 0.0
         self._acknowledged_batches = 0
         self._acknowledged_rows = 0
@@ -313,14 +314,15 @@ class HistoryFeed:
         self._take_answers(now)
         if now >= collect_at or len(self._buffer) >= self._crowd or flushes > self._flushes_collected:
             self._collect()
-            self._flushes_collected = flushes
-            self._flush_through = self._outbox.batches_made
+            if flushes > self._flushes_collected:
+                self._flushes_collected = flushes
+                self._flush_through = self._outbox.batches_made
             collect_at = now + self._limits.interval
+        self._report(now)  # the buffer has room for it now
         if self._again:
             self._again = False
             self._outbox.send_again()
         self._deliver()
-        self._report(now)
         if self._flushes_collected > self._flushed and self._outbox.acknowledged_through >= self._flush_through:
             with self._settled:
                 self._flushed = self._flushes_collected
@@ -379,12 +381,13 @@ class HistoryFeed:
         dropped = self._dropped - self._reported_dropped
         lost = self._outbox.lost_rows - self._reported_lost
         damage = self._spool.damaged_bytes - self._reported_damage if self._spool is not None else 0
-        if not (dropped or lost or damage) or now < self._report_at:
-            return
+        if (dropped + lost <= self._rows_of_reports and not damage) or now < self._report_at:
+            return  # nothing, or no more than the rows of the last report: telling of them would go on for ever
         self._report_at = now + self._limits.report_interval
         self._reported_dropped += dropped
         self._reported_lost += lost
         self._reported_damage += damage
+        self._rows_of_reports = _ROWS_OF_A_REPORT * ((dropped > 0) + (lost > 0) + (damage > 0))
         for rows, why in (
             (dropped, "events came faster than the history feed ships them"),
             (lost, f"neither memory nor {SPOOL_NAME} had room: {self._problem or 'the recorder is too slow'}"),
@@ -396,5 +399,6 @@ class HistoryFeed:
             self._bus.publish(HistoryLost(self._clock.time(), self._path, 0, why))
 
 
+_ROWS_OF_A_REPORT = 2
 _EVENTS_A_SLICE = 64
 """Events made into rows, about half a millisecond, before other threads are let in."""

@@ -5,6 +5,7 @@ import threading
 import duckdb
 import pytest
 from support.history import batch_of, open_store
+from support.waiting import WAIT, until
 
 from actors.history.errors import QueryProblem
 from actors.history.protocol import Outcome, Query, QueryFailed, QueryResult
@@ -12,7 +13,6 @@ from actors.history.runner import QueryRunner
 from actors.history.watch import Watch
 
 ENDLESS = "SELECT count(*) FROM range(1000000) a, range(1000000) b, range(1000000) c"
-WAIT = 60.0
 
 
 @pytest.fixture
@@ -107,7 +107,8 @@ def test_closing_interrupts_what_runs_and_answers_what_waits(store):
 
     assert runner.close()
 
-    assert running.result(WAIT).problem is QueryProblem.TIMEOUT  # type: ignore[union-attr]
+    stopped = {QueryProblem.TIMEOUT, QueryProblem.UNAVAILABLE}  # in the middle, or before it had begun
+    assert running.result(WAIT).problem in stopped  # type: ignore[union-attr]
     assert waiting.result(WAIT).problem is QueryProblem.UNAVAILABLE  # type: ignore[union-attr]
     assert runner.submit(Query("SELECT 1")).result(WAIT).problem is QueryProblem.UNAVAILABLE  # type: ignore[union-attr]
 
@@ -167,14 +168,4 @@ def test_a_watch_interrupts_again_until_it_is_left():
         for _ in range(3):
             assert calls.acquire(timeout=WAIT)
 
-    watch.close()
-
-
-def until(holds, timeout: float = WAIT) -> None:
-    """Wait until `holds()`; fail after `timeout` seconds."""
-    ended = threading.Event()
-    watch = Watch("until")
-    with watch.over(ended.set, timeout):
-        while not holds():
-            assert not ended.wait(0.005), "it did not come true in time"
     watch.close()
