@@ -110,13 +110,11 @@ def _doubles(subject: Subject, entries: list[Entry]) -> Iterator[Fault]:
 def _parents(subject: Subject, entries: list[Entry]) -> Iterator[Fault]:
     supervisors = {ROOT, *(path for path in subject.config.supervisors if is_path(path))}
     children = {entry.path for entry in entries}
-    said: set[KeyPath] = set()
     for entry in entries:
         parent = entry.parent
         at = entry.at if entry.role in {Role.SUPERVISOR, Role.ACTOR} else (entry.at[0], "under")
-        if parent in supervisors or subject.is_damaged(("supervisors", parent)) or at in said:
+        if parent in supervisors or subject.is_damaged(("supervisors", parent)):
             continue
-        said.add(at)
         if parent in children:
             yield subject.fault(at, f"{parent} is an actor: only supervisors have children", "move it elsewhere")
             continue

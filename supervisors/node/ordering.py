@@ -118,7 +118,6 @@ def _find_cycles(edges: dict[str, set[str]]) -> Iterator[list[str]]:
                 done.add(node)
             elif step in seen:
                 yield trail[seen[step] :]
-                done.update(trail[seen[step] :])
                 break
             else:
                 seen[step] = len(trail)

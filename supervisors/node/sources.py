@@ -106,6 +106,9 @@ def read_environment(environ: Mapping[str, str], below: Layered) -> tuple[list[L
             faults.append(Fault(source, 0, "", "it names no key of the configuration", found))
             continue
         path, shape = found
+        if path[0] == "include":
+            faults.append(Fault(source, 0, "include", "only the main file includes others", "write it there"))
+            continue
         try:
             value = _value_of(environ[variable], shape)
         except ValueError as error:

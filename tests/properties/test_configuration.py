@@ -111,6 +111,12 @@ def leaves(tree, path=()):
             yield (*path, key), value
 
 
+def value_at(tree, path):
+    for step in path:
+        tree = tree.get(step) if isinstance(tree, dict) else None
+    return tree
+
+
 @settings(deadline=None)
 @given(st.lists(TREES, min_size=1, max_size=4))
 def test_every_value_is_that_of_the_highest_layer_that_sets_it_and_says_so(trees):
@@ -123,6 +129,8 @@ def test_every_value_is_that_of_the_highest_layer_that_sets_it_and_says_so(trees
         assert dict(leaves(setting[-1].data))[path] == value
         assert layered.origin(path).source == setting[-1].source
         assert layered.is_set(path)
+    for path in {path for tree in trees for path, _ in leaves(tree)} - set(dict(leaves(layered.data))):
+        assert not layered.is_set(path) or isinstance(value_at(layered.data, path), dict)
     for path, value in leaves(trees[-1]):
         assert dict(leaves(layered.data))[path] == value
 
@@ -275,23 +283,35 @@ def test_whatever_stands_in_a_file_is_loaded_or_refused_with_placed_faults(tmp_p
 
 LEAVES = ["/a/x", "/a/y", "/b/y", "/b/x/z", "/c"]
 NEEDED = st.lists(st.sampled_from([*LEAVES, "/a", "/b", "/b/x"]), max_size=1)
+KINDS = st.sampled_from(
+    [
+        {},
+        {"runs_in": "pool"},
+        {"runs_in": "process", "heartbeat": {"miss": 1}, "memory_max": "1GiB"},
+        {"memory_max": "1GiB"},
+        {"significant": True},
+        {"significant": True, "restart": "transient"},
+        {"budget": {"restarts": 1, "within": "1s"}},
+        {"restart": "temporary", "needs": ["/c"]},
+    ]
+)
 ACTORS = st.dictionaries(
     st.sampled_from(LEAVES),
-    st.fixed_dictionaries(
-        {"use": st.just("a:B")},
-        optional={
-            "needs": NEEDED,
-            "restart": st.sampled_from(["permanent", "transient", "temporary"]),
-            "significant": st.just(False) | st.booleans(),
-            "runs_in": st.sampled_from(["pool", "thread", "process"]),
-            "count": st.integers(0, 3),
-            "start_order": st.integers(-2, 2),
-            "budget": st.just({"restarts": 1, "within": "1s"}),
-            "heartbeat": st.just({"miss": 1}),
-            "memory_max": st.just("1GiB"),
-            "enabled": st.booleans(),
-        },
+    st.builds(
+        lambda more, kind: {"use": "a:B", **more, **kind},
+        st.fixed_dictionaries(
+            {},
+            optional={
+                "restart": st.sampled_from(["permanent", "transient", "temporary"]),
+                "count": st.integers(0, 3),
+                "start_order": st.integers(-2, 2),
+                "enabled": st.just(True) | st.booleans(),
+                "needs": NEEDED,
+            },
+        ),
+        KINDS,
     ),
+    min_size=1,
     max_size=4,
 )
 SUPERVISOR = st.fixed_dictionaries(
@@ -320,7 +340,7 @@ def test_a_tree_without_faults_here_has_none_for_the_supervisors_either(actors, 
     subject = Subject(validated.config, layered, validated.damaged, MACHINE, Path(), {})
 
     faults = [*validated.faults, *check(subject)]
-    event("sound" if not faults else "faulty")
+    event("faulty" if faults else "sound")
 
     if not faults:
         tree = build_tree(validated.config, MACHINE, Path())

@@ -157,6 +157,39 @@ def test_need_elsewhere_in_the_tree_binds_the_subtrees(tmp_path):
     assert ids(tree) == ["sys", "io", "agents"]
 
 
+def test_need_of_one_instance_waits_for_it(tmp_path):
+    text = """\
+        [actors."/needy"]
+        use = "a:B"
+        needs = ["/worker#2"]
+        [actors."/worker"]
+        use = "a:B"
+        count = 2
+        """
+
+    tree = load(tmp_path, text).tree()
+
+    assert ids(tree) == ["sys", "worker#1", "worker#2", "needy"]
+    assert child_at(tree, "/needy").needs == ("/worker#2",)
+
+
+def test_budget_of_the_defaults_does_not_concern_what_is_never_restarted(tmp_path):
+    text = """\
+        [defaults.child]
+        budget = { restarts = 1, within = "1s" }
+        [actors."/kept"]
+        use = "a:B"
+        [actors."/once"]
+        use = "a:B"
+        restart = "temporary"
+        """
+
+    tree = load(tmp_path, text).tree()
+
+    assert child_at(tree, "/kept").budget == Budget(1, 1.0)
+    assert child_at(tree, "/once").budget is None
+
+
 def test_actor_that_is_not_enabled_is_no_part_of_the_tree(tmp_path):
     tree = load(tmp_path, '[actors."/x"]\nuse = "a:B"\nenabled = false\n').tree()
 

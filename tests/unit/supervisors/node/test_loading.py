@@ -83,6 +83,21 @@ def test_include_names_the_files_laid_over(tmp_path):
     assert loaded.config.runtime.name == "one"
 
 
+def test_folder_that_a_pattern_finds_is_passed_over(tmp_path):
+    (tmp_path / "conf.d" / "folder.toml").mkdir(parents=True)
+
+    assert load(tmp_path, "").sources == ("built-in", "actors.toml")
+
+
+def test_table_of_several_files_belongs_to_the_first(tmp_path):
+    write(tmp_path, '[loops.list.a]\ntitle = "t"\n', "conf.d/a.toml")
+
+    (fault,) = faults_of(tmp_path, '[supervisors."/agents"]\n\n[loops.list.a]\ntask = "resources"\n')
+
+    assert fault.place == "actors.toml:3"
+    assert "no schedule" in fault.message
+
+
 def test_included_file_that_is_not_there_is_a_fault_unless_it_was_a_pattern(tmp_path):
     (fault,) = faults_of(tmp_path, 'include = ["none/*.toml", "gone.toml"]\n')
 

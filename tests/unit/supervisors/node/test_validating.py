@@ -189,12 +189,25 @@ def test_a_key_at_fault_is_not_reported_as_missing_too(tmp_path):
     assert [(fault.line, fault.key) for fault in faults] == [(5, "loops.list.x.every"), (7, 'actors."/a/y".use')]
 
 
-def test_a_faulty_supervisor_is_still_a_parent(tmp_path):
-    text = '[supervisors."/a"]\nstrategy = "x"\n[actors."/a/y"]\nuse = "a:B"\n'
+@pytest.mark.parametrize(
+    ("text", "key"),
+    [
+        ('[supervisors."/a"]\nstrategy = "x"\n[actors."/a/y"]\nuse = "a:B"\n', 'supervisors."/a".strategy'),
+        ('[supervisors]\n"/a" = 5\n[actors."/a/y"]\nuse = "a:B"\n', 'supervisors."/a"'),
+    ],
+)
+def test_a_faulty_supervisor_is_still_a_parent(tmp_path, text, key):
+    (fault,) = faults_of(tmp_path, text)
+
+    assert fault.key == key
+
+
+def test_what_is_cut_out_is_not_missed_in_the_next_round(tmp_path):
+    text = '[actors."/a"]\nuse = "a:B"\nbudget = { restarts = "x", within = "1s" }\n'
 
     (fault,) = faults_of(tmp_path, text)
 
-    assert fault.key == 'supervisors."/a".strategy'
+    assert fault.key == 'actors."/a".budget.restarts'
 
 
 @pytest.mark.parametrize(
