@@ -165,6 +165,7 @@ def attend(cell: ActorRef[Any]) -> bool:
             cell._suspended = False
         elif not step(cell, item):
             return False
+    cell._handling = None
     if cell._stopping:
         end(cell, NORMAL)
         return False

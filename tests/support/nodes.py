@@ -107,7 +107,7 @@ class Node:
     def items(self, *args: str) -> list[dict[str, Any]]:
         """The items that a reading command answers with."""
         result = self.ctl(*args, "-o", "json")
-        assert result.code == 0, result
+        assert result.code == 0, (result, self.process.poll(), self.lines[-30:])
         return result.items
 
     def processes(self) -> list[psutil.Process]:
