@@ -122,6 +122,17 @@ def find_node(looked_at: Iterable[Place]) -> tuple[Place, Endpoints]:
     raise _nobody(tried)
 
 
+def check_running(place: Place) -> None:
+    """See that the node of `place` still runs, asking the operating system about its process.
+
+    Raises:
+        CommandError: `unreachable`: it does not, and why.
+    """
+    verdict = verify(place.endpoints.parent)
+    if verdict.presence is not Presence.RUNNING:
+        raise _nobody([(place, verdict)])
+
+
 def _nobody(tried: list[tuple[Place, Verdict]]) -> CommandError:
     """Say where was looked, and why nothing is there; the most telling place decides the hint."""
     present = [(place, verdict) for place, verdict in tried if verdict.presence is not Presence.ABSENT]

@@ -20,8 +20,7 @@ from msgspec import Struct
 from actors.addresses import is_within, matches
 from supervisors.cli.calling import Call, Panel, Shape, command
 from supervisors.cli.completing import complete_paths
-from supervisors.cli.connection import Node, connect, find_node
-from supervisors.cli.discovery import places
+from supervisors.cli.connection import Node, check_running, connect
 from supervisors.cli.events_table import event_columns
 from supervisors.cli.failures import CommandError, usage
 from supervisors.cli.rendering import Listing
@@ -213,6 +212,7 @@ class _Tap:
 
         self._call = call
         self._wanted = wanted
+        self._place = node.place
         run = node.place.endpoints.parent
         try:
             self._reader = TapReader(
@@ -241,7 +241,7 @@ class _Tap:
             if item is None:
                 if self._reader.silence > SILENCE and time.monotonic() - checked_at > SILENCE:
                     checked_at = time.monotonic()
-                    find_node(places(self._call.settings))  # raises when the node has ended
+                    check_running(self._place)
                 continue
             if isinstance(item, Gap):
                 self._tell_gap(item.event_class, item.path, item.missing, item.is_exact)

@@ -469,27 +469,35 @@ def test_watching_shows_again_and_again_until_interrupted(node):
     assert err == ""
 
 
-def test_events_are_followed_without_a_hole_and_without_showing_one_twice(node):
-    process = subprocess.Popen(
-        [
-            *(sys.executable, "-c", "import sys; from supervisors.cli.main import main; sys.exit(main())"),
-            *("events", "-f", "-o", "jsonl", "--for", "/io"),
-        ],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        env={**os.environ, "ACTORCTL_HOME": str(node.home)},
-    )
-    assert process.stdout is not None
+def test_events_are_followed_without_a_hole_and_without_showing_one_twice(tmp_path):
+    with fake_node(tmp_path / "home") as node:
 
-    rows = [json.loads(process.stdout.readline()) for _ in range(8)]
-    process.send_signal(2)
-    process.communicate(timeout=60)
+        def publish() -> None:
+            """Publish what is both on the tap and among the recent events: the command reads the tap first."""
+            for _ in range(5):
+                node.bus.publish(ActorStateChanged(time.time(), "/io/gmail", 1, "suspended", "by hand"))
 
-    followed = [row["seq"] for row in rows[2:]]  # the first two are the fake node's recent events
-    head = node.asked("events")[-1]
-    assert head is not None
-    assert followed == list(range(followed[0], followed[0] + 6))
+        publish()
+        node.before_events.append(publish)
+        process = subprocess.Popen(
+            [
+                *(sys.executable, "-c", "import sys; from supervisors.cli.main import main; sys.exit(main())"),
+                *("events", "-f", "-o", "jsonl", "/io/gmail"),
+            ],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            env={**os.environ, "ACTORCTL_HOME": str(node.home)},
+        )
+        assert process.stdout is not None
+        rows = [json.loads(process.stdout.readline()) for _ in range(12)]  # 2 of the fake node, 5 old, 5 of the moment
+        publish()
+        rows += [json.loads(process.stdout.readline()) for _ in range(5)]
+        process.send_signal(2)
+        process.communicate(timeout=60)
+
+    assert [row["seq"] for row in rows[2:]] == list(range(1, 16))
+    assert process.returncode == 130
 
 
 def test_a_control_verb_sends_who_why_and_how_long(node):

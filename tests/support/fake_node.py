@@ -20,6 +20,7 @@ from support.sample_tree import sample_header, sample_nodes
 
 from actors.addresses import is_within
 from actors.core.bus import EventBus
+from actors.events import Event
 from supervisors.requests import (
     COMMANDS,
     DescribeArguments,
@@ -95,7 +96,8 @@ class FakeNode:
         nodes: The tree it shows, flat.
         requests: Every request taken, oldest first.
         answers: What answers each command; an answer may raise `RefusalError`.
-        bus: What is published here goes out on the tap.
+        bus: What is published here goes out on the tap, and is among the answers to `events`.
+        before_events: Called before `events` is answered.
     """
 
     def __init__(self, home: Path, *, is_tcp: bool = False) -> None:
@@ -125,7 +127,9 @@ class FakeNode:
                 verb: self._control(verb) for verb in ("start", "stop", "restart", "suspend", "resume", "kill", "reset")
             },
         }
+        self.before_events: list[Callable[[], object]] = []
         self._lock = Lock()
+        self._published: list[EventRow] = []
         self._reactor = Reactor("fake-node")
         run = private_directory(home / "run")
         keys = None
@@ -137,6 +141,7 @@ class FakeNode:
         self._server = ControlServer(self._reactor, control, self._handle, keys=keys)
         self.bus = EventBus()
         self._taps = TapPublisher(self._reactor, taps, self.bus, node="openclaw", epoch="01JD8Z", keys=keys, beat=0.1)
+        self.bus.subscribe(self._keep)
         self.endpoints = Endpoints(
             pid=os.getpid(),
             create_time=own_create_time(),
@@ -174,6 +179,13 @@ class FakeNode:
             responder.fail(error.code, str(error), error.hint)
         except RefusalError as error:
             responder.fail(error.code, str(error), error.hint)
+
+    def _keep(self, seq: int, event: Event) -> None:
+        row = EventRow(
+            seq=seq, at=at(event.at), topic=event.TOPIC, type=type(event).__name__, path=event.path, text="published"
+        )
+        with self._lock:
+            self._published.append(row)
 
     def _at(self, path: str) -> NodeView:
         return find(self.nodes, path)
@@ -274,7 +286,11 @@ class FakeNode:
         )
 
     def _events(self, arguments: EventsArguments) -> EventsView:
-        rows = [row for row in self._rows() if not arguments.types or row.topic in arguments.types]
+        for answer in self.before_events:
+            answer()
+        with self._lock:
+            published = tuple(self._published)
+        rows = [row for row in (*self._rows(), *published) if not arguments.types or row.topic in arguments.types]
         return EventsView(
             items=tuple(rows[-arguments.limit :]), head=self.bus.head, truncated=len(rows) > arguments.limit
         )
