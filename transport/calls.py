@@ -9,7 +9,6 @@ from __future__ import annotations
 import itertools
 import threading
 from collections.abc import Callable
-from time import monotonic
 from typing import Any, Protocol
 
 from actors.core.future import Ask
@@ -28,6 +27,17 @@ class Origin(Protocol):
     def fail(self, number: int, error: BaseException) -> None:
         """Answer an ask with an error."""
         ...
+
+
+class RemoteAsk(Ask[Any]):
+    """An ask that is out: an ask, whom it is for, and its number on the wire."""
+
+    __slots__ = ("number", "path")
+
+    def __init__(self, message: Any, timeout: float | None, number: int, path: str) -> None:
+        super().__init__(message, timeout)
+        self.number = number
+        self.path = path
 
 
 class Relay:
@@ -62,7 +72,7 @@ class Calls:
         """Begin with none; `on_forgotten(number)` is called when a watch is cancelled."""
         self._on_forgotten = on_forgotten
         self._numbers = itertools.count(1)
-        self._asks: dict[int, tuple[Ask[Any], str] | Relay] = {}
+        self._asks: dict[int, RemoteAsk | Relay] = {}
         self._watches: dict[int, RemoteWatch] = {}
         self._lock = threading.Lock()  # nothing is added once the end has looked
         self.lost: str | None = None
@@ -74,18 +84,15 @@ class Calls:
         """Asks that are not answered."""
         return len(self._asks)
 
-    def begin(self, path: str, message: Any, timeout: float | None) -> tuple[int, Ask[Any]]:
-        """Return the number and the future of a new ask; where the peer is gone it has failed already."""
-        ask: Ask[Any] = Ask(message, None if timeout is None else monotonic() + timeout)
+    def begin(self, path: str, message: Any, timeout: float | None) -> RemoteAsk:
+        """Return a new ask that will be answered; where the peer is gone, sending it will fail."""
         number = next(self._numbers)
+        ask = RemoteAsk(message, timeout, number, path)
         with self._lock:
             if self.lost is None:
-                self._asks[number] = (ask, path)
-        if self.lost is not None and number not in self._asks:
-            ask.fail(ActorExitedError(path, f"is not there: {self.lost}"))
-        else:
-            ask.add_done_callback(lambda: self._asks.pop(number, None))
-        return number, ask
+                self._asks[number] = ask
+        ask.add_done_callback(lambda: self._asks.pop(number, None))
+        return ask
 
     def begin_relay(self, path: str, origin: Origin, asked_as: int) -> int:
         """Return the number of an ask passed on for `origin`, which knows it as `asked_as`.
@@ -100,10 +107,9 @@ class Calls:
             self._asks[number] = Relay(origin, asked_as)
         return number
 
-    def take(self, number: int) -> Ask[Any] | Relay | None:
+    def take(self, number: int) -> RemoteAsk | Relay | None:
         """Return the ask that an answer to `number` is for, and wait for it no more; None where nobody does."""
-        found = self._asks.pop(number, None)
-        return found[0] if isinstance(found, tuple) else found
+        return self._asks.pop(number, None)
 
     def watch(self, callback: Callable[[ExitReason], object]) -> RemoteWatch | None:
         """Return a new watch to be asked of the peer; None where it has ended and `callback` was called."""
@@ -127,8 +133,13 @@ class Calls:
         if watch is not None:
             watch.callback(reason)
 
-    def lose(self, why: str) -> bool:
-        """Answer everything that is out: the peer is gone. False where that was known."""
+    def lose(self, why: str, fail: Callable[[RemoteAsk, Exception], object]) -> bool:
+        """Answer everything that is out: the peer is gone. False where that was known.
+
+        Args:
+            why: What became of it.
+            fail: Fails an ask of this side with an error.
+        """
         with self._lock:
             if self.lost is not None:
                 return False
@@ -138,8 +149,7 @@ class Calls:
             if isinstance(found, Relay):
                 found.origin.fail(found.number, ActorExitedError("the actor", f"did not answer: {why}"))
             else:
-                ask, path = found
-                ask.fail(ActorExitedError(path, f"did not answer: {why}"))
+                fail(found, ActorExitedError(found.path, f"did not answer: {why}"))
         return True
 
     def end(self, reason: ExitReason) -> None:

@@ -19,6 +19,7 @@ from __future__ import annotations
 import logging
 import math
 from collections.abc import Callable
+from time import monotonic
 from typing import Any, Final
 
 from msgspec import Struct
@@ -28,9 +29,10 @@ from actors.addresses import Address
 from actors.core.future import Ask, Future
 from actors.core.links import NOPROC, Watch
 from actors.core.system import ActorSystem
-from actors.errors import ActorExitedError, MailboxFullError
+from actors.errors import ActorExitedError, AskTimeoutError, MailboxFullError
+from actors.events import AskFailed
 from actors.exits import ExitReason
-from transport.calls import Calls, Relay
+from transport.calls import Calls, Relay, RemoteAsk
 from transport.channels import CREDIT, WINDOW, Channel, Parcel
 from transport.codec import Codec, pack_envelope, unpack_frame
 from transport.envelope import Envelope, Kind, envelope
@@ -123,6 +125,7 @@ class Gateway:
         self._on_runtime = on_runtime
         self._calls = Calls(lambda number: channel.send(envelope(Kind.DEMONITOR, correlation=number)))
         self._watched: dict[int, Watch] = {}
+        self._asked: dict[int, Future[Any]] = {}
         self._feeder = Feeder(self._deliver_waiting, f"{channel.name} feeder")
         self._received = self._malformed = self._flooded = self._undeliverable = 0
 
@@ -154,25 +157,40 @@ class Gateway:
         if why:
             self._system.dead_letters.put(path, message, why)
 
-    def ask(self, path: str, message: Any, timeout: float | None) -> Ask[Any]:
+    def ask(self, path: str, message: Any, timeout: float | None) -> RemoteAsk:
         """Send `message` and return the future of its answer; see `RemoteRef.ask`.
 
         Raises:
             EncodingError: The message cannot cross a process.
         """
         type_name, payload = pack_message(self._codec, message)
-        number, ask = self._calls.begin(path, message, timeout)
+        ask = self._calls.begin(path, message, timeout)
         try:
-            what = envelope(Kind.ASK, path, type_name, payload, id=number, deadline=timeout)
+            what = envelope(Kind.ASK, path, type_name, payload, id=ask.number, deadline=timeout)
             why = self._post(message, what, wanted=lambda: not ask.done)
         except MailboxFullError as error:
-            ask.fail(error)
+            self._fail_own(ask, error)
         else:
             if why == _FULL:
-                ask.fail(MailboxFullError(path, self._channel.capacity))
+                self._fail_own(ask, MailboxFullError(path, self._channel.capacity))
             elif why:
-                ask.fail(ActorExitedError(path, f"is not there: {why}"))
+                self._fail_own(ask, ActorExitedError(path, f"is not there: {why}"))
         return ask
+
+    def give_up(self, ask: RemoteAsk) -> None:
+        """Fail `ask`, whose time is over, and tell the peer that nobody waits for its answer."""
+        if self._fail_own(ask, AskTimeoutError(ask.path, ask.timeout or 0.0)):
+            self._channel.send(envelope(Kind.CANCEL, ask.path, correlation=ask.number))
+
+    def _fail_own(self, ask: RemoteAsk, error: Exception) -> bool:
+        """Fail an ask of this side, which is an event, unless it was answered meanwhile."""
+        if not ask.fail(error):
+            return False
+        seconds = max(0.0, monotonic() - ask.asked_at)
+        text = f"{type(error).__name__}: {error}"
+        at = self._system.clock.time()
+        self._system.bus.publish(AskFailed(at, ask.path, type(ask.message).__name__, text, seconds))
+        return True
 
     def watch(self, path: str, callback: Callable[[ExitReason], object]) -> Watch:
         """Call `callback(reason)` once, when the actor at `path` of the peer, or the peer, has ended."""
@@ -262,6 +280,8 @@ class Gateway:
                     watch.cancel()
             case Kind.DOWN:
                 self._calls.down(what.correlation, decode_reason(what.payload))
+            case Kind.CANCEL:
+                self._take_cancel(what.correlation)
             case Kind.SIGNAL:
                 target = self._system.registry.get(what.target)
                 if target is not None:
@@ -319,8 +339,16 @@ class Gateway:
         future: Future[Any] = target.ask(message, block=False, timeout=what.deadline)
         if future.done and not self._feeder.is_current() and _is_full(future):
             return False
+        self._asked[what.id] = future
         future.add_done_callback(lambda: self._answer_from(what.id, type(message), future))
         return True
+
+    def _take_cancel(self, number: int) -> None:
+        """Let the actor pass over an ask of the peer that nobody waits for any more."""
+        future = self._asked.pop(number, None)
+        if isinstance(future, Ask):
+            future.timeout = 0.0  # where its turn has not come, the actor finds it late
+            future.fail(AskTimeoutError("the actor", 0.0))
 
     def _undelivered(self, what: Envelope, why: str, error: Exception) -> None:
         self._undeliverable += 1
@@ -344,6 +372,8 @@ class Gateway:
         self._channel.send(envelope(Kind(kind), payload=payload, correlation=number))
 
     def _answer_from(self, number: int, kind: type, future: Future[Any]) -> None:
+        if self._asked.pop(number, None) is None:
+            return  # cancelled
         try:
             value = future.get(timeout=0)
         except Exception as error:
@@ -401,7 +431,7 @@ class Gateway:
         Args:
             why: What became of it, "its process ended".
         """
-        if not self._calls.lose(why):
+        if not self._calls.lose(why, self._fail_own):
             return
         under_way, waiting = self._channel.close(why)
         for watch in list(self._watched.values()):

@@ -7,21 +7,20 @@ on its way when the process ended is answered with `ActorExitedError` at once, a
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Callable
 from typing import Any, Literal, Protocol, TypeVar, overload
-
-import pykka
 
 from actors.addresses import Address
 from actors.core import context
 from actors.core.context import check_fence, on_loop
-from actors.core.future import Ask, Future
+from actors.core.future import Future
 from actors.core.links import Watch
 from actors.core.mailbox import ActorStatistics
-from actors.errors import AskTimeoutError, BlockingAskError
+from actors.core.ref import answered
+from actors.errors import BlockingAskError
 from actors.exits import ExitReason
 from actors.messages import Message
+from transport.calls import RemoteAsk
 
 R = TypeVar("R")
 
@@ -37,8 +36,12 @@ class Way(Protocol):
         """Send `message` to the actor at `path` of the peer."""
         ...
 
-    def ask(self, path: str, message: Any, timeout: float | None) -> Ask[Any]:
+    def ask(self, path: str, message: Any, timeout: float | None) -> RemoteAsk:
         """Send `message` and return the future of its answer."""
+        ...
+
+    def give_up(self, ask: RemoteAsk) -> None:
+        """Fail `ask`, whose time is over, and tell the peer that nobody waits for its answer."""
         ...
 
     def watch(self, path: str, callback: Callable[[ExitReason], object]) -> Watch:
@@ -134,14 +137,9 @@ class RemoteRef:
         ask = self.way.ask(self.path, message, timeout)
         if not block:
             return ask
-        if timeout is None:
-            return ask.get()
-        try:
-            return ask.get(timeout=timeout)
-        except pykka.Timeout:
-            if ask.done:
-                raise
-            raise AskTimeoutError(self.path, timeout) from None
+        if timeout is not None and not ask.wait(timeout):
+            self.way.give_up(ask)
+        return ask.get()
 
     async def ask_async(self, message: Any, *, timeout: float | None = None) -> Any:
         """Send `message` and await its answer; the thread goes on with other work.
@@ -152,14 +150,9 @@ class RemoteRef:
         if context.special:
             check_fence()
         ask = self.way.ask(self.path, message, timeout)
-        try:
-            async with asyncio.timeout(timeout):
-                return await ask
-        except TimeoutError:
-            if ask.done:
-                raise
-            assert timeout is not None  # without one nothing expires
-            raise AskTimeoutError(self.path, timeout) from None
+        if timeout is not None and not await answered(ask, timeout):
+            self.way.give_up(ask)
+        return await ask
 
     def is_alive(self) -> bool:
         """Whether the peer's process is there, as far as is known here."""

@@ -98,6 +98,7 @@ class Child:
         self._jobs: queue.SimpleQueue[Callable[[], None] | None] = queue.SimpleQueue()
         self._launch: Launch | None = None
         self._stop: ExitReason | None = None
+        self._is_suspended = False
         self._signal: int | None = None
         self._code = 0
         self._is_over = False
@@ -140,14 +141,18 @@ class Child:
                 self._jobs.put(lambda: self._start(word))
             case Stop(reason):
                 self._ask_to_stop(from_record(reason))
-            case Suspend() if self._launch is not None:
-                self._launch.suspend()
-            case Resume() if self._launch is not None:
-                self._launch.resume()
+            case Suspend() | Resume():
+                self._suspend(isinstance(word, Suspend))
             case Bye():
                 self._jobs.put(None)
             case _:
                 return
+
+    def _suspend(self, is_wanted: bool) -> None:
+        self._is_suspended = is_wanted
+        launch = self._launch
+        if launch is not None:
+            (launch.suspend if is_wanted else launch.resume)()
 
     def _ask_to_stop(self, reason: ExitReason) -> None:
         if self._stop is None:
@@ -177,8 +182,10 @@ class Child:
             mailbox=MailboxSpec(*start.mailbox) if start.mailbox is not None else None,  # type: ignore[arg-type]
             on_outcome=lambda outcome: self._take_outcome(outcome, start.heartbeat),
         )
-        if self._stop is not None:  # it came meanwhile
+        if self._stop is not None:  # it came before there was a launch to tell
             self._launch.stop(self._stop)
+        if self._is_suspended:
+            self._launch.suspend()
 
     def _take_outcome(self, outcome: Outcome, heartbeat: float | None) -> None:
         """Tell the launcher; on the actor's thread."""

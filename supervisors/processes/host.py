@@ -16,6 +16,7 @@ looking again and again.
 
 from __future__ import annotations
 
+import atexit
 import contextlib
 import hashlib
 import itertools
@@ -28,6 +29,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Final
+from weakref import WeakSet
 
 import zmq
 from msgspec import Struct
@@ -138,6 +140,7 @@ class ProcessLauncher:
             raise
         self._worker = Worker()
         self._warden = Warden(self._owner.mark)
+        self._warden_watch: int | None = None
         self._shared = Shared(
             system=system,
             reactor=self._reactor,
@@ -149,6 +152,7 @@ class ProcessLauncher:
             window=window,
         )
         self._reactor.every(sample_every, self._sample)
+        _open_launchers.add(self)
 
     @property
     def endpoint(self) -> str:
@@ -215,6 +219,7 @@ class ProcessLauncher:
             if self._closing:
                 return True
             self._closing = True
+        _open_launchers.discard(self)
         until = time.monotonic() + timeout
         is_empty = threading.Event()
 
@@ -230,14 +235,39 @@ class ProcessLauncher:
 
         self._reactor.post(kill_all)
         ended = is_empty.wait(left())
-        self._worker.post(lambda: self._warden.close(left()))
+        self._worker.post(lambda: self._warden.close(min(left(), 2.0)))
         ended &= self._worker.close(left())
         ended &= self._shared.capture.close(left())
+        self._reactor.run(self._forget_warden)
         ended &= self._reactor.close(left())
         remove_socket(self._socket.endpoint)
         return ended
 
     # -- the worker's thread --------------------------------------------------------------------------
+
+    def _keep_warden(self) -> None:
+        """See that the warden runs, now and whenever it is killed.
+
+        Raises:
+            OSError: There can be no process.
+        """
+        if self._closing or not self._warden.ensure() or not self._shared.pidfds:
+            return
+        pid = self._warden.pid
+        assert pid is not None  # it was started just now
+        fd = os.pidfd_open(pid)
+        started_at = time.monotonic()
+
+        def gone() -> None:
+            self._reactor.unwatch(fd)
+            os.close(fd)
+            self._warden_watch = None
+            if not self._closing:
+                pause = 0.0 if time.monotonic() - started_at > 1.0 else 1.0
+                self._reactor.call_later(pause, lambda: self._worker.post(self._keep_warden))
+
+        self._warden_watch = fd
+        self._reactor.watch(fd, gone)
 
     def _spawn(self, child: ProcessChild, handover: Handover) -> None:
         if self._closing or child.is_unwanted:
@@ -245,7 +275,7 @@ class ProcessLauncher:
             self._reactor.post(lambda: child.feed(SpawnFailed(reason)))
             return
         try:
-            self._warden.ensure()
+            self._keep_warden()
             process = spawn(child.path, child.mark, handover)
         except OSError as error:
             reason = ExitReason.crashed(error)
@@ -344,6 +374,25 @@ class ProcessLauncher:
     def _transmit(self, identity: bytes, frame: bytes) -> None:
         self._socket.send([identity, frame])
 
+    def _forget_warden(self) -> None:
+        if self._warden_watch is not None:
+            self._reactor.unwatch(self._warden_watch)
+            os.close(self._warden_watch)
+            self._warden_watch = None
+
     def _sample(self) -> None:
         for child in list(self._children.values()):
             child.sample()
+
+
+_open_launchers: WeakSet[ProcessLauncher] = WeakSet()
+
+
+def _close_forgotten() -> None:
+    """At the interpreter's exit: end the children of launchers that nobody closed."""
+    for launcher in tuple(_open_launchers):
+        logger.warning("the launcher of process children was not closed before exit")
+        launcher.close(5.0)
+
+
+atexit.register(_close_forgotten)

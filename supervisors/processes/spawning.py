@@ -109,14 +109,14 @@ class Warden:
         """The warden's process, None before the first `ensure`."""
         return self._process.pid if self._process is not None else None
 
-    def ensure(self) -> None:
-        """Start the warden if it does not run.
+    def ensure(self) -> bool:
+        """Start the warden if it does not run; return whether it was started.
 
         Raises:
             OSError: There can be no process.
         """
         if self._process is not None and self._process.poll() is None:
-            return
+            return False
         self._let_go()
         flags = ["-I", "-S"] if sys.platform.startswith("linux") else ["-I"]
         self._process = subprocess.Popen(
@@ -130,6 +130,7 @@ class Warden:
         self.started += 1
         if self.started > 1:
             logger.warning("the warden of process children had ended and was started again")
+        return True
 
     def close(self, timeout: float) -> None:
         """Let the warden sweep and end; kill it when that takes longer than `timeout` seconds."""

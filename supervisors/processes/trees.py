@@ -108,8 +108,10 @@ class Owner(Struct, frozen=True):
 
     @property
     def is_alive(self) -> bool:
-        """Whether the launcher's process still runs."""
+        """Whether the launcher's process still runs; one that ended and was not waited for does not."""
         try:
+            if psutil.Process(self.pid).status() == psutil.STATUS_ZOMBIE:
+                return False
             return abs(create_time_ms(self.pid) - self.started) <= 10
         except psutil.Error:
             return False

@@ -15,6 +15,10 @@ from typing import Any
 
 from actors import Actor, Down, Ignore, Message, on
 from actors.events import RunFinished
+from supervisors.processes.protocol import Start, to_envelope
+from transport.channels import CREDIT
+from transport.codec import pack_frame
+from transport.envelope import Kind, envelope
 
 
 class Add(Message[int], frozen=True):
@@ -184,6 +188,28 @@ class Counter(Actor):
         code = "import time; time.sleep(600)"
         subprocess.Popen([sys.executable, "-c", code])
         subprocess.Popen([sys.executable, "-c", code], start_new_session=True)
+
+
+GARBLED = 8
+"""How many wrong things `Garbling` sends."""
+
+
+class Garbling(Counter):
+    """Sends its launcher nonsense, past everything that would make sense of it."""
+
+    def _garble(self) -> None:
+        channel = self.system.registry._gateway._channel  # type: ignore[attr-defined]  # what no actor should touch
+        start = Start("os:system", {})
+        words = [
+            envelope(Kind.SYSTEM, "", CREDIT, b"\xcd\x03\xe7"),
+            envelope(Kind.SYSTEM, "", "process:NoSuchWord"),
+            envelope(Kind.SYSTEM, "", "process:Ended", b"\x91\xc0"),
+            to_envelope(start),
+            envelope(Kind.EVENT, "", "os:system", b"\x90"),
+            envelope(Kind.ASK, "/work/two", "", b"\xc0"),
+        ]
+        frames = [b"\xc1", b"\x91\x90", pack_frame(words)]
+        channel._schedule(lambda: [channel._transmit(frame) for frame in frames])
 
 
 class Watcher(Actor):

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import contextlib
 import os
+import select
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 
 import psutil
@@ -53,9 +55,19 @@ def instance(pid: int) -> psutil.Process:
 
 
 def wait_gone(*processes: psutil.Process, timeout: float = TIMEOUT) -> list[psutil.Process]:
-    """Wait until `processes` have ended; return those that have not (a zombie has ended)."""
-    _, alive = psutil.wait_procs([p for p in processes if is_alive(p)], timeout=timeout)
-    return [p for p in alive if is_alive(p)]
+    """Wait until `processes` have ended, waited for by their parents or not; return those that have not."""
+    until = time.monotonic() + timeout
+    for found in processes:
+        with contextlib.suppress(ProcessLookupError):
+            fd = os.pidfd_open(found.pid)
+            try:
+                poll = select.poll()
+                poll.register(fd, select.POLLIN)
+                if is_alive(found):
+                    poll.poll(max(0.0, until - time.monotonic()) * 1000)
+            finally:
+                os.close(fd)
+    return [found for found in processes if is_alive(found)]
 
 
 def is_alive(process: psutil.Process) -> bool:

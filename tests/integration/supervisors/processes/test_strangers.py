@@ -1,0 +1,171 @@
+"""What arrives on the launcher's socket from elsewhere, or is nonsense, is counted and harms nobody."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+
+import msgspec
+import pytest
+import zmq
+from support.process_actors import GARBLED, Add, Counter, Do
+from support.processes import TIMEOUT
+
+from actors.exits import KILLED, ExitRecord
+from supervisors.processes.protocol import Ended, Hello, Ready, to_envelope
+from transport.codec import pack_frame
+from transport.envelope import Kind, envelope
+
+STRANGER = """
+import sys, zmq
+endpoint, *frames = sys.argv[1:]
+context = zmq.Context()
+socket = context.socket(zmq.DEALER)
+socket.connect(endpoint)
+for frame in frames:
+    socket.send_multipart([bytes.fromhex(part) for part in frame.split('+')])
+socket.close(linger=5000)
+context.term()
+"""
+
+PYTHON = sys.executable
+NONSENSE = [
+    b"",
+    b"\xc1",
+    b"\x90",
+    b"\x91\x90",
+    b"garbage",
+    b"\x91\x95\x63\x01\xa0\xa0\xc4\x00",
+    os.urandom(200),
+    b"\xdd" * 50,
+]
+
+
+def send(endpoint: str, *frames: bytes | list[bytes]) -> None:
+    """Send `frames` from a process that nobody launched."""
+    texts = ["+".join(part.hex() for part in (frame if isinstance(frame, list) else [frame])) for frame in frames]
+    subprocess.run([PYTHON, "-c", STRANGER, endpoint, *texts], check=True, timeout=TIMEOUT)
+
+
+def wait_for(found):
+    """Return what `found()` returns once that is something; the test's own time limit is the limit."""
+    while not (value := found()):
+        continue
+    return value
+
+
+def wait_until(host, name: str, value: int):
+    """Wait until the launcher counted `value` of `name`."""
+    wait_for(lambda: getattr(host.launcher.statistics(), name) >= value)
+    return host.launcher.statistics()
+
+
+def test_nonsense_of_a_stranger_is_counted_and_the_children_go_on(host):
+    ref = host.start("Counter").started()
+
+    send(host.launcher.endpoint, *NONSENSE, [b"one", b"two"])
+
+    assert wait_until(host, "strangers", len(NONSENSE) + 1).strangers == len(NONSENSE) + 1
+    assert ref.ask(Add(1), timeout=TIMEOUT) == 1
+
+
+def test_a_stranger_that_talks_like_a_child_without_a_hello_has_no_effect(host):
+    child = host.start("Counter")
+    ref = child.started()
+    started = []
+    host.system.spawn(Counter, path="/io/counter", placement="thread", on_outcome=started.append)
+    tell = envelope(Kind.TELL, "/io/counter", f"{Add.__module__}:Add", msgspec.msgpack.encode(Add(5)))
+    words = [to_envelope(Ready(1.0)), to_envelope(Ended(ExitRecord("normal"))), envelope(Kind.EVENT), tell]
+
+    send(host.launcher.endpoint, *(pack_frame([word]) for word in words))
+    wait_until(host, "strangers", len(words))
+
+    assert ref.ask(Add(1), timeout=TIMEOUT) == 1
+    assert child.outcomes.empty()
+    assert host.system.ref("/io/counter").ask(Add(0), timeout=TIMEOUT) == 0
+
+
+def test_an_unknown_token_is_refused_and_counted(host):
+    host.start("Counter").started()
+
+    send(host.launcher.endpoint, pack_frame([to_envelope(Hello(b"x" * 32, os.getpid(), "/work/one", 1))]))
+
+    assert wait_until(host, "refused", 1).strangers == 0
+
+
+@pytest.fixture
+def silent_interpreter(monkeypatch, tmp_path):
+    """Children are processes that never say anything."""
+    program = tmp_path / "silent"
+    program.write_text(f'#!/bin/sh\ncase "$*" in *bootstrap*) exec sleep 600;; *) exec {PYTHON} "$@";; esac\n')
+    program.chmod(0o700)
+    with monkeypatch.context() as patched:
+        patched.setattr("sys.executable", str(program))
+        yield
+
+
+@pytest.mark.parametrize("lie", ["pid", "path", "generation", "protocol"])
+def test_a_hello_with_the_right_token_that_lies_about_the_rest_is_refused(host, silent_interpreter, lie):
+    child = host.start("Counter")
+    (token,) = wait_for(lambda: tuple(host.launcher._children))
+    pid = wait_for(lambda: child.handle.pid)
+    said = {"pid": pid, "path": "/work/one", "generation": 1, "protocol": 1}
+    said[lie] = {"pid": os.getpid(), "path": "/work/two", "generation": 2, "protocol": 99}[lie]
+
+    send(host.launcher.endpoint, pack_frame([to_envelope(Hello(token, **said))]))
+
+    assert wait_until(host, "refused", 1).refused == 1
+    assert child.handle.identity is None
+    child.handle.kill()
+    assert child.start_failed() == KILLED
+
+
+def test_a_second_hello_for_a_connected_child_is_refused(host):
+    child = host.start("Counter")
+    ref = child.started()
+    (token,) = host.launcher._children
+
+    send(host.launcher.endpoint, pack_frame([to_envelope(Hello(token, child.handle.pid, "/work/one", 1))]))
+    wait_until(host, "refused", 1)
+
+    assert ref.ask(Add(1), timeout=TIMEOUT) == 1
+
+
+def test_a_client_without_the_key_reaches_nothing_over_tcp(tmp_path):
+    from support.launching import launching
+
+    with launching(tmp_path / "run", tcp=True) as host:
+        ref = host.start("Counter").started()
+        context = zmq.Context()
+        socket = context.socket(zmq.DEALER)
+        refused = zmq.EVENT_HANDSHAKE_FAILED_NO_DETAIL | zmq.EVENT_HANDSHAKE_FAILED_PROTOCOL | zmq.EVENT_DISCONNECTED
+        monitor = socket.get_monitor_socket(refused)
+        socket.connect(host.launcher.endpoint)
+        assert monitor.poll(TIMEOUT * 1000)
+        socket.disable_monitor()
+        monitor.close(linger=0)
+        socket.close(linger=0)
+        context.term()
+
+        assert host.launcher.statistics().strangers == 0
+        assert ref.ask(Add(1), timeout=TIMEOUT) == 1
+
+
+def test_the_socket_is_in_a_directory_that_only_its_owner_may_enter(host, tmp_path):
+    assert host.launcher.endpoint == f"ipc://{tmp_path}/run/processes.sock"
+    assert (tmp_path / "run").stat().st_mode & 0o777 == 0o700
+
+
+def test_nonsense_of_a_child_is_contained_in_that_child(host):
+    child = host.start("Garbling")
+    ref = child.started()
+    other = host.start("Counter", "/work/two").started()
+
+    ref.ask(Do("garble"), timeout=TIMEOUT)
+    wait_for(lambda: child.handle.gateway.statistics().malformed >= GARBLED)
+
+    assert other.ask(Add(1), timeout=TIMEOUT) == 1
+    assert ref.ask(Add(1), timeout=TIMEOUT) == 1
+    assert child.handle.gateway.statistics().malformed == GARBLED
+    assert child.outcomes.empty()
