@@ -21,6 +21,7 @@ class Figures(Struct, frozen=True, gc=False):
     Attributes:
         handling: The message type in hand, or "".
         since: Monotonic instant at which that began; of no meaning without `handling`.
+        at: Monotonic instant these figures are of: now, or when a process last told them.
     """
 
     path: str
@@ -28,6 +29,7 @@ class Figures(Struct, frozen=True, gc=False):
     depth: int
     handling: str
     since: float
+    at: float
 
 
 class Limits(Struct, frozen=True):
@@ -67,9 +69,9 @@ class Memory(Struct, frozen=True):
 
 
 def judge(
-    memories: dict[str, Memory], figures: tuple[Figures, ...], now: float, limits: Limits
+    memories: dict[str, Memory], figures: tuple[Figures, ...], limits: Limits
 ) -> tuple[dict[str, Memory], tuple[Finding, ...]]:
-    """Return what to remember and what to tell after a look at `figures` at the monotonic instant `now`.
+    """Return what to remember and what to tell after a look at `figures`.
 
     Actors that are no longer there, and those of a new generation, begin without a past.
     """
@@ -79,13 +81,14 @@ def judge(
         memory = memories.get(actor.path)
         if memory is None or memory.generation != actor.generation:
             memory = Memory(actor.generation)
-        remembered[actor.path] = _judge_one(memory, actor, now, limits, findings)
+        remembered[actor.path] = _judge_one(memory, actor, limits, findings)
     return remembered, tuple(findings)
 
 
-def _judge_one(memory: Memory, actor: Figures, now: float, limits: Limits, findings: list[Finding]) -> Memory:
+def _judge_one(memory: Memory, actor: Figures, limits: Limits, findings: list[Finding]) -> Memory:
+    held = actor.at - actor.since
     depths = (*memory.depths, actor.depth)[-_HISTORY:]
-    is_stuck = bool(actor.handling) and now - actor.since > limits.stuck_after
+    is_stuck = bool(actor.handling) and held > limits.stuck_after
     over = actor.depth > limits.mailbox
     rising = len(depths) == _HISTORY and all(a < b for a, b in pairwise(depths))
     is_growing = over and (memory.growing or rising)
@@ -95,7 +98,7 @@ def _judge_one(memory: Memory, actor: Figures, now: float, limits: Limits, findi
         findings.append(Finding(actor.path, actor.generation, verdict, detail))
 
     if is_stuck and memory.stuck_since != actor.since:
-        find(Verdict.STUCK, f"handling {actor.handling} for {now - actor.since:.0f} s, {actor.depth} messages wait")
+        find(Verdict.STUCK, f"handling {actor.handling} for {held:.0f} s, {actor.depth} messages wait")
     if is_growing and not memory.growing:
         find(Verdict.GROWING, f"{actor.depth} messages wait, {depths[0]} two looks ago")
     if was_troubled and not is_stuck and not is_growing:

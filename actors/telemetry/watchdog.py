@@ -12,7 +12,7 @@ import logging
 import time
 from typing import Protocol
 
-from actors import Actor, on
+from actors import Actor, ActorStatistics, on
 from actors.addresses import ROOT, matches
 from actors.events import ActorStateChanged
 from actors.messages import Message
@@ -64,6 +64,7 @@ class Watchdog(Actor):
         self._restart = tuple(restart or ())
         self._restarter = restarter
         self._memories: dict[str, Memory] = {}
+        self._told: dict[str, tuple[ActorStatistics, float]] = {}
         self._looks = self._findings = self._requests = 0
         self._looked_at: float | None = None
 
@@ -85,21 +86,26 @@ class Watchdog(Actor):
 
     @on(Look)
     def look(self, _: Look) -> None:
-        self._memories, findings = judge(self._memories, self._figures(), time.monotonic(), self._limits)
+        self._memories, findings = judge(self._memories, self._figures(), self._limits)
         self._looks += 1
         self._looked_at = self.system.clock.time()
         for finding in findings:
             self._tell(finding)
 
     def _figures(self) -> tuple[Figures, ...]:
+        """Read everybody's figures; those of a process are the ones of its last heartbeat, and no younger."""
         found = []
+        told: dict[str, tuple[ActorStatistics, float]] = {}
         for ref in self.system.registry.below(ROOT):
             if ref.path == self.path or not any(matches(ref.path, glob) for glob in self._watch):
                 continue
             figures = ref.statistics()  # its instants are the machine's monotonic clock, whatever the system's is
-            found.append(
-                Figures(ref.path, ref.generation, figures.depth, figures.handling or "", figures.handling_since or 0.0)
-            )
+            before = self._told.get(ref.path)
+            at = before[1] if before is not None and before[0] is figures else time.monotonic()
+            told[ref.path] = (figures, at)
+            since = figures.handling_since or 0.0
+            found.append(Figures(ref.path, ref.generation, figures.depth, figures.handling or "", since, at))
+        self._told = told
         return tuple(found)
 
     def _tell(self, finding: Finding) -> None:

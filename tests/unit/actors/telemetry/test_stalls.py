@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from msgspec.structs import replace
+
 from actors.telemetry.stalls import Figures, Limits, Verdict, judge
 
 LIMITS = Limits(stuck_after=60.0, mailbox=10)
@@ -10,13 +12,13 @@ LIMITS = Limits(stuck_after=60.0, mailbox=10)
 def looks(*rounds: tuple[float, Figures]) -> list[list[tuple[Verdict, str]]]:
     memories, told = {}, []
     for now, figures in rounds:
-        memories, findings = judge(memories, (figures,), now, LIMITS)
+        memories, findings = judge(memories, (replace(figures, at=now),), LIMITS)
         told.append([(finding.verdict, finding.detail) for finding in findings])
     return told
 
 
 def figures(depth: int = 0, handling: str = "", since: float = 0.0, generation: int = 1) -> Figures:
-    return Figures("/a", generation, depth, handling, since)
+    return Figures("/a", generation, depth, handling, since, at=0.0)
 
 
 def test_an_actor_long_in_one_message_is_told_once_and_again_when_it_got_free():
@@ -70,6 +72,6 @@ def test_a_new_instance_begins_without_a_past():
 
 
 def test_who_is_gone_is_forgotten():
-    memories, _ = judge({}, (figures(),), 1.0, LIMITS)
+    memories, _ = judge({}, (figures(),), LIMITS)
 
-    assert judge(memories, (), 2.0, LIMITS) == ({}, ())
+    assert judge(memories, (), LIMITS) == ({}, ())
