@@ -24,13 +24,14 @@ def stage():
 
 @pytest.fixture
 def child():
-    process = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE)
+    process = subprocess.Popen([sys.executable, "-c", "import sys; sys.stdin.read()"], stdin=subprocess.PIPE)
     yield process
     process.communicate()
 
 
 def look(stage, monitor) -> list[MetricSampled]:
     """Have the monitor look once; return what it published."""
+    monitor.ask(GetFigures(), timeout=20)  # handled after the look at the start
     before = len(stage.found(MetricSampled))
     monitor.tell(Look())
     monitor.ask(GetFigures(), timeout=20)  # handled after the look

@@ -38,8 +38,8 @@ def test_a_second_look_at_once_gives_no_rate():
 
 
 def test_processes_are_this_one_and_its_children_with_the_actor_that_runs_in_them():
-    child = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE)
-    other = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE)
+    child = subprocess.Popen([sys.executable, "-c", "import sys; sys.stdin.read()"], stdin=subprocess.PIPE)
+    other = subprocess.Popen([sys.executable, "-c", "import sys; sys.stdin.read()"], stdin=subprocess.PIPE)
     try:
         sampler = ProcessSampler()
         sampler.sample({}, "/sys/me")
