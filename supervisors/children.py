@@ -13,7 +13,7 @@ from __future__ import annotations
 import importlib
 from collections.abc import Callable, Mapping
 from functools import lru_cache, partial
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol
 
 from msgspec import Struct
 
@@ -21,8 +21,7 @@ from actors.core.mailbox import ActorStatistics
 from actors.core.outcomes import Exited, Incarnation, Outcome, StartFailed
 from actors.core.system import ActorSystem, Launch
 from actors.exits import KILLED, ExitReason
-from supervisors.specs import ChildSpec, ImportStart, LocalStart, Placement
-
+from supervisors.specs import ChildSpec, ImportStart, LocalStart
 
 CANCEL_TIMEOUT = 1.0
 """Seconds that a killed coroutine has to let itself be cancelled."""
@@ -147,7 +146,7 @@ class LocalHandle:
 class LocalLauncher:
     """Starts instances in this process: the actor is made and started on its own thread, or on the pool."""
 
-    def __init__(self, system: ActorSystem, placement: Placement) -> None:
+    def __init__(self, system: ActorSystem, placement: Literal["pool", "thread"]) -> None:
         self._system = system
         self._placement = placement
 

@@ -15,6 +15,7 @@ from actors.core import life
 from actors.core.context import check_fence, here
 from actors.core.future import Future
 from actors.core.handlers import HandlerTable
+from actors.core.inspection import ViewState, view_state
 from actors.core.links import Down, Monitor, link, unlink
 from actors.core.mailbox import DEFAULT_MAILBOX, MailboxSpec
 from actors.core.outcomes import Ignore, Incarnation
@@ -295,5 +296,5 @@ def _down(actor: Any, down: Down) -> Any:
 
 _monitor_number = count(1)
 
-_RUNTIME_HANDLERS: dict[type, Any] = {**RUNTIME_HANDLERS, Tick: _tick, Down: _down}
+_RUNTIME_HANDLERS: dict[type, Any] = {**RUNTIME_HANDLERS, Tick: _tick, Down: _down, ViewState: view_state}
 Actor._handler_table = HandlerTable(Actor, _RUNTIME_HANDLERS, Actor.on_receive)

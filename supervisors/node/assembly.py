@@ -164,7 +164,7 @@ class Node:
                 taps=self._publisher.endpoint,
                 started_at=started_at,
                 epoch=str(epoch),
-                server_key=keys.own.public if keys is not None else "",
+                server_key=keys.pair.public if keys is not None else "",
             ),
         )
         closing.callback(remove_endpoints, run, str(epoch))

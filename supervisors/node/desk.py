@@ -40,6 +40,7 @@ from supervisors.selectors import SelectorError, find, not_found
 from supervisors.tree import find as find_child
 from supervisors.tree import nodes, paths, spec_view
 from supervisors.views import (
+    CommandView,
     ConfigEntry,
     ConfigView,
     DescribeView,
@@ -127,7 +128,7 @@ class ControlDesk:
         if not responder.is_open:
             return
         try:
-            arguments = from_wire(request.args, kind)
+            arguments: Any = from_wire(request.args, kind)
         except msgspec.ValidationError as error:
             responder.fail("usage", f"{request.command}: {error}", "use the actorctl of the node's own version")
             return
@@ -233,7 +234,9 @@ class ControlDesk:
     # Commands that change something.
 
     def _operate(self, verb: str, arguments: TargetArguments, request: Request, responder: Responder) -> View | None:
-        answer: Callable[[View], object] = lambda view: responder.reply(to_wire(view))  # noqa: E731
+        def answer(view: CommandView) -> None:
+            responder.reply(to_wire(view))
+
         self._operations.run(verb, arguments, request.caller, request.reason, answer)
         return None
 

@@ -11,6 +11,7 @@ from typing import Any
 
 import psutil
 
+from actors.core.inspection import ViewState, read_state
 from actors.core.system import ActorSystem
 from actors.events import Event, NodeChanged, RestartScheduled
 from actors.history.feed import HistoryFeed
@@ -131,16 +132,16 @@ class NodeFacts:
         if path in self.services.supervisors or not ref.is_alive():
             answer(None)
             return
-        future = ref.ask_state(timeout=STATE_TIMEOUT)
+        future = ref.ask(ViewState(), block=False, timeout=STATE_TIMEOUT)
         late = self.system.schedule(STATE_TIMEOUT, lambda: future.fail(TimeoutError(path)))
 
         def answered() -> None:
             late.cancel()
             try:
-                state = future.get(timeout=0)
-            except Exception as error:
+                state = read_state(future.get(timeout=0))
+            except Exception as error:  # shown in its place: the rest of the description is still wanted
                 state = {"error": f"{type(error).__name__}: {error}"}
-            answer({str(key): value for key, value in state.items()})
+            answer(state)
 
         future.add_done_callback(answered)
 

@@ -20,6 +20,7 @@ from actors.core.outcomes import Exited, Outcome, Started, StartFailed
 from actors.errors import ActorRuntimeError
 from actors.exits import ExitReason
 from supervisors.errors import AlreadyRunningError, HomeError
+from supervisors.node.apps import load_app
 from supervisors.node.assembly import Node
 from supervisors.node.building import build_tree, graft
 from supervisors.node.faults import ConfigurationError
@@ -183,8 +184,6 @@ def _tree_of(loaded: Loaded, app: str | None) -> SupervisorSpec:
     tree = build_tree(loaded.config, loaded.machine, loaded.directory)
     if app is None:
         return tree
-    from supervisors.api import load_app
-
     return graft(load_app(app, directory=loaded.directory), tree)
 
 
