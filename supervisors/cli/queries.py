@@ -32,6 +32,8 @@ ROW_LIMIT: Final = 10_000
 QUERY_LIMIT: Final = 100_000
 """The longest statement read, in characters."""
 
+TABLES_HINT: Final = 'actorctl sql --list has the tables; actorctl sql "describe events" has the columns of one'
+
 _NUMBERS: Final = ("DOUBLE", "FLOAT", "DECIMAL", "REAL")
 
 
@@ -93,6 +95,8 @@ def _ask(call: Call, arguments: SqlArguments, history: str | None) -> SqlView:
             view: SqlView = node.request("sql", arguments, SqlView, timeout=arguments.timeout)
             return view
     except CommandError as error:
+        if error.code == "usage" and not error.hint:
+            raise CommandError(error.code, error.message, TABLES_HINT) from None
         file = home_of(call.settings) / HISTORY_NAME
         if error.code != "unreachable" or not file.exists():
             raise
@@ -121,7 +125,7 @@ def query_history(file: Path, arguments: SqlArguments) -> SqlView:
         found = query_file(file, query)
     except QueryError as error:
         codes = {QueryProblem.TIMEOUT: "timeout", QueryProblem.REFUSED: "denied", QueryProblem.INVALID: "usage"}
-        raise CommandError(codes.get(error.problem, "failed"), error.message, error.hint) from None
+        raise CommandError(codes.get(error.problem, "failed"), error.message, error.hint or TABLES_HINT) from None
     except HistoryLockedError as error:
         raise CommandError("conflict", str(error), "leave --file out: the running node answers itself") from None
     except HistoryUnavailableError as error:
@@ -187,7 +191,6 @@ def _listing(view: SqlView) -> Listing:
         items,
         columns,
         lambda row: str(next(iter(row.values()), "")),
-        nothing="no rows",
         is_truncated=view.is_truncated,
         sql_columns=tuple(ColumnView(name=key, type=c.type) for key, c in zip(keys, view.columns, strict=True)),
     )

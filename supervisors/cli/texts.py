@@ -15,11 +15,13 @@ class WhenError(ActorRuntimeError, ValueError):
 
 
 def duration(seconds: float | None) -> str:
-    """Return a short form: `0.3s`, `41s`, `80s`, `2m05s`, `2h07m`, `3d04h`; "-" for None."""
+    """Return a short form: `4ms`, `0.3s`, `41s`, `80s`, `2m05s`, `2h07m`, `3d04h`; "-" for None."""
     if seconds is None:
         return "-"
-    if seconds < 0:
+    if seconds < 0.0005:
         return "0s"
+    if seconds < 0.0995:
+        return f"{round(seconds * 1000)}ms"
     if seconds < 9.95:
         return f"{seconds:.1f}s" if seconds % 1 >= 0.05 and seconds % 1 < 0.95 else f"{round(seconds)}s"
     whole = round(seconds)

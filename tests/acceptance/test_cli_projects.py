@@ -263,6 +263,7 @@ def test_sql_that_may_not_or_cannot_run_says_why(history, query, code):
 
     assert result.code == code, result.err
     assert result.out == ""
+    assert result.hints
 
 
 def test_sql_counts_what_it_leaves_out(history):
