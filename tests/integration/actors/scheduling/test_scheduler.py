@@ -298,8 +298,7 @@ def test_a_loop_runs_at_its_start_where_it_is_told_so_and_only_its_first_instanc
     loop(bench, tmp_path, run_at_start=True, generation=2)
 
     bench.clock.advance(1.0)
-    assert bench.schedules()[0].runs == 1
-    assert len(beats(bench)) == 1
+    assert (bench.schedules()[0].runs, len(beats(bench))) == (0, 1)
 
 
 def test_a_loop_registers_again_with_a_restarted_scheduler(bench, tmp_path):
