@@ -48,6 +48,8 @@ _log = logging.getLogger(__name__)
 _log.addHandler(logging.NullHandler())
 
 DEFAULT_DEADLINE: Final = 30.0
+WARN_EVERY: Final = 10.0
+"""Seconds between warnings about requests that cannot be read: whoever floods us does not flood the log."""
 
 Handler = Callable[[Request, Responder], None]
 OnDone = Callable[[Request, Peer, str, float], None]
@@ -142,6 +144,7 @@ class ControlServer:
         self._pending: dict[Responder, _Pending] = {}
         self._by_id: dict[tuple[Route, str], Responder] = {}
         self._outcomes = Outcomes()
+        self._warn_from = 0.0
         self._counts = dict.fromkeys(ControlStatistics.__struct_fields__, 0)
         spec = SocketSpec(
             zmq.ROUTER,
@@ -214,7 +217,9 @@ class ControlServer:
 
     def _malformed(self, route: Route, id: str, why: str, hint: str = "") -> None:
         self._counts["malformed"] += 1
-        _log.warning("a control request could not be read: %s", why)
+        if monotonic() >= self._warn_from:
+            self._warn_from = monotonic() + WARN_EVERY
+            _log.warning("control requests could not be read, %d by now; this one: %s", self._counts["malformed"], why)
         if route:
             self._send(route, encode_response(failure(id, ErrorCode.USAGE, why, hint)))
 
