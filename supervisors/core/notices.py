@@ -57,16 +57,19 @@ from supervisors.specs import Restart
 ALREADY_STARTED = "already-started"
 """The detail of a failed start whose child says that it runs already: passed on as that refusal."""
 
+_TEMPORARY = Restart.TEMPORARY  # members of an Enum are slow to look up
+
 
 def started(draft: Draft, child: Child, event: ChildStarted) -> None:
     """The instance is ready."""
     state = child.state
     if isinstance(state, Starting):
         draft.effects.append(StartedFact(child.id, child.generation, child.attempt, draft.now - state.since))
-        if draft.is_dynamic and child.spec.restart is Restart.TEMPORARY:
+        if child.spec.restart is _TEMPORARY and draft.is_dynamic:
             child = replace(child, spec=draft.spec.children[0])  # its own arguments are not needed again
         draft.become(child, Running(draft.now))
-        draft.done(state.request, child, child.generation, event.info)
+        if state.request is not None:
+            draft.done(state.request, child, child.generation, event.info)
     elif isinstance(state, Stopping) and state.ready_at is None and state.then is not Then.FAIL:
         start = state.start
         draft.effects.append(

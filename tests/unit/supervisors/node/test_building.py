@@ -78,6 +78,43 @@ def test_child_takes_what_it_says_and_the_defaults_for_the_rest(tmp_path):
     )
 
 
+@pytest.mark.parametrize(
+    ("defaults", "own", "first", "longest"),
+    [
+        ("{}", '{ first = "10m" }', 600.0, 600.0),
+        ("{}", '{ max = "100ms" }', 0.1, 0.1),
+        ('{ first = "10m" }', "{}", 600.0, 600.0),
+        ('{ max = "100ms" }', "{}", 0.1, 0.1),
+        ('{ first = "1m", max = "2m" }', '{ max = "10s" }', 10.0, 10.0),
+        ('{ first = "1m", max = "2m" }', '{ first = "3m" }', 180.0, 180.0),
+    ],
+)
+def test_part_of_a_back_off_that_is_written_moves_the_one_that_is_not(tmp_path, defaults, own, first, longest):
+    text = f'[defaults.child]\nbackoff = {defaults}\n[actors."/a"]\nuse = "a:B"\nbackoff = {own}\n'
+
+    backoff = child_at(load(tmp_path, text).tree(), "/a").backoff
+
+    assert (backoff.first, backoff.max) == (first, longest)
+
+
+def test_defaults_for_one_s_own_actors_do_not_concern_what_holds_the_runtime_together(tmp_path):
+    text = """\
+        [defaults.child]
+        runs_in = "process"
+        restart = "temporary"
+        shutdown = "brutal_kill"
+        memory_max = "1MiB"
+        backoff = { first = "1ms", max = "1ms" }
+        heartbeat = { every = "1ms" }
+        mailbox = { capacity = 1 }
+        budget = { restarts = 0, within = "1w" }
+        """
+
+    changed, plain = load(tmp_path, text).tree(), load(tmp_path, "").tree()
+
+    assert child_at(changed, "/sys") == child_at(plain, "/sys")
+
+
 def test_supervisor_becomes_its_spec_and_a_child_of_its_parent(tmp_path):
     text = """\
         [supervisors."/"]
@@ -315,7 +352,7 @@ def test_service_gets_its_settings_and_its_secrets_by_place_only(tmp_path):
     tree = load(tmp_path, text, {"PASSWORD_VARIABLE": "value of the variable"}).tree()
 
     assert child_at(tree, "/io/gmail").start == ImportStart(
-        "supervisors.node.credentials:with_secrets",
+        "supervisors.node.credentials:WithSecrets",
         {
             "use": "actors.services.mail:MailService",
             "kwargs": {

@@ -148,8 +148,20 @@ CASES = {
         "leave it out",
     ),
     "back-off that ends before it begins": (
-        '[actors."/a"]\nuse = "a:B"\nbackoff = { first = "10m" }  # <-',
+        '[actors."/a"]\nuse = "a:B"\nbackoff = { first = "10m", max = "1m" }  # <-',
         'actors."/a".backoff',
+        "max is shorter than first",
+        "longer",
+    ),
+    "back-off of the defaults that ends before it begins": (
+        '[defaults.child]\nbackoff = { first = "10m", max = "1m" }  # <-\n[actors."/a"]\nuse = "a:B"',
+        "defaults.child.backoff",
+        "max is shorter than first",
+        "longer",
+    ),
+    "back-off of the loops that ends before it begins": (
+        '[supervisors."/agents"]\n[loops]\nbackoff = { first = "10m", max = "1m" }  # <-\n[loops.list.a]\nevery = "1m"',
+        "loops.backoff",
         "max is shorter than first",
         "longer",
     ),

@@ -13,9 +13,9 @@ from supervisors.node.credentials import (
     Secret,
     SecretError,
     SecretSource,
+    WithSecrets,
     find_secret,
     secret_source,
-    with_secrets,
 )
 
 PLAIN = "hunter2"
@@ -108,7 +108,7 @@ def test_actor_gets_its_secrets_as_arguments(tmp_path, monkeypatch):
     monkeypatch.syspath_prepend(tmp_path)
     monkeypatch.setenv("MAIL_TOKEN", PLAIN)
 
-    mailer = with_secrets(
+    mailer = WithSecrets(
         use="a_mailer:Mailer",
         kwargs={"host": "h"},
         secrets={"token": {"env": "MAIL_TOKEN"}, "key": {"file": str(tmp_path / "key")}},
@@ -122,7 +122,7 @@ def test_actor_whose_secret_is_gone_does_not_start(monkeypatch):
     monkeypatch.delenv("MAIL_TOKEN", raising=False)
 
     with pytest.raises(SecretError, match="MAIL_TOKEN is not set"):
-        with_secrets(use="builtins:dict", secrets={"token": {"env": "MAIL_TOKEN"}})
+        WithSecrets(use="builtins:dict", secrets={"token": {"env": "MAIL_TOKEN"}})
 
 
 def test_source_of_a_secret_is_plain_data():
