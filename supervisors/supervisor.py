@@ -31,7 +31,6 @@ from actors.events import (
     ActorStarted,
     ActorStartFailed,
     ActorStateChanged,
-    Event,
     LimitReached,
     RestartScheduled,
 )
@@ -58,7 +57,7 @@ class Call(Struct, frozen=True):
     answer: Answer
 
 
-_ABSENT = frozenset({"stopped", "quarantined", "abandoned", "waiting", "removed"})
+_ABSENT = frozenset({"stopped", "quarantined", "abandoned", "waiting"})
 """States in which messages to the path become dead letters that name the state."""
 
 
@@ -214,18 +213,22 @@ class Supervisor(Actor):
         self.published = core.new(spec, path)
         self.handles: dict[str, tuple[int, ChildHandle]] = {}
         self._pids: dict[str, int | None] = {}
+        self._paths: dict[str, str] = {}
+        self._monotonic = services.system.clock.monotonic
+        self._wall = services.system.clock.time
+        self._publish = services.system.bus.publish
 
     def on_start(self) -> None:
         """Begin to start the children; their outcomes come later."""
         services = self._services
         services.supervisors[self._supervisor_path] = self
         holds = services.holds_below(self._supervisor_path)
-        self._feed(ev.Begin(now=self._system.clock.monotonic(), chance=services.chance(), holds=holds))
+        self._feed(ev.Begin(now=self._monotonic(), chance=services.chance(), holds=holds))
 
     def on_receive(self, message: Any) -> None:
         """Turn what the mailbox holds into the core's events."""
         kind = type(message)
-        now = self._system.clock.monotonic()
+        now = self._monotonic()
         chance = self._services.chance()
         if kind is _Notice:
             event = self._event_of(message, now, chance)
@@ -280,7 +283,7 @@ class Supervisor(Actor):
     def _launch(self, effect: fx.Launch) -> None:
         spec = effect.spec
         id, generation = effect.id, effect.generation
-        path = join(self._supervisor_path, id)
+        path = self._path(id)
         request = LaunchRequest(path, spec, Incarnation(generation, effect.attempt, effect.last_exit))
         report = partial(self._report, id, generation)
         try:
@@ -359,58 +362,64 @@ class Supervisor(Actor):
 
     # Facts: each becomes one event on the bus.
 
-    def _publish(self, event: Event) -> None:
-        self._system.bus.publish(event)
+    def _path(self, id: str) -> str:
+        path = self._paths.get(id)
+        if path is None:
+            path = self._paths[id] = join(self._supervisor_path, id)
+        return path
 
     def _started(self, fact: fx.StartedFact) -> None:
         spec = core.get_childspec(self.published, fact.id)
         pid = self._pids.pop(fact.id, None) or self._services.pid
         self._publish(
             ActorStarted(
-                self._system.clock.time(), join(self._supervisor_path, fact.id), fact.generation,
+                self._wall(), self._path(fact.id), fact.generation,
                 spec.runs_in if spec is not None else "pool", pid, fact.seconds,
             )
         )  # fmt: skip
 
     def _ignored(self, fact: fx.IgnoredFact) -> None:
-        path = join(self._supervisor_path, fact.id)
-        self._publish(ActorIgnored(self._system.clock.time(), path, fact.generation, fact.why))
+        path = self._path(fact.id)
+        self._publish(ActorIgnored(self._wall(), path, fact.generation, fact.why))
 
     def _start_failed(self, fact: fx.StartFailedFact) -> None:
-        path = join(self._supervisor_path, fact.id)
-        at = self._system.clock.time()
+        path = self._path(fact.id)
+        at = self._wall()
         self._publish(ActorStartFailed(at, path, fact.generation, fact.reason, fact.attempt))
 
     def _exited(self, fact: fx.ExitedFact) -> None:
-        path = join(self._supervisor_path, fact.id)
-        at = self._system.clock.time()
+        path = self._path(fact.id)
+        at = self._wall()
         self._publish(ActorExited(at, path, fact.generation, fact.reason, fact.uptime, fact.phase, fact.expected))
 
     def _state_changed(self, fact: fx.StateFact) -> None:
-        path = join(self._supervisor_path, fact.id)
+        path = self._path(fact.id)
         if fact.state in _ABSENT:
             self._system.registry.set_absent(path, fact.state)
-        self._publish(ActorStateChanged(self._system.clock.time(), path, fact.generation, fact.state, fact.detail))
+        elif fact.state == "removed":
+            self._system.registry.set_absent(path, None)
+            self._paths.pop(fact.id, None)
+        self._publish(ActorStateChanged(self._wall(), path, fact.generation, fact.state, fact.detail))
 
     def _restart(self, fact: fx.RestartFact) -> None:
         own = self._supervisor_path
         spec = self.published.spec
-        group = tuple([join(own, id) for id in fact.group])
+        group = tuple([self._path(id) for id in fact.group])
         for path in group:
             self._system.registry.set_absent(path, "restarting")
         self._publish(
             RestartScheduled(
-                self._system.clock.time(), join(own, fact.id), own, spec.strategy.value, fact.generation, fact.attempt,
+                self._wall(), self._path(fact.id), own, spec.strategy.value, fact.generation, fact.attempt,
                 fact.delay, group, fact.restarts, spec.intensity, fact.reason,
             )
         )  # fmt: skip
 
     def _limit(self, fact: fx.LimitFact) -> None:
         own = self._supervisor_path
-        path = own if fact.scope == "supervisor" else join(own, fact.id)
+        path = own if fact.scope == "supervisor" else self._path(fact.id)
         self._publish(
             LimitReached(
-                self._system.clock.time(), path, fact.scope, fact.action, fact.restarts, fact.intensity, fact.period,
+                self._wall(), path, fact.scope, fact.action, fact.restarts, fact.intensity, fact.period,
                 fact.reason,
             )
         )  # fmt: skip
