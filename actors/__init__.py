@@ -16,6 +16,7 @@ from actors.core.timers import ActorTimer, Timer
 from actors.errors import (
     ActorExitedError,
     ActorRuntimeError,
+    AddressError,
     AskTimeoutError,
     BlockingAskError,
     MailboxFullError,
@@ -38,6 +39,7 @@ __all__ = [
     "ActorSystem",
     "ActorTimer",
     "Address",
+    "AddressError",
     "AskTimeoutError",
     "BlockingAskError",
     "DeadLetter",

@@ -16,6 +16,7 @@ from actors.core import life, turns
 from actors.core.context import turn_codes
 from actors.core.future import Ask
 from actors.core.loop import EventLoop, Work
+from actors.errors import ActorExitedError
 from actors.exits import NORMAL, ExitReason
 
 if TYPE_CHECKING:
@@ -49,13 +50,15 @@ class LoopDispatcher:
 class Interleaved:
     """The coroutines of one re-entrant actor; used on the loop's thread, but for `stop` and `abandon`."""
 
-    __slots__ = ("_ending", "_loop", "_over", "_running")
+    __slots__ = ("_ending", "_loop", "_over", "_running", "begun")
 
     def __init__(self, loop: EventLoop) -> None:
         self._ending: tuple[ExitReason, BaseException | None] | None = None
         self._loop = loop
         self._over: deque[Work] = deque()
         self._running: set[Work] = set()
+        self.begun = 0
+        """Coroutines begun so far."""
 
     @property
     def is_full(self) -> bool:
@@ -67,8 +70,8 @@ class Interleaved:
         self._loop.post(self._cancel_all, reason)
 
     def abandon(self) -> None:
-        """Cancel every coroutine. Any thread."""
-        self._loop.post(self._cancel_all, NORMAL)
+        """Cancel every coroutine and answer what it was asked. Any thread."""
+        self._loop.post(self._abandon_all)
 
     def add(
         self, cell: ActorRef[Any], coroutine: Coroutine[Any, Any, Any], ask: Ask[Any] | None, timeout: float | None
@@ -76,7 +79,12 @@ class Interleaved:
         """Begin a handler's coroutine beside the others."""
         work = Work(self._loop, cell, coroutine, None, ask, self._finished)
         self._running.add(work)
+        self.begun += 1
         work.begin(timeout)
+
+    def soon(self, cell: ActorRef[Any]) -> None:
+        """Run the next turn of `cell` after what the loop has to do already."""
+        self._loop.asyncio_loop.call_soon(cell._run, cell)
 
     def conclude(self, cell: ActorRef[Any]) -> bool:
         """Draw the conclusions from the coroutines that have ended; return whether the turn goes on."""
@@ -105,6 +113,13 @@ class Interleaved:
         for work in tuple(self._running):
             work.cancel(reason)
 
+    def _abandon_all(self) -> None:
+        for work in tuple(self._running):
+            if work.ask is not None:
+                why = "was abandoned while handling the message"
+                work.cell._fail_ask(work.ask, ActorExitedError(str(work.cell), why))
+            work.cancel(NORMAL)
+
     def _finished(self, work: Work) -> None:
         cell = work.cell
         self._running.discard(work)
@@ -129,7 +144,11 @@ def run_interleaved(cell: ActorRef[Any]) -> None:
     cell._turn_at = cell._dispatcher.now
     while queue and left and not cell._attention and not work.is_full:
         left -= 1
+        begun = work.begun
         if not turns.step(cell, queue.popleft()):
+            return
+        if work.begun != begun:  # its first step comes before the next message
+            work.soon(cell)
             return
     cell._handling = None
     if cell._pressure is not None:

@@ -25,6 +25,7 @@ from actors.exits import NORMAL, ExitReason
 logger = logging.getLogger(__name__)
 
 if TYPE_CHECKING:
+    from actors.core.actor import Actor
     from actors.core.ref import ActorRef
 
 
@@ -39,9 +40,9 @@ def start(cell: ActorRef[Any]) -> bool:
         return False
     here.constructing = cell
     try:
-        actor = launch.factory()
+        actor: Actor | None = launch.factory()
         here.constructing = None
-        if cell._actor is not actor:
+        if actor is None or cell._actor is not actor:
             raise TypeError(
                 f"{launch.factory!r} returned {actor!r}, which is not an Actor made by this call "
                 "(its __init__ must call super().__init__())"

@@ -248,6 +248,12 @@ class ActorSystem:
     def __repr__(self) -> str:
         return f"<ActorSystem {self.name}: {len(self.registry)} actors>"
 
+    def __enter__(self) -> ActorSystem:
+        return self
+
+    def __exit__(self, *_error: object) -> None:
+        self.shutdown()
+
     @classmethod
     def default(cls) -> ActorSystem:
         """Return the process's own system, for actors started by their class's `start`."""
