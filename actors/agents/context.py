@@ -64,6 +64,7 @@ class Context:
         options: The task's options, defaults filled in.
         memory: The task's own between runs; lost when the loop restarts.
         queue: Path of the work queue.
+        timeout: Seconds one run may take; the loop ends it then.
         outside: Messages, metrics, clock.
     """
 

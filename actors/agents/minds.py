@@ -91,7 +91,7 @@ def _next_state(cancel: Cancel, context: Context) -> tuple[int, float]:
     question = msgspec.json.encode({"at": context.outside.wall(), "previous": previous})
     command = context.words("model_command")
     try:
-        output = commands.run(command, stdin=question, timeout=context.timeout, cancel=cancel, limit=_STATE_LIMIT)
+        output = commands.run(command, stdin=question, timeout=context.timeout + 1.0, cancel=cancel, limit=_STATE_LIMIT)
         state = msgspec.json.decode(output.stdout, type=dict)
     except commands.CommandError as error:
         raise TaskFailedError(str(error)) from error

@@ -48,7 +48,7 @@ def _send(cancel: Cancel, context: Context) -> tuple[int, float]:
         parts.append(f"[{path.stem}, {when}]\n{text}\n")
     try:
         output = commands.run(
-            context.words("command"), stdin="\n".join(parts).encode(), timeout=context.timeout, cancel=cancel
+            context.words("command"), stdin="\n".join(parts).encode(), timeout=context.timeout + 1.0, cancel=cancel
         )
     except commands.CommandError as error:
         raise TaskFailedError(str(error)) from error
