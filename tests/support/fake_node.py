@@ -96,7 +96,8 @@ class FakeNode:
         nodes: The tree it shows, flat.
         requests: Every request taken, oldest first.
         answers: What answers each command; an answer may raise `RefusalError`.
-        bus: What is published here goes out on the tap, and is among the answers to `events`.
+        bus: What is published here goes out on the tap.
+        shows_published: Whether that is among the answers to `events` too.
         before_events: Called before `events` is answered.
     """
 
@@ -127,6 +128,7 @@ class FakeNode:
                 verb: self._control(verb) for verb in ("start", "stop", "restart", "suspend", "resume", "kill", "reset")
             },
         }
+        self.shows_published = False
         self.before_events: list[Callable[[], object]] = []
         self._lock = Lock()
         self._published: list[EventRow] = []
@@ -289,7 +291,7 @@ class FakeNode:
         for answer in self.before_events:
             answer()
         with self._lock:
-            published = tuple(self._published)
+            published = tuple(self._published) if self.shows_published else ()
         rows = [row for row in (*self._rows(), *published) if not arguments.types or row.topic in arguments.types]
         return EventsView(
             items=tuple(rows[-arguments.limit :]), head=self.bus.head, truncated=len(rows) > arguments.limit
