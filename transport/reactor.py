@@ -284,11 +284,11 @@ class Reactor:
     def _round(self) -> None:
         for _ in range(len(self._posted)):
             self._call(self._posted.popleft())
-        while self._to_flush:
+        for _ in range(len(self._to_flush)):
             self._flush(self._to_flush.popleft())
         now = monotonic()
         sleep = self._fire(now)
-        if self._closing:
+        if self._closing and not self._posted:  # what was posted before it closed may still send
             for socket in list(self._sockets.values()):
                 self.retire(socket)
         for socket, until in list(self._retiring.items()):

@@ -142,6 +142,7 @@ class Owner(Protocol):
 
 
 _READ_BURST: Final = 1_000  # messages taken from one socket before the others get their turn
+_WRITE_BURST: Final = 1_000  # and messages given to it
 
 
 class Socket:
@@ -263,7 +264,7 @@ class Socket:
         """Send what is queued; the reactor's. False: the socket took no more, and poll must say when it does."""
         self._queued = False
         outbox, join = self._outbox, self._spec.join
-        while True:
+        for _ in range(_WRITE_BURST):
             if self._stuck is not None:
                 parts, count = self._stuck
             elif not outbox:
@@ -291,6 +292,10 @@ class Socket:
             if self._waiters:
                 with self._room:
                     self._room.notify_all()
+        else:  # senders may be as quick as we are: the other sockets get their turn
+            if not self._queued:
+                self._queued = True
+                self._owner.flush_soon(self)
         return True
 
     def _lose(self, parts: list[Any], count: int, why: str) -> None:

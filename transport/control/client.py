@@ -142,7 +142,7 @@ class ControlClient:
             AuthenticationError: The node refused the key.
             EncodingError: `args` is no plain data.
         """
-        used = key if key is not None else os.urandom(12).hex()
+        used = key or os.urandom(12).hex()
         until = monotonic() + timeout
         while True:
             left = until - monotonic()

@@ -7,11 +7,20 @@ import socket
 import threading
 
 import pytest
-from support.wire import PATIENCE, Inbox, reactor, wait_until
+import zmq
+from support.wire import PATIENCE, Inbox, reactor, run_directory, wait_until
 
+from transport.endpoints import ipc_endpoint
 from transport.errors import SocketClosedError
 from transport.reactor import Reactor
+from transport.sockets import SocketSpec
 from transport.wakeup import Wakeup
+
+
+@pytest.fixture
+def run():
+    with run_directory() as path:
+        yield path
 
 
 @pytest.fixture
@@ -178,6 +187,20 @@ def test_closing_ends_the_thread_once_and_for_all():
     loop.post(lambda: None)
     with pytest.raises(SocketClosedError):
         loop.run(lambda: 5)
+
+
+def test_what_was_posted_before_closing_may_still_send(run):
+    for _ in range(20):
+        inbox = Inbox()
+        with reactor() as peer:
+            server = peer.open(SocketSpec(zmq.PULL, bind=ipc_endpoint(run, "s")), inbox)
+            loop = Reactor()
+            client = loop.open(SocketSpec(zmq.PUSH, connect=server.endpoint, linger=PATIENCE), inbox)
+            loop.post(lambda: None)
+            loop.post(lambda: client.send([b"last word"]))  # noqa: B023
+            assert loop.close(PATIENCE)
+
+            assert inbox.get() == [b"last word"]
 
 
 def test_closing_from_a_callback_does_not_wait_for_itself():

@@ -47,8 +47,8 @@ bodies = (
     | st.sampled_from([1_500, 5_000]).map(lambda n: msgpack.packb("x" * n))
 )
 too_large = st.just([b"x" * 100_000])
-"""Beyond what ZeroMQ lets in: it hangs up. One part, since libzmq 4.3.5 aborts a *client* that closes while it is hung up
-on in the midst of a message of several parts (session_base.cpp, clean_pipes)."""
+"""Beyond what ZeroMQ lets in: it hangs up. One part, since libzmq 4.3.5 aborts a *client* that closes while it is hung
+up on in the midst of a message of several parts (session_base.cpp, clean_pipes)."""
 
 messages = st.lists(st.lists(bodies, min_size=1, max_size=3) | bodies.map(lambda b: [b]) | too_large, max_size=5)
 
