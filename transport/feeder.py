@@ -16,8 +16,16 @@ _log.addHandler(logging.NullHandler())
 class Feeder:
     """Delivers envelopes one after another, waiting for each; its thread exists only while there is one."""
 
-    def __init__(self, deliver: Callable[[Envelope], None], name: str) -> None:
+    def __init__(self, deliver: Callable[[Envelope], object], delivered: Callable[[], None], name: str) -> None:
+        """Make a feeder without a thread.
+
+        Args:
+            deliver: Delivers one envelope, however long that takes.
+            delivered: Called after each, when it counts in the backlog no more.
+            name: The thread's name.
+        """
         self._deliver = deliver
+        self._delivered = delivered
         self._name = name
         self._waiting: deque[Envelope] = deque()
         self._lock = threading.Lock()
@@ -49,6 +57,9 @@ class Feeder:
                 _log.exception("%s: a message could not be delivered", self._name)
             with self._lock:
                 self._waiting.popleft()
-                if not self._waiting:
+                is_over = not self._waiting
+                if is_over:
                     self._thread = None
-                    return
+            self._delivered()
+            if is_over:
+                return

@@ -126,7 +126,7 @@ class Gateway:
         self._calls = Calls(lambda number: channel.send(envelope(Kind.DEMONITOR, correlation=number)))
         self._watched: dict[int, Watch] = {}
         self._asked: dict[int, Future[Any]] = {}
-        self._feeder = Feeder(self._deliver_waiting, f"{channel.name} feeder")
+        self._feeder = Feeder(self._deliver, lambda: channel.accept(1), f"{channel.name} feeder")
         self._received = self._malformed = self._flooded = self._undeliverable = 0
 
     @property
@@ -303,10 +303,6 @@ class Gateway:
             self._undelivered(what, "beyond the window", MailboxFullError(what.target, self._window))
             return
         self._feeder.add(what)
-
-    def _deliver_waiting(self, what: Envelope) -> None:
-        self._deliver(what)
-        self._channel.accept(1)
 
     def _deliver(self, what: Envelope) -> bool:
         """Put a message into its mailbox. False: that is full, and this thread must not wait."""

@@ -97,6 +97,7 @@ class Child:
         self._made_at = time.monotonic()
         self._jobs: queue.SimpleQueue[Callable[[], None] | None] = queue.SimpleQueue()
         self._launch: Launch | None = None
+        self._ref: Any = None  # set before the launcher hears that the actor is ready
         self._stop: ExitReason | None = None
         self._is_suspended = False
         self._signal: int | None = None
@@ -150,9 +151,9 @@ class Child:
 
     def _suspend(self, is_wanted: bool) -> None:
         self._is_suspended = is_wanted
-        launch = self._launch
-        if launch is not None:
-            (launch.suspend if is_wanted else launch.resume)()
+        ref = self._ref
+        if ref is not None:
+            (ref.suspend if is_wanted else ref.resume)()
 
     def _ask_to_stop(self, reason: ExitReason) -> None:
         if self._stop is None:
@@ -184,14 +185,15 @@ class Child:
         )
         if self._stop is not None:  # it came before there was a launch to tell
             self._launch.stop(self._stop)
-        if self._is_suspended:
-            self._launch.suspend()
 
     def _take_outcome(self, outcome: Outcome, heartbeat: float | None) -> None:
         """Tell the launcher; on the actor's thread."""
         match outcome:
             case Started(ref):
                 ref._table[Probe] = _answer_probe
+                self._ref = ref
+                if self._is_suspended:
+                    ref.suspend()
                 self._say(Ready(time.monotonic() - self._made_at))
                 if heartbeat is not None:
                     self._reactor.every(heartbeat, lambda: self._beat(ref))
@@ -222,9 +224,12 @@ class Child:
             question: Ask[None] = Ask(Probe())
             question.add_done_callback(lambda: self._reactor.post(lambda: self._mailbox_answered(ref)))
             ref.tell_system(question)
-        if ref._work is not None and not self._asked_loop:  # a coroutine awaits, and holds the actor's turn meanwhile
+        if self._is_awaiting() and not self._asked_loop:  # a coroutine holds the actor's turn meanwhile
             self._asked_loop = True
             self.system.loop.post(lambda: self._reactor.post(lambda: self._loop_answered(ref)))
+
+    def _is_awaiting(self) -> bool:
+        return self._launch is not None and self._launch.is_awaiting
 
     def _mailbox_answered(self, ref: Any) -> None:
         self._asked_mailbox = False
@@ -233,7 +238,7 @@ class Child:
 
     def _loop_answered(self, ref: Any) -> None:
         self._asked_loop = False
-        if ref._work is not None:
+        if self._is_awaiting():
             self._say_alive(ref)
 
     def _say_alive(self, ref: Any) -> None:

@@ -100,8 +100,7 @@ class ProcessRef(RemoteRef):
 
     def statistics(self) -> ActorStatistics:
         """Return the figures of the last heartbeat; asks nobody. Instants in it are of the child's clock."""
-        beat = self._child.beat
-        return beat.statistics if beat is not None else _NO_FIGURES
+        return self._child.figures() or _NO_FIGURES
 
     def stop(self, reason: ExitReason) -> None:
         """Ask the actor to end with `reason`; its supervisor learns of the end as of any other."""

@@ -34,7 +34,7 @@ from weakref import WeakSet
 import zmq
 from msgspec import Struct
 
-from actors.core.context import enter_loop
+from actors.core.context import enter_loop, leave_loop
 from actors.core.outcomes import StartFailed
 from actors.core.system import ActorSystem
 from actors.exits import ExitReason
@@ -239,6 +239,7 @@ class ProcessLauncher:
         ended &= self._worker.close(left())
         ended &= self._shared.capture.close(left())
         self._reactor.run(self._forget_warden)
+        self._reactor.run(leave_loop)  # the next thread may be given this one's number
         ended &= self._reactor.close(left())
         remove_socket(self._socket.endpoint)
         return ended

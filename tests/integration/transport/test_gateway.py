@@ -1,0 +1,333 @@
+"""Two systems joined by two gateways: real threads and actors, with the wire in memory."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+
+import pytest
+from support.process_actors import Add, Counter, Do, Get, Seen, Watcher, WatchOther
+
+from actors import (
+    Actor,
+    ActorExitedError,
+    ActorSystem,
+    Address,
+    AskTimeoutError,
+    ExitReason,
+    MailboxFullError,
+    MailboxSpec,
+    Message,
+    on,
+)
+from actors.core.context import enter_loop, leave_loop
+from actors.events import AskFailed
+from transport.channels import Channel
+from transport.codec import pack_frame
+from transport.envelope import Envelope, Kind, envelope
+from transport.gateway import Gateway
+from transport.reactor import Reactor
+from transport.remote import RemoteRef
+
+TIMEOUT = 20.0
+
+
+class Gate(Message[None], frozen=True):
+    """Waits until the test opens the gate."""
+
+
+class Gated(Actor):
+    """Handles `Gate` for as long as the test says."""
+
+    mailbox = MailboxSpec(capacity=2, block_timeout=TIMEOUT)
+    gate = threading.Event()
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._added: list[int] = []
+
+    @on(Gate)
+    def wait(self, message: Gate) -> None:
+        assert self.gate.wait(TIMEOUT)
+
+    @on(Add)
+    def add(self, message: Add) -> int:
+        self._added.append(message.n)
+        return message.n
+
+    @on(Get)
+    def get(self, message: Get) -> list[int]:
+        return self._added
+
+
+class Side:
+    """One process's part: its actors, its socket's thread, its gateway."""
+
+    def __init__(self, name: str, window: int) -> None:
+        self.system = ActorSystem(name)
+        self.reactor = Reactor(name)
+        self.reactor.run(enter_loop)
+        self.runtime: list[Envelope] = []
+        self.other: Side | None = None
+        self.channel = Channel(f"peer of {name}", self.transmit, self.reactor.post, window=window)
+        self.gateway = Gateway(self.system, self.channel, self.runtime.append, window=window)
+
+    def transmit(self, frame: bytes) -> None:
+        assert self.other is not None
+        receive = self.other.gateway.receive
+        self.other.reactor.post(lambda: receive(frame))
+
+    def spawn(self, factory, path: str) -> None:
+        started = threading.Event()
+        self.system.spawn(factory, path=path, placement="thread", on_outcome=lambda _: started.set())
+        assert started.wait(TIMEOUT)
+
+    def ref(self, path: str) -> RemoteRef:
+        """A ref of the other side's actor."""
+        assert self.other is not None
+        return self.gateway.ref(Address(self.other.system.name, path))
+
+    def settle(self) -> None:
+        """Wait until both socket threads did what was posted so far, twice over."""
+        assert self.other is not None
+        for _ in range(3):
+            self.reactor.run(lambda: None)
+            self.other.reactor.run(lambda: None)
+
+    def close(self) -> None:
+        self.gateway.lose("the test is over")
+        self.system.shutdown(TIMEOUT)
+        self.reactor.run(leave_loop)
+        self.reactor.close(TIMEOUT)
+
+
+def joined(window: int) -> Iterator[tuple[Side, Side]]:
+    near, far = Side("near", window), Side("far", window)
+    near.other, far.other = far, near
+    Gated.gate.clear()
+    yield near, far
+    Gated.gate.set()
+    near.close()
+    far.close()
+
+
+@pytest.fixture
+def sides():
+    yield from joined(1_000)
+
+
+@pytest.fixture
+def narrow():
+    yield from joined(8)
+
+
+def test_messages_for_a_full_mailbox_wait_in_order_and_the_socket_goes_on(sides):
+    near, far = sides
+    far.spawn(Gated, "/slow")
+    far.spawn(Counter, "/other")
+    slow = near.ref("/slow")
+    slow.tell(Gate())
+    for n in range(20):
+        slow.tell(Add(n))
+    answer = slow.ask(Get(), block=False)
+    near.settle()
+
+    assert far.gateway.statistics().received >= 21
+    assert not answer.done
+    Gated.gate.set()
+
+    assert answer.get(timeout=TIMEOUT) == list(range(20))
+
+
+def test_a_sender_has_no_more_under_way_than_the_peer_accepts(narrow):
+    near, far = narrow
+    far.spawn(Gated, "/slow")
+    slow = near.ref("/slow")
+    slow.tell(Gate())
+    for n in range(100):
+        slow.tell(Add(n))
+    near.settle()
+
+    figures = near.channel.statistics()
+    assert figures.under_way <= 8
+    assert figures.waiting >= 100 - 8 - 4
+    Gated.gate.set()
+
+    assert slow.ask(Get(), timeout=TIMEOUT) == list(range(100))
+    assert far.system.dead_letters.recent() == ()
+
+
+def test_a_peer_that_ignores_its_window_is_refused_what_is_beyond(narrow):
+    near, far = narrow
+    far.spawn(Gated, "/slow")
+    add = [envelope(Kind.TELL, "/slow", f"{Add.__module__}:Add", b"\x81\xa1n\x01") for _ in range(50)]
+    near.ref("/slow").tell(Gate())
+    near.settle()
+    far.reactor.run(lambda: far.gateway.receive(pack_frame(add)))
+
+    assert far.gateway.statistics().flooded >= 50 - 8 - 4
+    assert {letter.why for letter in far.system.dead_letters.recent()} == {"beyond the window"}
+
+
+def test_an_ask_that_timed_out_is_passed_over_and_is_one_event(sides):
+    near, far = sides
+    events: list[AskFailed] = []
+    for side in sides:
+        side.system.bus.subscribe(lambda _number, event: events.append(event), (AskFailed,))
+    far.spawn(Gated, "/slow")
+    slow = near.ref("/slow")
+    slow.tell(Gate())
+
+    with pytest.raises(AskTimeoutError):
+        slow.ask(Add(1), timeout=0.05)
+    near.settle()
+    Gated.gate.set()
+
+    assert slow.ask(Get(), timeout=TIMEOUT) == []
+    assert [(event.path, event.message_type) for event in events] == [("/slow", "Add")]
+    assert [letter.why for letter in far.system.dead_letters.recent()] == ["deadline passed"]
+
+
+def test_losing_the_peer_answers_asks_keeps_tells_and_says_so(sides):
+    near, far = sides
+    events: list[AskFailed] = []
+    near.system.bus.subscribe(lambda _number, event: events.append(event), (AskFailed,))
+    far.spawn(Gated, "/slow")
+    slow = near.ref("/slow")
+    slow.tell(Gate())
+    answers = [slow.ask(Add(n), block=False) for n in range(3)]
+    near.settle()
+    slow.tell(Add(9))
+
+    near.gateway.lose("its process ended")
+
+    for answer in answers:
+        with pytest.raises(ActorExitedError, match="its process ended"):
+            answer.get(timeout=TIMEOUT)
+    assert len(events) == 3
+    letters = [
+        (letter.message, letter.why.endswith("its process ended")) for letter in near.system.dead_letters.recent()
+    ]
+    assert letters[-1] == (Add(9), True)
+    slow.tell(Add(10))
+    assert near.system.dead_letters.recent()[-1].message == Add(10)
+    with pytest.raises(ActorExitedError):
+        slow.ask(Add(1))
+    assert not slow.is_alive()
+
+
+def test_a_watch_fires_once_with_the_first_reason(sides):
+    near, far = sides
+    far.spawn(Counter, "/a")
+    reasons: list[ExitReason] = []
+    told = threading.Event()
+    near.ref("/a").watch(lambda reason: (reasons.append(reason), told.set()))
+    near.ref("/a").tell(Do("stop"))
+    assert told.wait(TIMEOUT)
+
+    near.gateway.lose("gone")
+    near.gateway.end(ExitReason.killed("later"))
+    near.ref("/a").watch(reasons.append)
+
+    assert [reason.kind.value for reason in reasons] == ["normal", "killed"]
+
+
+def test_a_cancelled_watch_is_forgotten_on_the_other_side_too(sides):
+    near, far = sides
+    far.spawn(Counter, "/a")
+    calls: list[ExitReason] = []
+    watch = near.ref("/a").watch(calls.append)
+    near.settle()
+    assert len(far.gateway._watched) == 1
+
+    watch.cancel()
+    near.settle()
+
+    assert far.gateway._watched == {}
+    near.gateway.end(ExitReason.killed())
+    assert calls == []
+
+
+def test_watching_nobody_says_noproc(sides):
+    near, _ = sides
+    near.spawn(Watcher, "/watcher")
+    reasons: list[ExitReason] = []
+    told = threading.Event()
+    near.ref("/nobody").watch(lambda reason: (reasons.append(reason), told.set()))
+
+    assert told.wait(TIMEOUT)
+    assert reasons[0].detail == "noproc"
+    assert near.system.ref("/watcher").ask(WatchOther("/nobody")) is None
+    assert near.system.ref("/watcher").ask(Seen()) != []
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        envelope(Kind.ASK, "/a", "", b"\xc0"),
+        envelope(Kind.ASK, "/a", "", b"\xc0", id=1, deadline=-1.0),
+        envelope(Kind.ASK, "/a", "", b"\xc0", id=1, deadline=float("nan")),
+        envelope(Kind.ASK, "/a", "", b"\xc0", id=1, deadline=float("inf")),
+        envelope(Kind.SIGNAL, "/a", payload=b"\xc1"),
+        envelope(Kind.DOWN, payload=b"\x90", correlation=3),
+        envelope(Kind.LINK, "/a"),
+    ],
+    ids=lambda wrong: wrong.kind.name,
+)
+def test_an_envelope_that_makes_no_sense_is_counted_and_has_no_effect(sides, wrong):
+    near, far = sides
+    far.spawn(Counter, "/a")
+
+    far.reactor.run(lambda: far.gateway.receive(pack_frame([wrong])))
+
+    assert far.gateway.statistics().malformed == 1
+    assert near.ref("/a").ask(Add(1), timeout=TIMEOUT) == 1
+
+
+def test_answers_nobody_waits_for_are_passed_over(sides):
+    near, _ = sides
+    late = [
+        envelope(Kind.REPLY, payload=b"\xc0", correlation=77),
+        envelope(Kind.ERROR, payload=b"", correlation=78),
+        envelope(Kind.CANCEL, correlation=79),
+        envelope(Kind.DEMONITOR, correlation=80),
+    ]
+
+    near.reactor.run(lambda: near.gateway.receive(pack_frame(late)))
+
+    assert near.gateway.statistics().malformed == 0
+
+
+def test_a_reply_of_another_type_than_was_asked_for_is_an_error_of_the_asker(sides):
+    near, far = sides
+    answer = near.ref("/a").ask(Add(1), block=False)
+    far.reactor.run(lambda: None)
+
+    near.reactor.run(
+        lambda: near.gateway.receive(pack_frame([envelope(Kind.REPLY, payload=b"\xa3abc", correlation=1)]))
+    )
+
+    with pytest.raises(Exception, match=r"no builtins:int|not running"):
+        answer.get(timeout=TIMEOUT)
+
+
+def test_what_cannot_wait_here_is_refused_here(sides):
+    near, far = sides
+    far.spawn(Gated, "/slow")
+    channel = Channel("peer", near.transmit, lambda _flush: None, mailbox=MailboxSpec(capacity=3, full="reject"))
+    ref = Gateway(near.system, channel, near.runtime.append).ref(Address("far", "/slow"))
+    for n in range(3):
+        ref.tell(Add(n))
+
+    with pytest.raises(MailboxFullError):
+        ref.tell(Add(3))
+    with pytest.raises(MailboxFullError):
+        ref.ask(Add(3))
+
+
+def test_runtime_envelopes_go_to_the_runtime(sides):
+    near, far = sides
+    near.gateway.send(envelope(Kind.SYSTEM, "", "process:Suspend", b"\x80"))
+    near.settle()
+
+    assert [what.type_name for what in far.runtime] == ["process:Suspend"]
