@@ -1,4 +1,4 @@
-"""Ends of children by themselves (supervision.md 2.3): restart type against reason, each cell, and what it counts."""
+"""Ends of children by themselves: restart type against reason, each cell, and what it counts."""
 
 from __future__ import annotations
 

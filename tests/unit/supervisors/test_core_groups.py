@@ -1,4 +1,4 @@
-"""Restarts by strategy (supervision.md 2.4, 2.6): what stops and starts, in which order, and two ends at once."""
+"""Restarts by strategy: what stops and starts, in which order, and two ends at once."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A start that fails during a restart (supervision.md 2.5), and back-off: attempts, delays, cancelling, resetting."""
+"""A start that fails during a restart, and back-off: attempts, delays, cancelling, resetting."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Starting (supervision.md 2.1): left to right, each fully; a failure ends it all; `ignore` counts as success."""
+"""Starting: left to right, each fully; a failure ends it all; `ignore` counts as success."""
 
 from __future__ import annotations
 
