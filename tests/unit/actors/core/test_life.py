@@ -6,6 +6,7 @@ import asyncio
 import threading
 
 import pytest
+from support.waiting import until
 
 from actors import (
     Actor,
@@ -198,6 +199,7 @@ def test_whatever_leaves_a_handler_ends_the_actor(error, asked, system: ActorSys
 
 def test_an_error_on_an_ask_that_this_thread_runs_ends_the_actor_too(system: ActorSystem):
     launched = launch(system, Worker, path="/a")
+    until(lambda: launched.ref._idle)
 
     with pytest.raises(ValueError, match="bad"):
         launched.ref.ask(Fail(ValueError("bad")))
@@ -209,6 +211,7 @@ def test_an_error_on_an_ask_that_this_thread_runs_ends_the_actor_too(system: Act
 
 def test_ctrl_c_in_an_ask_that_the_main_thread_runs_reaches_the_main_thread(system: ActorSystem):
     launched = launch(system, Worker, path="/a")
+    until(lambda: launched.ref._idle)
 
     with pytest.raises(KeyboardInterrupt):
         launched.ref.ask(Fail(KeyboardInterrupt()))

@@ -224,7 +224,7 @@ def test_an_ask_nobody_waits_for_any_more_is_passed_over(system: ActorSystem, pl
     entered, go_on = threading.Event(), threading.Event()
     ref.tell(Hold(entered, go_on))
     assert entered.wait(10)
-    with pytest.raises(pykka.Timeout, match="no answer from /a within 0.01 s"):
+    with pytest.raises(pykka.Timeout, match=r"no answer from /a within 0\.01 s"):
         ref.ask(Hello(), timeout=0.01)
     go_on.set()
     assert ref.ask(Hello(), timeout=10) == ""

@@ -178,7 +178,8 @@ def test_a_message_that_waits_is_not_handled_once_its_timer_is_cancelled(clock, 
 def test_timers_end_with_their_actor(clock, timed: ActorSystem, placement):
     beats = Collector()
     launched = launch(timed, lambda: Heart(beats), path="/a", placement=placement)
-    launched.ref.ask(Tell(lambda actor: (actor.after(1.0, Beat()), actor.every(1.0, Beat())) and None), timeout=10)
+    for set_one in (lambda actor: actor.after(1.0, Beat()), lambda actor: actor.every(1.0, Beat())):
+        launched.ref.ask(Tell(set_one), timeout=10)
 
     launched.stop(SHUTDOWN)
     launched.outcomes.expect(Exited)
