@@ -15,6 +15,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from pathlib import Path
+from types import TracebackType
 from typing import Any, TypeVar
 
 from msgspec import Struct
@@ -170,11 +171,18 @@ class AgentLoop(Actor):
         return None
 
     def on_stop(self) -> None:
-        if isinstance(self._state, Working):
-            self._feed(Finished(Outcome.CANCELLED, self.system.clock.monotonic(), "the loop was stopped"))
+        self._end_run("the loop was stopped")
         scheduler = self.system.ref(self._scheduler)
         if self._registered and scheduler.is_alive():
             scheduler.tell(Unregister(self.path))
+
+    def on_failure(
+        self,
+        exception_type: type[BaseException] | None,
+        exception_value: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self._end_run(f"the loop crashed: {exception_type.__name__ if exception_type is not None else 'unknown'}")
 
     def state_view(self) -> dict[str, object]:
         view = self._view()
@@ -243,6 +251,10 @@ class AgentLoop(Actor):
                     if scheduler.is_alive():  # one that comes later knows nothing of this slot
                         scheduler.tell(CycleDone(self.path, slot_at))
         return acts
+
+    def _end_run(self, why: str) -> None:
+        if isinstance(self._state, Working):
+            self._feed(Finished(Outcome.CANCELLED, self.system.clock.monotonic(), why))
 
     async def _register(self) -> None:
         """Put the schedule in force, or try again in a while where the scheduler is not there.

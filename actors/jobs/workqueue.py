@@ -6,14 +6,16 @@
 
 Rules are `handout`'s; here are the messages and the effects. Each job ends in exactly one `RunFinished` on the bus.
 
-The queue is in memory: jobs that wait or run when this actor ends are not done and not kept. Whoever submits is told
-what was accepted; the built-in loops submit again whatever is still missing at their next run.
+The queue is in memory: jobs that wait or run when this actor ends are not done and not kept; each is told of as
+`cancelled`. Whoever submits is told what was accepted; the built-in loops submit again, at their next run, whatever is
+still missing.
 """
 
 from __future__ import annotations
 
 import logging
 from pathlib import Path
+from types import TracebackType
 
 from actors import Actor, AskTimeoutError, Down, MailboxSpec, on
 from actors.addresses import ROOT, check_path, matches
@@ -119,9 +121,15 @@ class WorkQueue(Actor):
         self.actor_ref.tell(Look())
 
     def on_stop(self) -> None:
-        self._subscription.cancel()
-        if self._write_due:
-            index.save(self._index_path, self._records.values())
+        self._close("the queue was stopped")
+
+    def on_failure(
+        self,
+        exception_type: type[BaseException] | None,
+        exception_value: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self._close(f"the queue crashed: {exception_type.__name__ if exception_type is not None else 'unknown'}")
 
     def state_view(self) -> dict[str, object]:
         view = self._view()
@@ -217,6 +225,16 @@ class WorkQueue(Actor):
     def _on_event(self, _: int, event: Event) -> None:
         if self._is_worker(event.path):
             self.actor_ref.tell(WorkerStarted(event.path))
+
+    def _close(self, why: str) -> None:
+        """Tell of every job that is not done and now never will be; keep what is known of files."""
+        self._subscription.cancel()
+        for path, ticket in self._state.busy.items():
+            self._report(path, ticket, "cancelled", 0.0, why)
+        for ticket in self._state.waiting:
+            self._report(self.path, ticket, "cancelled", 0.0, why)
+        if self._write_due:
+            index.save(self._index_path, self._records.values())
 
     def _seen(self, path: str) -> None:
         """Take the worker at `path` as ready, and learn of its end."""

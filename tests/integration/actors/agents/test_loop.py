@@ -17,6 +17,7 @@ from actors.jobs.cycles import Cycle
 from actors.jobs.protocol import QueueStatus
 from actors.jobs.work import TaskWorker
 from actors.jobs.workqueue import WorkQueue
+from actors.scheduling.scheduler import SchedulerTick
 
 PATH = "/agents/07"
 SLOW = [sys.executable, "-c", "import time; time.sleep(600)"]
@@ -110,6 +111,20 @@ def test_an_error_nobody_expected_is_told_and_ends_the_loop(stage, tmp_path, mon
     reason = stage.exit_of(PATH)
     assert reason.kind is ExitKind.CRASHED
     assert reason.crash.type_name == "builtins.KeyError"
+
+
+def test_a_crash_beside_the_task_tells_of_the_run_it_ended(stage, tmp_path):
+    options = {"model_command": SLOW}
+    wrong = arguments(tmp_path, "soul-update", timeout=600.0, options=options, schedule="0 25 * * *")
+    ref = stage.start(PATH, AgentLoop, **wrong)
+    ref.tell(Cycle(1.0))
+    working(stage, ref)
+
+    stage.start("/sys/scheduler", SchedulerTick)  # it comes late, and refuses the schedule
+
+    assert stage.exit_of(PATH).kind is ExitKind.CRASHED
+    event = stage.event(RunFinished, path=PATH)
+    assert (event.outcome, event.detail) == ("cancelled", "the loop crashed: ValueError")
 
 
 @pytest.mark.parametrize(

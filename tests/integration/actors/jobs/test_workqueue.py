@@ -185,6 +185,23 @@ def test_a_hanging_worker_holds_up_no_other_job(stage, tmp_path):
     assert stage.event(RunFinished, outcome="failed").detail == "woke up (try 1)"
 
 
+def test_jobs_that_a_stop_leaves_undone_are_told_of(stage, tmp_path):
+    large = tmp_path / "large"
+    large.write_bytes(b"x" * 400_000)
+    stage.start("/work/task#1", TaskWorker, chunk_bytes=1)
+    queue = stage.start(QUEUE, WorkQueue, home=str(tmp_path / "home"))
+    queue.ask(Submit((HashFile(str(large)), HashFile("/waits"))), timeout=10)
+    stage.wait(lambda: view(queue).busy or None, "the job at work")
+
+    stage.stop(QUEUE)
+
+    told = stage.found(RunFinished, outcome="cancelled", detail="the queue was stopped")
+    assert [(event.path, event.run) for event in told] == [
+        ("/work/task#1", f"job-1-1 hash {large}"),
+        (QUEUE, "job-1-2 hash /waits"),
+    ]
+
+
 def test_an_index_that_cannot_be_read_fails_the_start(stage, tmp_path):
     (tmp_path / "home" / "index.jsonl").mkdir(parents=True)
 
