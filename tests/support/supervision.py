@@ -220,7 +220,8 @@ class World:
     def _perform(self, effect: Effect) -> None:
         match effect:
             case Launch(id, generation):
-                assert not any(name == id for name, _ in self.live), f"two instances of {id}"
+                before = self.generations.get(id, 0)
+                assert not any((id, n) in self.live for n in range(max(0, before - 5), before + 1)), f"two of {id}"
                 assert generation > self.generations.get(id, 0), f"{id} gets generation {generation} again"
                 self.generations[id] = generation
                 self.live[id, generation] = STARTING
