@@ -103,7 +103,7 @@ class Future(pykka.Future[T]):
             raise queue.Full from None
         self._get_hook = func
 
-    def get(self, *, timeout: float | None = None) -> Any:
+    def get(self, *, timeout: float | None = None) -> T:
         """Wait for the value and return it, or raise the error.
 
         Args:
@@ -119,7 +119,8 @@ class Future(pykka.Future[T]):
             if not self.wait(timeout):
                 raise pykka.Timeout(f"{timeout} seconds")
         if self._exc_info is None:
-            return self._value
+            value: T = self._value
+            return value
         kind, error, traceback = self._exc_info
         if error is None:
             assert kind is not None  # an exc_info has a class
@@ -146,7 +147,7 @@ class Future(pykka.Future[T]):
                 return cast(T, (yield from loop.run_in_executor(None, self.get).__await__()))
             else:
                 yield from self._await_on(loop)
-        return cast(T, self.get())
+        return self.get()
 
     __iter__ = __await__
 
