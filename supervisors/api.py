@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
 from typing import Any, Literal
 
 from msgspec import Struct
@@ -20,7 +21,9 @@ from msgspec import Struct
 from actors.core.mailbox import MailboxSpec
 from actors.policies.backoff import Backoff
 from supervisors.node.apps import load_app
+from supervisors.node.credentials import SecretSource, secret_source
 from supervisors.node.durations import parse_duration, parse_size
+from supervisors.node.secretive import secretive_start
 from supervisors.specs import (
     AutoShutdown,
     Budget,
@@ -35,7 +38,7 @@ from supervisors.specs import (
     SupervisorSpec,
 )
 
-__all__ = ["Duration", "Limit", "backoff", "child", "heartbeat", "load_app", "restart", "supervisor"]
+__all__ = ["Duration", "Limit", "backoff", "child", "heartbeat", "load_app", "restart", "secret", "supervisor"]
 
 Duration = float | str
 """Seconds, or text such as `"500ms"`."""
@@ -73,11 +76,23 @@ def heartbeat(every: Duration, *, miss: int = 2) -> Heartbeat:
     return Heartbeat(_seconds(every), miss)
 
 
+def secret(*, env: str = "", file: str | Path = "") -> SecretSource:
+    """Return the place of a secret: an environment variable, or a file.
+
+    Raises:
+        ValueError: Not exactly one of the two is given.
+    """
+    if bool(env) == bool(file):
+        raise ValueError("a secret has one place: env, or file")
+    return secret_source(env or None, str(file) if file else None, Path())
+
+
 def child(
     actor: type | str,
     *,
     id: str | None = None,
     args: Mapping[str, Any] | None = None,
+    secrets: Mapping[str, SecretSource] | None = None,
     runs_in: Placement | None = None,
     restart: RestartWord | Restart = Restart.PERMANENT,
     shutdown: Duration | Literal["infinity", "brutal_kill"] = 10.0,
@@ -96,6 +111,7 @@ def child(
         actor: Its class, or `"package.module:Class"`.
         id: Its name below its supervisor; the class's name in lower case with dashes when left out.
         args: Keyword arguments of the class.
+        secrets: For each argument that is a secret, its place: `secret(env="MAIL_TOKEN")`.
         runs_in: `pool`, `thread` or `process`; the class's `dispatcher` when left out, `thread` for a text.
         restart: `permanent`, `transient` or `temporary`.
         shutdown: Time to stop when asked, `infinity` or `brutal_kill`.
@@ -114,13 +130,16 @@ def child(
     if isinstance(actor, str):
         name = actor.rpartition(":")[2].rpartition(".")[2]
         placement: Placement = runs_in or "thread"
-        start: LocalStart | ImportStart = ImportStart(actor, dict(args or {}))
     else:
         name = actor.__name__
         own: Placement = getattr(actor, "dispatcher", "thread")
         placement = runs_in or own
-        kwargs = dict(args or {})
-        start = ImportStart(_import_path(actor), kwargs) if placement == "process" else LocalStart(actor, (), kwargs)
+    kwargs = dict(args or {})
+    if isinstance(actor, type) and placement != "process" and not secrets:
+        start: LocalStart | ImportStart = LocalStart(actor, (), kwargs)
+    else:
+        use = actor if isinstance(actor, str) else _import_path(actor)
+        start = secretive_start(use, kwargs, secrets) if secrets else ImportStart(use, kwargs)
     return ChildSpec(
         id=id or _dashed(name),
         start=start,

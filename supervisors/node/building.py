@@ -2,7 +2,7 @@
 
 Every child becomes an `ImportStart`, so one configuration serves whichever process it runs in. Where the product's own
 classes take facts about the node (its home, its time zone), they are filled in here unless `args` says otherwise. A
-child with secrets starts through `credentials.with_secrets`: its spec holds the places, never the values.
+child with secrets starts through `secretive`: its spec holds the places, never the values.
 """
 
 from __future__ import annotations
@@ -15,30 +15,24 @@ import msgspec
 from msgspec import Struct
 
 from actors.addresses import ROOT, join, name_of
-from actors.core.mailbox import MailboxSpec
-from actors.policies.backoff import Backoff
 from supervisors.node.config import (
     ActorConfig,
-    BackoffConfig,
-    ChildOptions,
     Config,
-    HeartbeatConfig,
     LoopConfig,
-    MailboxConfig,
     SecretConfig,
     SupervisorConfig,
     WorkConfig,
 )
 from supervisors.node.counting import Machine
-from supervisors.node.credentials import WITH_SECRETS, SecretSource, secret_source
+from supervisors.node.credentials import SecretSource, secret_source
 from supervisors.node.entries import Entry, Role, entries_of
+from supervisors.node.options import options_of
 from supervisors.node.ordering import in_start_order
 from supervisors.node.positions import KeyPath
+from supervisors.node.secretive import secretive_start
 from supervisors.specs import (
     AutoShutdown,
-    Budget,
     ChildSpec,
-    Heartbeat,
     ImportStart,
     OnLimit,
     Restart,
@@ -82,10 +76,7 @@ class Start(Struct, frozen=True):
         """Return it as a child spec has it."""
         if not self.secrets:
             return ImportStart(self.use, self.kwargs)
-        places = {
-            name: {"file": source.file} if source.file else {"env": source.env} for name, source in self.secrets.items()
-        }
-        return ImportStart(WITH_SECRETS, {"use": self.use, "kwargs": self.kwargs, "secrets": places})
+        return secretive_start(self.use, self.kwargs, self.secrets)
 
 
 def build_tree(config: Config, machine: Machine, directory: Path) -> SupervisorSpec:
@@ -153,8 +144,7 @@ class _Builder:
 
     def is_process(self, entry: Entry) -> bool:
         """Whether an entry that is no supervisor runs in processes of its own."""
-        settings = entry.settings
-        return isinstance(settings, ChildOptions) and self._options(entry, settings)["runs_in"] == "process"
+        return options_of(self._config, entry).is_process
 
     def _specs(self, entry: Entry) -> Iterator[ChildSpec]:
         settings = entry.settings
@@ -169,50 +159,28 @@ class _Builder:
             )
             return
         for number, path in enumerate(entry.paths, start=1):
-            yield self._child(name_of(path), self.start(entry, number), entry, settings, needs)
+            yield self._child(name_of(path), self.start(entry, number), entry, needs)
 
     def _instances_of(self, need: str) -> tuple[str, ...]:
         return next((entry.paths for entry in self.entries if entry.path == need), (need,))
 
-    def _child(
-        self, name: str, start: Start, entry: Entry, settings: ChildOptions, needs: tuple[str, ...]
-    ) -> ChildSpec:
-        options = self._options(entry, settings)
-        is_process = options["runs_in"] == "process"
-        budget = options["budget"]
+    def _child(self, name: str, start: Start, entry: Entry, needs: tuple[str, ...]) -> ChildSpec:
+        options = options_of(self._config, entry)
         return ChildSpec(
             id=name,
             start=start.spec(),
-            restart=Restart(options["restart"]),
-            shutdown=options["shutdown"],
-            significant=settings.significant if isinstance(settings, ActorConfig) else False,
-            runs_in=options["runs_in"],
-            start_timeout=options["start_timeout"],
-            backoff=Backoff(**options["backoff"]),
-            budget=Budget(budget.restarts, budget.within) if budget is not None else None,
-            mailbox=MailboxSpec(**options["mailbox"]) if options["mailbox"] else None,
-            heartbeat=Heartbeat(options["heartbeat"]["every"], options["heartbeat"]["miss"]) if is_process else None,
-            memory_max_bytes=options["memory_max"] if is_process else None,
+            restart=options.restart,
+            shutdown=options.shutdown,
+            significant=entry.settings.significant if isinstance(entry.settings, ActorConfig) else False,
+            runs_in=options.runs_in,
+            start_timeout=options.start_timeout,
+            backoff=options.backoff,
+            budget=options.budget,
+            mailbox=options.mailbox,
+            heartbeat=options.heartbeat,
+            memory_max_bytes=options.memory_max_bytes,
             needs=needs,
         )
-
-    def _options(self, entry: Entry, settings: ChildOptions) -> dict[str, Any]:
-        """Lay a child's options over those of its section and the defaults."""
-        levels: list[ChildOptions] = [self._config.defaults.child]
-        if entry.role is Role.LOOP and self._config.loops is not None:
-            levels.append(self._config.loops)
-        if entry.role is not Role.QUEUE:  # the options of [work] are its workers'
-            levels.append(settings)
-        options: dict[str, Any] = {}
-        for name in ChildOptions.model_fields:
-            parts = [value for level in levels if (value := getattr(level, name)) is not None]
-            if name in {"backoff", "heartbeat", "mailbox"}:
-                options[name] = _joined(parts)
-            else:
-                options[name] = parts[-1] if parts else None
-        if options["restart"] == "temporary":
-            options["budget"] = None  # it is never restarted; one of its own beside it is a fault
-        return options
 
     def _actor(self, entry: Entry, actor: ActorConfig) -> Start:
         use = actor.use or ""
@@ -298,11 +266,3 @@ class _Builder:
 
     def _place(self, secret: SecretConfig) -> SecretSource:
         return secret_source(secret.env, secret.file, self._directory)
-
-
-def _joined(parts: list[BackoffConfig | HeartbeatConfig | MailboxConfig]) -> dict[str, Any]:
-    """Lay tables over each other key by key, the last on top."""
-    joined: dict[str, Any] = {}
-    for part in parts:
-        joined.update((name, value) for name in type(part).model_fields if (value := getattr(part, name)) is not None)
-    return joined

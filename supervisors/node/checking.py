@@ -15,16 +15,18 @@ from msgspec import Struct
 
 from actors.addresses import ROOT, check_segment
 from actors.errors import AddressError
-from supervisors.node.config import ChildOptions, Config, LoopConfig, SecretConfig
+from supervisors.node.config import ChildOptions, Config, SecretConfig, SupervisorConfig
 from supervisors.node.counting import Machine
 from supervisors.node.credentials import SecretError, find_secret, secret_source
 from supervisors.node.entries import Entry, Role, entries_of, is_path
 from supervisors.node.faults import Fault, cut, hints
 from supervisors.node.fields import path_hint, suggestion
 from supervisors.node.layers import Layered
+from supervisors.node.options import options_of
 from supervisors.node.ordering import check_needs
 from supervisors.node.positions import KeyPath
 from supervisors.node.shapes import show_path
+from supervisors.specs import Restart
 
 SERVICES: Final = {
     "gmail": "actors.services.mail:MailService",
@@ -75,6 +77,7 @@ def check(subject: Subject) -> Iterator[Fault]:
         if not subject.is_damaged(path):
             yield subject.fault(path, message, hint)
     yield from _children(subject, entries)
+    yield from _backoffs(subject, entries)
     yield from _loops(subject)
     yield from _io(subject)
     yield from _secrets(subject)
@@ -124,13 +127,13 @@ def _parents(subject: Subject, entries: list[Entry]) -> Iterator[Fault]:
 
 
 def _children(subject: Subject, entries: list[Entry]) -> Iterator[Fault]:
-    defaults = subject.config.defaults.child
     for entry in entries:
         settings = entry.settings
-        restart = settings.restart or defaults.restart
         if getattr(settings, "significant", False):
             at = (*entry.at, "significant")
-            if restart == "permanent" and not subject.is_damaged((*entry.at, "restart")):
+            is_supervisor = isinstance(settings, SupervisorConfig)
+            restart = Restart(settings.restart) if is_supervisor else options_of(subject.config, entry).restart
+            if restart is Restart.PERMANENT and not subject.is_damaged((*entry.at, "restart")):
                 yield subject.fault(at, "a permanent child cannot be significant", 'restart = "transient"')
             parent = subject.config.supervisors.get(entry.parent)
             auto = ("supervisors", entry.parent, "auto_shutdown")
@@ -146,22 +149,30 @@ def _children(subject: Subject, entries: list[Entry]) -> Iterator[Fault]:
 
 
 def _options(subject: Subject, entry: Entry, settings: ChildOptions) -> Iterator[Fault]:
-    defaults = subject.config.defaults.child
-    shared = subject.config.loops if isinstance(settings, LoopConfig) else None
-    runs_in = settings.runs_in or (shared.runs_in if shared is not None else None) or defaults.runs_in
-    if runs_in != "process":
+    options = options_of(subject.config, entry)
+    if not options.is_process and not subject.is_damaged((*entry.at, "runs_in")):
         for name in ("memory_max", "heartbeat"):
-            if getattr(settings, name) is not None and not subject.is_damaged((*entry.at, "runs_in")):
+            if getattr(settings, name) is not None:
                 hint = 'runs_in = "process", or leave it out'
                 yield subject.fault((*entry.at, name), "only a process of its own can have it", hint)
-    restart = settings.restart or (shared.restart if shared is not None else None) or defaults.restart
-    if settings.budget is not None and restart == "temporary" and not subject.is_damaged((*entry.at, "restart")):
+    is_temporary = options.restart is Restart.TEMPORARY and not subject.is_damaged((*entry.at, "restart"))
+    if settings.budget is not None and is_temporary:
         yield subject.fault((*entry.at, "budget"), "a temporary child is never restarted", "leave it out")
-    if settings.backoff is not None:
-        first = defaults.backoff.first if settings.backoff.first is None else settings.backoff.first
-        longest = defaults.backoff.max if settings.backoff.max is None else settings.backoff.max
-        if longest < first:
-            yield subject.fault((*entry.at, "backoff"), "max is shorter than first", "make max the longer one")
+
+
+def _backoffs(subject: Subject, entries: list[Entry]) -> Iterator[Fault]:
+    """Check each table that says how children are run for a back-off that ends before it begins."""
+    tables: dict[KeyPath, ChildOptions | None] = {
+        ("defaults", "child"): subject.config.defaults.child,
+        ("loops",): subject.config.loops,
+        **{entry.at: entry.settings for entry in entries if isinstance(entry.settings, ChildOptions)},
+    }
+    for at, table in tables.items():
+        backoff = table.backoff if table is not None else None
+        if backoff is None or not {"first", "max"} <= backoff.model_fields_set:
+            continue
+        if backoff.first is not None and backoff.max is not None and backoff.max < backoff.first:
+            yield subject.fault((*at, "backoff"), "max is shorter than first", "make max the longer one")
 
 
 def _loops(subject: Subject) -> Iterator[Fault]:
@@ -189,6 +200,9 @@ def _secrets(subject: Subject) -> Iterator[Fault]:
     for name, secret in known.items():
         yield from _secret(subject, ("secrets", name), secret)
     for path, actor in subject.config.actors.items():
+        if actor.secrets and "." in (actor.use or "").partition(":")[2]:
+            hint = "move the class to the top of its module"
+            yield subject.fault(("actors", path, "use"), "a class with secrets stands inside no other", hint)
         for argument, name in actor.secrets.items():
             at: KeyPath = ("actors", path, "secrets")
             if name not in known and not subject.is_damaged(("secrets", name)):

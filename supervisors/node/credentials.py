@@ -1,13 +1,12 @@
 """Secrets: named in the configuration, found where they are kept, handed only to the actor that names them.
 
-A child spec holds the place of a secret, never its value: `with_secrets` is the start of a child that has any, and it
-looks them up as the instance is made, in the process where it is made. So a value crosses no wire and appears in no
-spec, dump or history. Light: a child process imports this module.
+A child spec holds the place of a secret, never its value; `secretive` looks it up as the actor is made, in the process
+where it is made. So a value crosses no wire and appears in no spec, dump or history. Light: a child process imports
+this module.
 """
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final, NoReturn
@@ -15,12 +14,10 @@ from typing import Any, Final, NoReturn
 from msgspec import Struct
 
 from actors.errors import ActorRuntimeError
-from supervisors.node.importing import import_target
 
 SIZE_LIMIT: Final = 64 * 1024
 """The largest secret read from a file, in bytes."""
 REDACTED: Final = "***"
-WITH_SECRETS: Final = "supervisors.node.credentials:with_secrets"
 
 
 class SecretError(ActorRuntimeError, LookupError):
@@ -104,21 +101,3 @@ def find_secret(source: SecretSource, environ: Mapping[str, str]) -> Secret:
     if not text:
         raise SecretError(f"secret file {source.file} is empty", "write the secret into it")
     return Secret(text)
-
-
-def with_secrets(
-    *, use: str, kwargs: Mapping[str, Any] | None = None, secrets: Mapping[str, Mapping[str, str]] | None = None
-) -> Any:
-    """Make the actor `use`, its secrets found at this moment in this process.
-
-    Args:
-        use: Its class, `package.module:Class`.
-        kwargs: Its other keyword arguments.
-        secrets: For each argument that is a secret, `{"env": name}` or `{"file": path}`.
-
-    Raises:
-        SecretError: A secret is not where it was said to be.
-    """
-    make = import_target(use)
-    found = {name: find_secret(SecretSource(**source), os.environ) for name, source in (secrets or {}).items()}
-    return make(**(kwargs or {}), **found)

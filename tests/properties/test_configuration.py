@@ -283,6 +283,20 @@ def test_whatever_stands_in_a_file_is_loaded_or_refused_with_placed_faults(tmp_p
 
 LEAVES = ["/a/x", "/a/y", "/b/y", "/b/x/z", "/c"]
 NEEDED = st.lists(st.sampled_from([*LEAVES, "/a", "/b", "/b/x"]), max_size=1)
+BACKOFFS = st.fixed_dictionaries(
+    {}, optional={"first": st.sampled_from(["0s", "1s", "1h"]), "max": st.sampled_from(["10ms", "1m"])}
+)
+DEFAULTS = st.fixed_dictionaries(
+    {},
+    optional={
+        "backoff": BACKOFFS,
+        "budget": st.just({"restarts": 1, "within": "1s"}),
+        "memory_max": st.just("1GiB"),
+        "mailbox": st.just({"capacity": 1}),
+        "restart": st.sampled_from(["permanent", "transient", "temporary"]),
+        "runs_in": st.sampled_from(["pool", "process"]),
+    },
+)
 KINDS = st.sampled_from(
     [
         {},
@@ -307,6 +321,7 @@ ACTORS = st.dictionaries(
                 "start_order": st.integers(-2, 2),
                 "enabled": st.just(True) | st.booleans(),
                 "needs": NEEDED,
+                "backoff": BACKOFFS,
             },
         ),
         KINDS,
@@ -330,11 +345,9 @@ SUPERVISORS = st.fixed_dictionaries(
 
 
 @settings(max_examples=300, deadline=None)
-@given(ACTORS, SUPERVISORS, st.sampled_from([None, {"restarts": 1, "within": "1s"}]))
-def test_a_tree_without_faults_here_has_none_for_the_supervisors_either(actors, supervisors, budget):
-    document = {"actors": actors, "supervisors": supervisors}
-    if budget is not None:
-        document["defaults"] = {"child": {"budget": budget}}
+@given(ACTORS, SUPERVISORS, DEFAULTS)
+def test_a_tree_without_faults_here_has_none_for_the_supervisors_either(actors, supervisors, defaults):
+    document = {"actors": actors, "supervisors": supervisors, "defaults": {"child": defaults}}
     layered = Layered([Layer("x", document)])
     validated = validate(layered)
     subject = Subject(validated.config, layered, validated.damaged, MACHINE, Path(), {})

@@ -1,13 +1,14 @@
 """A tree in Python is the same values as a tree in TOML."""
 
 import sys
+from pathlib import Path
 from textwrap import dedent
 
 import pytest
 from support.configurations import load
 
 from actors.policies.backoff import Backoff
-from supervisors.api import Limit, backoff, child, heartbeat, load_app, restart, supervisor
+from supervisors.api import Limit, backoff, child, heartbeat, load_app, restart, secret, supervisor
 from supervisors.node.faults import ConfigurationError
 from supervisors.specs import Budget, ChildSpec, Heartbeat, ImportStart, LocalStart, Restart, Strategy, SupervisorSpec
 
@@ -106,6 +107,22 @@ def test_words_and_values_are_both_taken():
     assert heartbeat("1s") == Heartbeat(1.0, 2)
     assert restart(1, within="1m") == Limit(1, 60.0)
     assert supervisor("x", strategy="simple_one_for_one", max_children=3).start.strategy is Strategy.SIMPLE_ONE_FOR_ONE
+
+
+def test_secrets_stand_in_a_spec_by_their_places():
+    spec = child(FolderReader, args={"a": 1}, secrets={"token": secret(env="T"), "key": secret(file="k")})
+
+    assert spec.runs_in == "pool"
+    assert spec.start == ImportStart(
+        f"supervisors.node.secretive:of.{__name__}.FolderReader",
+        {"args": {"a": 1}, "secrets": {"token": {"env": "T"}, "key": {"file": str(Path("k").absolute())}}},
+    )
+
+
+@pytest.mark.parametrize("places", [{}, {"env": "a", "file": "b"}])
+def test_secret_without_one_place_is_refused(places):
+    with pytest.raises(ValueError, match="one place"):
+        secret(**places)
 
 
 @pytest.mark.parametrize("make", [lambda: child("a:B", restart="never"), lambda: restart(1, within="5")])

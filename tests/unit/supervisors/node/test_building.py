@@ -352,10 +352,9 @@ def test_service_gets_its_settings_and_its_secrets_by_place_only(tmp_path):
     tree = load(tmp_path, text, {"PASSWORD_VARIABLE": "value of the variable"}).tree()
 
     assert child_at(tree, "/io/gmail").start == ImportStart(
-        "supervisors.node.credentials:WithSecrets",
+        "supervisors.node.secretive:of.actors.services.mail.MailService",
         {
-            "use": "actors.services.mail:MailService",
-            "kwargs": {
+            "args": {
                 "host": "imap.example.org",
                 "port": 1143,
                 "tls": True,

@@ -171,6 +171,12 @@ CASES = {
         "there is no secret 'gmail_tokn'",
         '"gmail_token"',
     ),
+    "secret of a class inside another": (
+        '[secrets]\nk = { env = "HOME" }\n[actors."/a"]\nuse = "a:B.C"  # <-\nsecrets = ["k"]',
+        'actors."/a".use',
+        "inside no other",
+        "top of its module",
+    ),
     "secret and argument of one name": (
         '[secrets]\nk = { env = "HOME" }\n[actors."/a"]\nuse = "a:B"\nargs = { k = 1 }\nsecrets = ["k"]  # <-',
         'actors."/a".secrets',

@@ -13,7 +13,6 @@ from supervisors.node.credentials import (
     Secret,
     SecretError,
     SecretSource,
-    WithSecrets,
     find_secret,
     secret_source,
 )
@@ -98,31 +97,6 @@ def test_file_without_a_secret_is_refused_by_its_name_alone(tmp_path, content, w
 def test_variable_without_a_secret_is_refused_by_its_name(environ, why):
     with pytest.raises(SecretError, match=why):
         find_secret(SecretSource(env="TOKEN"), environ)
-
-
-def test_actor_gets_its_secrets_as_arguments(tmp_path, monkeypatch):
-    (tmp_path / "a_mailer.py").write_text(
-        "class Mailer:\n    def __init__(self, host, token, key):\n        self.all = host, token, key\n"
-    )
-    (tmp_path / "key").write_text("k\n")
-    monkeypatch.syspath_prepend(tmp_path)
-    monkeypatch.setenv("MAIL_TOKEN", PLAIN)
-
-    mailer = WithSecrets(
-        use="a_mailer:Mailer",
-        kwargs={"host": "h"},
-        secrets={"token": {"env": "MAIL_TOKEN"}, "key": {"file": str(tmp_path / "key")}},
-    )
-
-    assert mailer.all == ("h", PLAIN, "k")
-    assert all(isinstance(secret, Secret) for secret in mailer.all[1:])
-
-
-def test_actor_whose_secret_is_gone_does_not_start(monkeypatch):
-    monkeypatch.delenv("MAIL_TOKEN", raising=False)
-
-    with pytest.raises(SecretError, match="MAIL_TOKEN is not set"):
-        WithSecrets(use="builtins:dict", secrets={"token": {"env": "MAIL_TOKEN"}})
 
 
 def test_source_of_a_secret_is_plain_data():

@@ -1,0 +1,111 @@
+"""How one child is run, once the tables that concern it are laid over each other.
+
+From below: the product's defaults, `[defaults.child]`, for a loop `[loops]`, the child's own table. `/sys` is not
+concerned by `[defaults.child]`: what holds the runtime together says itself how it runs, and a default meant for a
+user's actors (a process each, a small memory limit) must not take it down. Pure.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from msgspec import Struct
+from pydantic import BaseModel
+
+from actors.addresses import is_within
+from actors.core.mailbox import MailboxSpec
+from actors.policies.backoff import Backoff
+from supervisors.node.config import BudgetConfig, ChildDefaults, ChildOptions, Config
+from supervisors.node.entries import Entry, Role
+from supervisors.specs import Budget, Heartbeat, Placement, Restart, Shutdown
+
+SYSTEM = "/sys"
+"""The part of the tree that lies under every configuration."""
+
+
+class Options(Struct, frozen=True):
+    """How one child is run; fields as in `ChildSpec`."""
+
+    runs_in: Placement
+    restart: Restart
+    shutdown: Shutdown
+    start_timeout: float
+    backoff: Backoff
+    budget: Budget | None
+    heartbeat: Heartbeat | None
+    memory_max_bytes: int | None
+    mailbox: MailboxSpec | None
+
+    @property
+    def is_process(self) -> bool:
+        """Whether the child runs in a process of its own."""
+        return self.runs_in == "process"
+
+
+def options_of(config: Config, entry: Entry) -> Options:
+    """Return how the children of `entry`, which is no supervisor, are run.
+
+    Heartbeat and memory limit concern processes alone, a budget what is ever restarted: where they come from a table
+    further down, a child that cannot have them is left without.
+    """
+    levels = _levels(config, entry)
+    runs_in: Placement = _top(levels, "runs_in")
+    restart = Restart(_top(levels, "restart"))
+    budget: BudgetConfig | None = _top(levels, "budget")
+    heartbeat = _joined([level.heartbeat for level in levels])
+    mailbox = _joined([level.mailbox for level in levels])
+    is_process = runs_in == "process"
+    return Options(
+        runs_in=runs_in,
+        restart=restart,
+        shutdown=_top(levels, "shutdown"),
+        start_timeout=_top(levels, "start_timeout"),
+        backoff=_backoff(levels),
+        budget=Budget(budget.restarts, budget.within) if budget and restart is not Restart.TEMPORARY else None,
+        heartbeat=Heartbeat(heartbeat["every"], heartbeat["miss"]) if is_process else None,
+        memory_max_bytes=_top(levels, "memory_max") if is_process else None,
+        mailbox=MailboxSpec(**mailbox) if mailbox else None,
+    )
+
+
+def _levels(config: Config, entry: Entry) -> list[ChildOptions]:
+    """Return the tables that concern `entry`, the lowest first."""
+    levels: list[ChildOptions] = [ChildDefaults() if is_within(entry.path, SYSTEM) else config.defaults.child]
+    if entry.role is Role.LOOP and config.loops is not None:
+        levels.append(config.loops)
+    if isinstance(entry.settings, ChildOptions) and entry.role is not Role.QUEUE:  # [work] speaks of its workers
+        levels.append(entry.settings)
+    return levels
+
+
+def _top(levels: list[ChildOptions], name: str) -> Any:
+    """Return the value of a key in the highest table that sets it; None if none does."""
+    return next((value for level in reversed(levels) if (value := getattr(level, name)) is not None), None)
+
+
+def _joined(tables: list[Any]) -> dict[str, Any]:
+    """Lay tables over each other key by key."""
+    joined: dict[str, Any] = {}
+    for table in tables:
+        joined.update(_written(table, all_fields=True))
+    return joined
+
+
+def _backoff(levels: list[ChildOptions]) -> Backoff:
+    """Lay back-off tables over each other; where `first` and `max` cross, the one written higher up moves the other."""
+    joined = _written(ChildDefaults().backoff, all_fields=True)
+    for level in levels:
+        written = _written(level.backoff)
+        joined.update(written)
+        if joined["max"] < joined["first"]:
+            moved, kept = ("first", "max") if "first" not in written else ("max", "first")
+            joined[moved] = joined[kept]
+    return Backoff(**joined)
+
+
+def _written(table: BaseModel | None, *, all_fields: bool = False) -> dict[str, Any]:
+    """Return the keys of a table that are written in it, or with `all_fields` its defaults too."""
+    if table is None:
+        return {}
+    names = type(table).model_fields if all_fields else table.model_fields_set
+    return {name: value for name in names if (value := getattr(table, name)) is not None}
