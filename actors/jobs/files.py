@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import hashlib
 import os
 import stat
@@ -111,7 +112,7 @@ def _read(path: str, chunk_bytes: int, max_bytes: int, checkpoint: Callable[[], 
         binary, newlines, last, total = False, 0, b"", 0
         while chunk := file.read(chunk_bytes):
             if total == 0:
-                binary = _is_binary(chunk[:_HEAD])
+                binary = _is_binary(chunk[:_HEAD], is_whole=len(chunk) >= facts.st_size and len(chunk) <= _HEAD)
             digest.update(chunk)
             if not binary:
                 newlines += chunk.count(b"\n")
@@ -126,13 +127,13 @@ def _read(path: str, chunk_bytes: int, max_bytes: int, checkpoint: Callable[[], 
     return FileRecord(path, facts.st_size, facts.st_mtime, digest.hexdigest(), "text", lines)
 
 
-def _is_binary(head: bytes) -> bool:
+def _is_binary(head: bytes, *, is_whole: bool) -> bool:
     if b"\0" in head:
         return True
     try:
-        head.decode()
-    except UnicodeDecodeError as error:
-        return error.start < len(head) - 3  # a character cut by the end of the head is no fault
+        codecs.getincrementaldecoder("utf-8")().decode(head, final=is_whole)  # the cut may go through a character
+    except UnicodeDecodeError:
+        return True
     return False
 
 

@@ -119,18 +119,11 @@ def _change_between(zone: ZoneInfo, low: datetime, high: datetime) -> datetime:
 
 
 def _next_fixed(expression: Expression, zone: ZoneInfo, start: datetime) -> datetime:
-    local = start.astimezone(zone)
-    wall = local.replace(tzinfo=None, fold=0)
-    if local.fold:  # the second pass of a repeated hour: its times have all run; go on where it ends
-        first, second = _passes(wall, zone)
-        if first < second:
-            change = _change_between(zone, first, second)
-            wall = _wall_of(change, zone) + (second - first) - _SECOND
-    walls = _Walls(expression, wall)
+    walls = _Walls(expression, _wall_of(start, zone))
     while True:
         first, second = _passes(walls.next(), zone)
         instant = _change_between(zone, second, first) if first > second else first
-        if instant > start:
+        if instant > start:  # else it is in the second pass of a repeated hour, and has run in the first
             return instant
 
 
