@@ -1,1 +1,1 @@
-"""Supervisors keep actors alive: child specs, strategies, restart intensity, processes, and the node that runs a tree."""
+"""Supervisors keep actors alive: child specs, strategies, intensity, processes, and the node that runs a tree."""

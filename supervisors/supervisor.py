@@ -39,7 +39,7 @@ from supervisors import core
 from supervisors.children import ChildHandle, Launchers, LaunchRequest, Report
 from supervisors.core import effects as fx
 from supervisors.core import events as ev
-from supervisors.specs import SupervisorSpec
+from supervisors.specs import ChildSpec, SupervisorSpec
 
 logger = logging.getLogger(__name__)
 logger.addHandler(logging.NullHandler())
@@ -197,6 +197,7 @@ class Supervisor(Actor):
     Attributes:
         published: The core's state after the last step; immutable, so any thread may read it at any time.
         handles: The launched instance of each child, by id: (generation, handle). Read-only for others.
+        views: What readers of the tree keep for each child, by id: its spec and what follows from it alone.
     """
 
     dispatcher = "pool"
@@ -212,6 +213,7 @@ class Supervisor(Actor):
         self._timers: dict[ev.Timer, Any] = {}
         self.published = core.new(spec, path)
         self.handles: dict[str, tuple[int, ChildHandle]] = {}
+        self.views: dict[str, tuple[ChildSpec, dict[str, Any]]] = {}
         self._pids: dict[str, int | None] = {}
         self._paths: dict[str, str] = {}
         self._monotonic = services.system.clock.monotonic
@@ -399,6 +401,7 @@ class Supervisor(Actor):
         elif fact.state == "removed":
             self._system.registry.set_absent(path, None)
             self._paths.pop(fact.id, None)
+            self.views.pop(fact.id, None)
         self._publish(ActorStateChanged(self._wall(), path, fact.generation, fact.state, fact.detail))
 
     def _restart(self, fact: fx.RestartFact) -> None:

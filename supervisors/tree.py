@@ -82,6 +82,22 @@ def paths(services: Services) -> list[str]:
     return found
 
 
+def count_ready(services: Services) -> tuple[int, int]:
+    """Return how many workers are ready, and how many should be; makes no views, so it costs little."""
+    ready = total = 0
+    for path, supervisor in list(services.supervisors.items()):
+        for child in supervisor.published.children.values():
+            state = child.state
+            if child.spec.type is ChildType.SUPERVISOR:
+                total += join(path, child.id) not in services.supervisors
+            elif isinstance(state, Running):
+                ready += 1
+                total += 1
+            elif not (isinstance(state, Down) and _DOWN[state.why] in _NOT_EXPECTED):
+                total += 1
+    return ready, total
+
+
 def spec_view(spec: ChildSpec) -> SpecView:
     """Return `spec` as plain text fields; arguments by their `repr`, in which secrets show their names only."""
     start = spec.start
@@ -150,19 +166,16 @@ class _Reading:
         """The views of a child and of all below it, and what its supervisor counts."""
         now = self._now
         spec = child.spec
-        is_supervisor = spec.type is ChildType.SUPERVISOR
-        path = join(supervisor.published.path, child.id)
         held = supervisor.handles.get(child.id)
         handle = held[1] if held is not None and held[0] == child.generation else None
-        fields: dict[str, Any] = {
-            "path": path,
-            "kind": NodeKind.SUPERVISOR if is_supervisor else NodeKind.WORKER,
-            "placement": spec.runs_in if child.generation else "",
-            "generation": child.generation,
-            "restart": spec.restart.value,
-            "significant": spec.significant,
-            "restarts": child.restarts,
-        }
+        fields = _lasting(supervisor, child).copy()
+        path: str = fields["path"]
+        is_supervisor = fields["kind"] is NodeKind.SUPERVISOR
+        generation = child.generation
+        if generation:
+            fields["placement"] = spec.runs_in
+            fields["generation"] = generation
+            fields["restarts"] = child.restarts
         _put_state(fields, child, now, self._wall)
         if child.last_exit is not None:
             fields["last_reason"] = _one_line(child.last_exit)
@@ -213,6 +226,22 @@ class _Reading:
             fields["hidden"] = len(children)
             views = []
         return views, fields, counts
+
+
+def _lasting(supervisor: Supervisor, child: Child) -> dict[str, Any]:
+    """The fields that hold for as long as the child has this spec, kept beside the supervisor."""
+    kept = supervisor.views.get(child.id)
+    if kept is not None and kept[0] is child.spec:
+        return kept[1]
+    spec = child.spec
+    fields: dict[str, Any] = {
+        "path": join(supervisor.published.path, child.id),
+        "kind": NodeKind.SUPERVISOR if spec.type is ChildType.SUPERVISOR else NodeKind.WORKER,
+        "restart": spec.restart.value,
+        "significant": spec.significant,
+    }
+    supervisor.views[child.id] = (spec, fields)
+    return fields
 
 
 def _put_state(fields: dict[str, Any], child: Child, now: float, wall: float) -> None:

@@ -37,8 +37,8 @@ from supervisors.requests import (
     WhyArguments,
 )
 from supervisors.selectors import SelectorError, find, not_found
+from supervisors.tree import count_ready, nodes, paths, spec_view
 from supervisors.tree import find as find_child
-from supervisors.tree import nodes, paths, spec_view
 from supervisors.views import (
     CommandView,
     ConfigEntry,
@@ -178,14 +178,12 @@ class ControlDesk:
         found = nodes(self._node.services, arguments.path, arguments.depth)
         if not found:
             raise not_found(arguments.path, paths(self._node.services))
-        root = found[0] if arguments.path == "/" else nodes(self._node.services, "/", 0)[0]
-        restarts = self._node.restarts
-        return TreeView(header=self._header(root.ready, root.total, restarts), nodes=found)
+        ready, total = count_ready(self._node.services)
+        return TreeView(header=self._header(ready, total, self._node.restarts), nodes=found)
 
     def _status(self, _arguments: Any, _request: Request, _responder: Responder) -> View:
         tree = nodes(self._node.services)
-        root = tree[0] if tree else None
-        header = self._header(root.ready if root else 0, root.total if root else 0, self._node.restarts)
+        header = self._header(*count_ready(self._node.services), self._node.restarts)
         return self._node.status(header, tree)
 
     def _describe(self, arguments: DescribeArguments, _request: Request, responder: Responder) -> View | None:

@@ -38,6 +38,10 @@ KILL_TIMEOUT = 10.0
 """Longest wait for a killed tree to be gone, in seconds."""
 
 
+SWITCH_INTERVAL = 0.001
+"""Seconds after which a busy thread lets others run: a fifth of the default, so a busy actor delays `tree` less."""
+
+
 class NodeExit(IntEnum):
     """How a node ended, as a process exit code."""
 
@@ -81,6 +85,7 @@ def run_foreground(*, config: Path | None = None, home: Path | None = None, app:
         _say(str(error), "name another with --home, or mend its owner and mode")
         return NodeExit.FAILED
     faulthandler.enable()
+    sys.setswitchinterval(SWITCH_INTERVAL)
     handler = configure(loaded.config.log.level, loaded.config.log.format)
     try:
         return _Life(loaded, tree).run()
