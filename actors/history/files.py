@@ -170,7 +170,7 @@ def is_invalidated(error: duckdb.Error) -> bool:
 def is_full(error: duckdb.Error) -> bool:
     """Whether `error` says that the disk, a quota or a file size limit is full."""
     said = str(error)
-    return any(sign in said for sign in ("No space left", "File too large", "quota", "full"))
+    return any(sign in said for sign in ("No space left", "File too large", "quota", "disk full"))
 
 
 _DAMAGED = (
@@ -225,7 +225,7 @@ def _raise_unless_damaged(path: Path, error: duckdb.Error) -> None:
         raise HistoryLockedError(str(path), int(holder[2]), holder[1]) from None
     if path.exists() and not path.is_file():
         raise HistoryUnavailableError(str(path), "is not a regular file") from None
-    if not (is_damage(error) or is_invalidated(error)):
+    if not is_damage(error):
         raise HistoryUnavailableError(str(path), _first_line(error)) from None
 
 

@@ -124,13 +124,13 @@ class Recorder(Actor):
         except BaseException:
             self._writer.shutdown()
             raise
-        self._runner = QueryRunner(self._store.cursor, self._settings, threads=self._query_threads)
+        self._runner = QueryRunner(self._store.reading, self._settings, threads=self._query_threads)
         self._prune_at = time.monotonic() + TEND_INTERVAL
         self.every(TEND_INTERVAL, Tend())
 
-    def on_stop(self) -> None:
+    async def on_stop(self) -> None:  # type: ignore[override] # pykka's hook is plain, the kernel takes both
         """Close the file; its log is moved into it."""
-        self._close()
+        await asyncio.to_thread(self._close)
 
     def on_failure(self, *_: object) -> None:
         """Close the file, so that the next instance can open it."""

@@ -15,7 +15,7 @@ import threading
 from collections import deque
 from collections.abc import Callable
 from concurrent.futures import Future, InvalidStateError
-from contextlib import suppress
+from contextlib import AbstractContextManager, suppress
 
 import duckdb
 from msgspec import Struct
@@ -56,7 +56,8 @@ class QueryRunner:
     """Runs queries on threads of its own. Every method may be called on any thread.
 
     Args:
-        cursor: Makes the connection a query runs on; raises `duckdb.Error` or `HistoryError` where it cannot.
+        reading: Opens the connection a query runs on, and closes it after; raises `duckdb.Error` or `HistoryError`
+            where it cannot.
         settings: Memory limit of a query.
         threads: Queries that run at once.
         waiting_limit: Queries that wait beyond those; the next is answered `busy`.
@@ -65,14 +66,14 @@ class QueryRunner:
 
     def __init__(
         self,
-        cursor: Callable[[], duckdb.DuckDBPyConnection],
+        reading: Callable[[], AbstractContextManager[duckdb.DuckDBPyConnection]],
         settings: FileSettings = DEFAULT_SETTINGS,
         *,
         threads: int = 2,
         waiting_limit: int = 32,
         grace: float = GRACE,
     ) -> None:
-        self._cursor = cursor
+        self._reading = reading
         self._settings = settings
         self._threads_limit = threads
         self._waiting_limit = waiting_limit
@@ -178,31 +179,31 @@ class QueryRunner:
                 return
 
     def _run(self, job: _Job) -> QueryAnswer:
-        query = job.query
         try:
-            connection = self._cursor()
-        except (duckdb.Error, HistoryError) as error:
-            return QueryFailed(QueryProblem.UNAVAILABLE, str(error).partition("\n")[0])
-        try:
-            with (
-                self._watch.over(connection.interrupt, max(query.timeout, 0.0)) as watched,
-                self._watch.over(lambda: self._call_stuck(job), max(query.timeout, 0.0) + self._grace),
-            ):
-                with self._lock:
-                    job.watched = watched
-                    gone = self._closed or job.future.cancelled()
-                if gone:
-                    return QueryFailed(QueryProblem.UNAVAILABLE, "nobody waits for it any more")
-                return run(connection, query, watched, self._settings)
+            with self._reading() as connection:
+                return self._run_on(connection, job)
         except QueryError as error:
             return QueryFailed(error.problem, error.message, error.hint)
-        except RuntimeError as error:  # the watch is closed: so is the runner
-            return QueryFailed(QueryProblem.UNAVAILABLE, str(error))
+        except (duckdb.Error, HistoryError) as error:
+            return QueryFailed(QueryProblem.UNAVAILABLE, str(error).partition("\n")[0])
         except Exception as error:  # a query must not end the thread, whatever DuckDB's bindings raise
             _log.exception("a query failed in an unforeseen way")
             return QueryFailed(QueryProblem.INVALID, f"{type(error).__name__}: {error}")
-        finally:
-            connection.close()
+
+    def _run_on(self, connection: duckdb.DuckDBPyConnection, job: _Job) -> QueryAnswer:
+        timeout = max(job.query.timeout, 0.0)
+        try:
+            interrupting = self._watch.over(connection.interrupt, timeout)
+            calling_stuck = self._watch.over(lambda: self._call_stuck(job), timeout + self._grace)
+        except RuntimeError:
+            return QueryFailed(QueryProblem.UNAVAILABLE, "the history is being closed")
+        with interrupting, calling_stuck:
+            with self._lock:
+                job.watched = interrupting
+                gone = self._closed or job.future.cancelled()
+            if gone:
+                return QueryFailed(QueryProblem.UNAVAILABLE, "nobody waits for it any more")
+            return run(connection, job.query, interrupting, self._settings)
 
     def _call_stuck(self, job: _Job) -> None:
         with self._lock:

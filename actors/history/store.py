@@ -1,6 +1,6 @@
 """The history file and its one writer: batches in, whole or not at all, each once.
 
-Belongs to one thread, except `cursor()`, which any thread may call. A batch is one transaction that also holds its row
+Belongs to one thread, except `reading()`, which any thread may use. A batch is one transaction that also holds its row
 of `batches`; the answer `stored` is given after the commit, which DuckDB makes durable (write-ahead log and fdatasync)
 before it returns. A full disk refuses a batch and keeps the file usable; an error that leaves DuckDB's database object
 unusable reopens the file.
@@ -11,16 +11,18 @@ from __future__ import annotations
 import logging
 import shutil
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
-from time import perf_counter
+from time import monotonic, perf_counter
 from typing import Any
 
 import duckdb
 import msgspec
 from msgspec import Struct
 
+from actors.history.errors import HistoryUnavailableError
 from actors.history.files import (
     DEFAULT_SETTINGS,
     FileSettings,
@@ -94,7 +96,9 @@ class HistoryStore:
         self.problem = ""
         self._now = now
         self._notices: list[Notice] = []
-        self._opening = threading.Lock()  # `cursor()` on another thread meets a whole connection or waits for it
+        self._readers: set[duckdb.DuckDBPyConnection] = set()
+        self._readers_changed = threading.Condition()
+        self._reopening = False
         self._greeted: set[str] = set()
         self._open()
 
@@ -116,14 +120,23 @@ class HistoryStore:
 
     def close(self) -> None:
         """Close the file; its log is moved into it where the disk has room."""
-        with self._opening:
-            self._appenders.clear()
-            self._connection.close()
+        self._appenders.clear()
+        self._connection.close()
 
-    def cursor(self) -> duckdb.DuckDBPyConnection:
-        """Return a connection of its own to the open file, for one query. Any thread; the caller closes it."""
-        with self._opening:
-            return self._connection.cursor()
+    @contextmanager
+    def reading(self) -> Iterator[duckdb.DuckDBPyConnection]:
+        """A connection of its own to the open file, for one query; any thread. Waits while the file is opened again."""
+        with self._readers_changed:
+            self._readers_changed.wait_for(lambda: not self._reopening)
+            connection = self._connection.cursor()
+            self._readers.add(connection)
+        try:
+            yield connection
+        finally:
+            connection.close()
+            with self._readers_changed:
+                self._readers.discard(connection)
+                self._readers_changed.notify_all()
 
     def take_notices(self) -> tuple[Notice, ...]:
         """Return what is to be reported, each notice once."""
@@ -147,9 +160,13 @@ class HistoryStore:
         try:
             rejected, rows = self._commit(batch)
         except duckdb.Error as error:
-            return self._refuse(batch, error)
-        self._ledger.add(batch.source, batch.batch)
-        self.problem = ""
+            refusal = self._refused(batch, error)
+            if refusal is not None:
+                return refusal
+            rejected, rows = 0, batch.count  # DuckDB committed, and failed at the checkpoint that followed
+        else:
+            self._ledger.add(batch.source, batch.batch)
+            self.problem = ""
         counts = self.counts
         counts.batches += 1
         counts.rows += rows
@@ -266,14 +283,17 @@ class HistoryStore:
             appender = self._appenders[table] = self._connection.appender(table)
         return appender
 
-    def _refuse(self, batch: Store, error: duckdb.Error) -> Stored:
+    def _refused(self, batch: Store, error: duckdb.Error) -> Stored | None:
+        """Recover from `error` and return the refusal of `batch`; None where the file has it all the same."""
         why = f"disk full: {_first_line(error)}" if is_full(error) else _first_line(error)
         if self.problem != why:
             self.problem = why
             _log.error("history refuses batches: %s", why)
-        self.counts.refused += 1
         self._recover(error)
         self._ledger = _read_ledger(self._connection)  # an error of COMMIT itself: the file knows best
+        if (batch.source, batch.batch) in self._ledger:
+            return None
+        self.counts.refused += 1
         return Stored(
             batch.source,
             batch.batch,
@@ -296,10 +316,32 @@ class HistoryStore:
             else:
                 return
         _log.error("history file is opened again: %s", _first_line(error))
-        with self._opening:
-            self._appenders.clear()
-            self._connection.close()
-            self._open()
+        with self._readers_changed:
+            self._reopening = True
+            try:
+                self._end_readers()
+                self._appenders.clear()
+                self._connection.close()
+                self._open()
+            finally:
+                self._reopening = False
+                self._readers_changed.notify_all()
+
+    def _end_readers(self) -> None:
+        """Interrupt every query until its connection is closed: DuckDB shares one database object among a process's
+        connections to a file, so a single one left open would bring the unusable one back."""
+        deadline = monotonic() + _READERS_TIMEOUT
+        while self._readers:
+            if monotonic() > deadline:
+                raise HistoryUnavailableError(str(self.path), f"{len(self._readers)} queries do not let go of it")
+            for connection in self._readers:
+                with suppress(duckdb.ConnectionException):  # it is closed, and about to leave
+                    connection.interrupt()
+            self._readers_changed.wait(_INTERRUPT_AGAIN)
+
+
+_READERS_TIMEOUT = 10.0
+_INTERRUPT_AGAIN = 0.05
 
 
 def _append_singly(appender: duckdb.Appender, table: TableRows, instants: list[int], rejects: list[Reject]) -> int:

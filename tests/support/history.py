@@ -123,7 +123,7 @@ def ask(store: HistoryStore, query: Query) -> QueryResult:
     """Run `query` as the recorder does and return its rows; it must have some answer."""
     from actors.history.runner import QueryRunner
 
-    runner = QueryRunner(store.cursor)
+    runner = QueryRunner(store.reading)
     try:
         answer: QueryAnswer = runner.submit(query).result(60.0)
     finally:

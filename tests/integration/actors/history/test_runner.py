@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import threading
+from contextlib import contextmanager
 
 import duckdb
 import pytest
@@ -24,7 +25,7 @@ def store(tmp_path):
 
 @pytest.fixture
 def runner(store):
-    runner = QueryRunner(store.cursor, threads=2, waiting_limit=3)
+    runner = QueryRunner(store.reading, threads=2, waiting_limit=3)
     yield runner
     assert runner.close()
 
@@ -100,7 +101,7 @@ def test_a_query_nobody_waits_for_any_more_is_not_begun(runner):
 
 
 def test_closing_interrupts_what_runs_and_answers_what_waits(store):
-    runner = QueryRunner(store.cursor, threads=1)
+    runner = QueryRunner(store.reading, threads=1)
     running = runner.submit(Query(ENDLESS, timeout=600.0))
     until(lambda: runner.statistics().running == 1)
     waiting = runner.submit(Query("SELECT 1"))
@@ -114,7 +115,7 @@ def test_closing_interrupts_what_runs_and_answers_what_waits(store):
 
 
 def test_a_query_that_cannot_be_interrupted_is_answered_and_its_thread_replaced(store):
-    runner = QueryRunner(store.cursor, threads=1, grace=0.01)
+    runner = QueryRunner(store.reading, threads=1, grace=0.01)
 
     answer = runner.submit(Query("SELECT length(repeat('x', 400000000))", timeout=0.01)).result(WAIT)
 
@@ -128,10 +129,12 @@ def test_a_query_that_cannot_be_interrupted_is_answered_and_its_thread_replaced(
 
 
 def test_without_a_file_a_query_is_told_that_it_cannot_be_read():
-    def cursor():
+    @contextmanager
+    def closed():
         raise duckdb.ConnectionException("closed")
+        yield
 
-    runner = QueryRunner(cursor)
+    runner = QueryRunner(closed)
     answer = runner.submit(Query("SELECT 1")).result(WAIT)
     runner.close()
 

@@ -27,13 +27,9 @@ def ask(store):
     watch = Watch("test-watch")
 
     def ask(sql: str, **options) -> QueryResult:
-        cursor = store.cursor()
-        try:
-            query = Query(sql, **options)
-            with watch.over(cursor.interrupt, query.timeout) as watched:
-                return run(cursor, query, watched, store.settings)
-        finally:
-            cursor.close()
+        query = Query(sql, **options)
+        with store.reading() as connection, watch.over(connection.interrupt, query.timeout) as watched:
+            return run(connection, query, watched, store.settings)
 
     yield ask
     watch.close()
@@ -242,12 +238,10 @@ def test_a_query_without_end_is_interrupted(ask, sql):
 
 def test_the_watch_interrupts_a_statement_that_has_no_limit_of_its_own(store):
     watch = Watch("test-watch")
-    cursor = store.cursor()
-    with watch.over(cursor.interrupt, 0.2) as watched:
+    with store.reading() as connection, watch.over(connection.interrupt, 0.2) as watched:
         with pytest.raises(duckdb.InterruptException):
-            cursor.execute(ENDLESS[0]).fetchall()
+            connection.execute(ENDLESS[0]).fetchall()
         assert watched.is_over
-    cursor.close()
     watch.close()
 
 
@@ -255,10 +249,10 @@ def test_a_query_that_wants_too_much_memory_is_told_so_and_storing_goes_on(tmp_p
     settings = FileSettings(memory_bytes=200_000_000, query_memory_bytes=50_000_000, spill_bytes=1_000_000)
     store = open_store(tmp_path, settings=settings)
     watch = Watch("test-watch")
-    cursor = store.cursor()
-    with watch.over(cursor.interrupt, 60.0) as watched, pytest.raises(QueryError) as caught:
-        run(cursor, Query("SELECT list(range) FROM range(30000000)", timeout=60.0), watched, settings)
-    cursor.close()
+    query = Query("SELECT list(range) FROM range(30000000)", timeout=60.0)
+    with store.reading() as connection, watch.over(connection.interrupt, 60.0) as watched:
+        with pytest.raises(QueryError) as caught:
+            run(connection, query, watched, settings)
     watch.close()
 
     assert caught.value.problem is QueryProblem.MEMORY

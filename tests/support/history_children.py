@@ -1,0 +1,153 @@
+"""Processes that keep a history, for tests that kill them.
+
+python -m support.history_children keep FOLDER FIRST     stores batches from FIRST on, one line a stored batch
+python -m support.history_children serve FOLDER          answers framed `Store`s on stdin with `Stored`s on stdout
+"""
+
+from __future__ import annotations
+
+import os
+import random
+import struct
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+from typing import IO
+
+import msgspec
+from support.history import batch_of, metric_rows, open_store
+
+from actors.history.protocol import Outcome, Store, Stored
+from actors.history.pruning import prune
+from actors.history.retention import DAY, Retention
+
+_LENGTH = struct.Struct("<I")
+
+
+def rows_in(number: int) -> int:
+    """Return how many rows the batch `number` has: few and many, in an order that repeats."""
+    return 1 + number * 37 % 400
+
+
+def keep(folder: Path, first: int) -> None:
+    """Store one batch after the other, for ever; print the number of each that is stored."""
+    store = open_store(folder)
+    chance = random.Random(first)
+    number = first
+    while True:
+        count = rows_in(number)
+        answer = store.store(batch_of(number, metric_rows(count, number * 1_000), acknowledged=number - 1))
+        if answer.outcome is Outcome.REFUSED:
+            raise SystemExit(answer.why)
+        for notice in answer.notices:
+            tell(f"notice {notice.why}")
+        tell(str(number))
+        number += 1
+        if chance.random() < 0.1:
+            store.checkpoint()
+        elif chance.random() < 0.05:
+            prune(store, Retention(metrics_age=100_000 * DAY), time.time() + 7_200.0)
+
+
+def tell(line: str) -> None:
+    """Write one line to the parent."""
+    sys.stdout.write(f"{line}\n")
+    sys.stdout.flush()
+
+
+def serve(folder: Path) -> None:
+    """Answer each `Store` that comes in."""
+    store = open_store(folder)
+    decode = msgspec.msgpack.Decoder(Store).decode
+    while (frame := read_frame(sys.stdin.buffer)) is not None:
+        write_frame(sys.stdout.buffer, msgspec.msgpack.encode(store.store(decode(frame))))
+
+
+def read_frame(stream: IO[bytes]) -> bytes | None:
+    """Return the next frame, or None at the end of the stream."""
+    head = stream.read(_LENGTH.size)
+    if len(head) < _LENGTH.size:
+        return None
+    (length,) = _LENGTH.unpack(head)
+    body = stream.read(length)
+    return body if len(body) == length else None
+
+
+def write_frame(stream: IO[bytes], body: bytes) -> None:
+    """Write one frame."""
+    stream.write(_LENGTH.pack(len(body)) + body)
+    stream.flush()
+
+
+def start(*arguments: str, stdin: int | None = None) -> subprocess.Popen[bytes]:
+    """Start this module in a process of its own."""
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(path for path in sys.path if path)}
+    return subprocess.Popen(
+        [sys.executable, "-m", "support.history_children", *arguments],
+        stdin=stdin,
+        stdout=subprocess.PIPE,
+        env=environment,
+    )
+
+
+class ServedRecorder:
+    """A recorder in a process that can be killed and started again: what a feed sends to.
+
+    Attributes:
+        answer: Gets the answers.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._process: subprocess.Popen[bytes] | None = None
+        self._readers: list[threading.Thread] = []
+        self.answer = lambda stored: None
+
+    def start(self) -> None:
+        process = self._process = start("serve", str(self._folder), stdin=subprocess.PIPE)
+        reader = threading.Thread(target=self._read, args=(process,))
+        self._readers.append(reader)
+        reader.start()
+
+    def send(self, batch: Store) -> None:
+        """Send a batch; raises `OSError` where the process is gone."""
+        process = self._process
+        if process is None or process.stdin is None:
+            raise ConnectionError("no recorder")
+        write_frame(process.stdin, msgspec.msgpack.encode(batch))
+
+    def kill(self) -> None:
+        """Kill -9, and wait until it is gone."""
+        process = self._process
+        assert process is not None
+        self._process = None
+        process.kill()
+        process.wait(60.0)
+        try:
+            assert process.stdin is not None
+            process.stdin.close()
+        except BrokenPipeError:
+            return
+
+    def close(self) -> None:
+        if self._process is not None:
+            self.kill()
+        for reader in self._readers:
+            reader.join(60.0)
+
+    def _read(self, process: subprocess.Popen[bytes]) -> None:
+        assert process.stdout is not None
+        decode = msgspec.msgpack.Decoder(Stored).decode
+        while (frame := read_frame(process.stdout)) is not None:
+            self.answer(decode(frame))
+        process.stdout.close()
+
+
+if __name__ == "__main__":
+    command, folder, *rest = sys.argv[1:]
+    if command == "keep":
+        keep(Path(folder), int(rest[0]))
+    else:
+        serve(Path(folder))
