@@ -13,7 +13,7 @@ import pytest
 from msgspec import Struct
 
 from actors.messages import Message
-from transport.codec import Codec, TypeRegistry, name_of, pack, unpack
+from transport.codec import PAYLOAD_DEPTH, Codec, TypeRegistry, name_of, pack, unpack
 from transport.errors import EncodingError, LimitExceededError, MalformedFrameError, UnknownTypeError
 from transport.limits import REQUEST_LIMITS, Limits
 
@@ -233,6 +233,21 @@ def test_deep_nesting_is_refused_in_unknown_fields_and_in_types_that_contain_the
         Codec().decode(name_of(Holder), data)
     with pytest.raises((LimitExceededError, MalformedFrameError)):
         Codec().decode(name_of(Outer.Inner), data)
+
+
+@pytest.mark.parametrize("depth", [60, 70, 200])
+def test_a_type_that_contains_itself_is_bounded_in_depth(depth):
+    tree = Nested()
+    for _ in range(depth - 1):
+        tree = Nested([tree])
+    name, data = Codec().encode(Holder(tree))
+    deep = 1 + 2 * depth  # the message, and a map and an array for each
+
+    if deep <= PAYLOAD_DEPTH:
+        assert Codec().decode(name, data) == Holder(tree)
+    else:
+        with pytest.raises(LimitExceededError, match="max_depth"):
+            Codec().decode(name, data)
 
 
 def test_a_payload_beyond_the_limit_is_refused_on_both_sides():

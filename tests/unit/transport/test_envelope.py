@@ -7,7 +7,7 @@ import pytest
 
 from transport.codec import join_frame, pack, pack_envelope, pack_frame, unpack_frame
 from transport.envelope import VERSION, Envelope, Kind, envelope, from_rows, to_row
-from transport.errors import EncodingError, LimitExceededError, MalformedFrameError, VersionError
+from transport.errors import EncodingError, FrameTooLargeError, LimitExceededError, MalformedFrameError, VersionError
 from transport.limits import Limits
 
 FULL = Envelope(VERSION, Kind.ASK, "/io/gmail", "mail:Fetch", b"\x81", 7, "/agents/a", 3, 1.5, "00-abc-def-01")
@@ -114,6 +114,14 @@ def test_a_limit_that_the_decoder_met_is_named():
 
     with pytest.raises(LimitExceededError, match="max_bin_bytes: 100 exceeds the limit of 99"):
         unpack_frame(frame, Limits(max_bin_bytes=99))
+
+
+def test_a_frame_beyond_its_size_is_refused_whatever_its_size():
+    for size in (100, 100_000):
+        frame = pack_frame([envelope(Kind.TELL, "/a", "m:C", b"x" * size)])
+
+        with pytest.raises(FrameTooLargeError, match="max_frame_bytes"):
+            unpack_frame(frame, Limits(max_frame_bytes=len(frame) - 1))
 
 
 def test_a_lone_surrogate_in_an_address_is_refused_by_the_sender():
