@@ -421,24 +421,29 @@ class Gateway:
 
     # -- the end ------------------------------------------------------------------------------------
 
-    def lose(self, why: str) -> None:
-        """Take note that the peer is gone: answer the asks, keep the tells it did not accept as dead letters.
+    def lose(self, why: str) -> Callable[[], None]:
+        """Take note that the peer is gone, and answer the asks that are out at once.
 
         Args:
             why: What became of it, "its process ended".
+
+        Returns:
+            A call that makes dead letters of the tells that the peer did not accept: it may take its time with many.
         """
         if not self._calls.lose(why, self._fail_own):
-            return
+            return lambda: None
         under_way, waiting = self._channel.close(why)
         for watch in list(self._watched.values()):
             watch.cancel()
         self._watched.clear()
-        for parcel in under_way:
-            if not parcel.ask:
-                self._system.dead_letters.put(parcel.path, parcel.message, f"under way when {why}")
-        for parcel in waiting:
-            if not parcel.ask:
-                self._system.dead_letters.put(parcel.path, parcel.message, why)
+
+        def bury() -> None:
+            for parcels, reason in ((under_way, f"under way when {why}"), (waiting, why)):
+                for parcel in parcels:
+                    if not parcel.ask:
+                        self._system.dead_letters.put(parcel.path, parcel.message, reason)
+
+        return bury
 
     def end(self, reason: ExitReason) -> None:
         """Tell the watches on the peer's actors that it ended, with `reason`; `lose` comes first."""

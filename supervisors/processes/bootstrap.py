@@ -36,6 +36,8 @@ def main() -> NoReturn:
         faulthandler.register(DUMP_SIGNAL, file=2, all_threads=True, chain=False)
     faulthandler.enable(file=2, all_threads=True)
     _restore(handover)
+    for stream in (sys.stdout, sys.stderr):
+        stream.reconfigure(line_buffering=True)  # type: ignore[union-attr]  # they are pipes: text files
     from supervisors.processes.childside import Child
 
     child = Child(handover)

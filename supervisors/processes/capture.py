@@ -27,6 +27,8 @@ LINE_LIMIT = 8_192
 LINES_PER_SECOND = 2_000
 TAIL_LINES = 200
 TAIL_BYTES = 32_768
+BACKLOG = 10_000
+"""Calls that wait for the capture's thread, beyond which no more are taken on offer."""
 _CHUNK = 65_536
 _LAST_READS = 32  # more than a pipe holds
 
@@ -161,6 +163,13 @@ class Capture:
             done(captured.tail())
 
         self.post(drain)
+
+    def offer(self, call: Callable[[], None]) -> bool:
+        """Make `call` on the capture's thread, unless `BACKLOG` calls wait; return whether it will be made."""
+        if len(self._calls) >= BACKLOG:
+            return False
+        self.post(call)
+        return True
 
     def close(self, timeout: float = 5.0) -> bool:
         """End the thread, once what was posted before is done; return whether that was within `timeout` seconds."""

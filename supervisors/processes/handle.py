@@ -1,8 +1,8 @@
 """One process child as its supervisor holds it: performs what the machine (`supervisors.processes.core`) decides.
 
 Everything but the public methods runs on the launcher's reactor, one call after another, so the child's state needs no
-lock. What takes time (making a process, reading the process table, sweeping) goes to the worker and comes back as an
-event. The way of an end: the pidfd speaks; asks in flight are answered; the worker ends what the process left behind;
+lock. What takes time (making a process, reading the process table, sweeping) goes to a worker and comes back as an
+event. The way of an end: the pidfd speaks; asks in flight are answered; the ender ends what the process left behind;
 the capture reads what it last wrote; only then the machine learns of the end and the supervisor is told.
 """
 
@@ -15,6 +15,7 @@ import signal
 import subprocess
 import threading
 from collections.abc import Callable
+from time import monotonic
 from typing import Final, assert_never
 
 from msgspec import Struct
@@ -73,7 +74,7 @@ class Shared(Struct, frozen=True):
     Attributes:
         system: The node's actors.
         reactor: Runs the children's machines.
-        worker: Makes and ends processes.
+        ender: Signals, ends and clears up after processes; one thread, so that a pid is its own while it is used.
         capture: Reads their output.
         transmit: Sends a frame to the connection of that identity.
         ended: Told of each child that has ended, on the reactor's thread.
@@ -83,7 +84,7 @@ class Shared(Struct, frozen=True):
 
     system: ActorSystem
     reactor: Reactor
-    worker: Worker
+    ender: Worker
     capture: Capture
     transmit: Callable[[bytes, bytes], None]
     ended: Callable[[ProcessChild], None]
@@ -136,6 +137,8 @@ class ProcessChild:
         self.beat: Beat | None = None
         self.identity: bytes | None = None
         """Its connection, once it has said hello."""
+        self.early_hello: Callable[[], None] | None = None
+        """Looks again at a hello that came before this side knew of the process."""
         self.public_key = ""
         """Its CURVE key, where the socket is tcp."""
         self._limits = limits_of(request.spec)
@@ -145,6 +148,7 @@ class ProcessChild:
         self._pidfd: int | None = None
         self._captured: Captured | None = None
         self._below: list[Member] = []
+        self._logs_lost = 0
         self._timer: Timer | None = None
         self._ref: ProcessRef | None = None
         mailbox = request.spec.mailbox or DEFAULT_MAILBOX
@@ -259,6 +263,8 @@ class ProcessChild:
         else:
             threading.Thread(target=self._wait, name=f"processes-wait-{process.pid}", daemon=True).start()
         self.feed(states.Spawned())
+        if self.early_hello is not None:
+            self.early_hello()
 
     def feed(self, event: states.Event) -> None:
         """Have the machine take `event` and perform what it decides; on the reactor's thread."""
@@ -287,7 +293,7 @@ class ProcessChild:
                     number = DUMP_SIGNAL
                     self._signal(lambda pid: _send_signal(pid, number))
             case states.KillTree():
-                self._shared.worker.post(self._kill_tree)
+                self._shared.ender.post(self._kill_tree)
             case states.ReportStarted():
                 self._started()
             case states.ReportIgnored(why):
@@ -302,26 +308,28 @@ class ProcessChild:
     def _started(self) -> None:
         address = Address(self._shared.system.name, self.path, self.generation)
         ref = self._ref = ProcessRef(self.gateway, address, self)
-        self._shared.system.registry.claim(self.path, ref)  # type: ignore[arg-type]  # it holds refs of any kind
+        registry = self._shared.system.registry
+        if not registry.claim(self.path, ref):  # type: ignore[arg-type]  # it holds refs of any kind
+            logger.error("%s was started while another instance was there: messages go to that one", self.path)
         self._report(Started(ref, self.pid))
 
     def _over(self, outcome: Outcome, reason: ExitReason) -> None:
         if self._ref is not None:
             self._shared.system.registry.release(self.path, self._ref)  # type: ignore[arg-type]
             self._ref = None
-        self.gateway.lose("the process ended")
+        self._shared.ender.post(self.gateway.lose("there is no process"))
         self.gateway.end(reason)
         self._shared.ended(self)
         self._report(outcome)
 
     def _signal(self, send: Callable[[int], None]) -> None:
-        """Send a signal, on the worker: only there it is known that the pid was not waited for yet."""
+        """Send a signal, on the ender: only there it is known that the pid was not waited for yet."""
 
         def act() -> None:
             if self._process is not None and self._process.returncode is None:
                 send(self._process.pid)
 
-        self._shared.worker.post(act)
+        self._shared.ender.post(act)
 
     def _kill_tree(self) -> None:
         if self._process is not None and self._process.returncode is None:
@@ -348,11 +356,11 @@ class ProcessChild:
         self._shared.reactor.post(self._lost)  # what it sent before has been read by then
 
     def _lost(self) -> None:
-        self.gateway.lose("the process ended")
-        self._shared.worker.post(self._clear_up)
+        self._shared.ender.post(self.gateway.lose("the process ended"))
+        self._shared.ender.post(self._clear_up)
 
     def _clear_up(self) -> None:
-        """End what the process left behind, and wait for it; on the worker."""
+        """End what the process left behind, and wait for it; on the ender."""
         process, captured = self._process, self._captured
         assert process is not None
         assert captured is not None
@@ -389,10 +397,17 @@ class ProcessChild:
             case Letter():
                 keep_letter(self._shared.system, word)
             case Logged():
-                pid = self.pid
-                self._shared.capture.post(lambda: handle_log(self.path, pid, word))
+                self._take_log(word)
             case _:
                 raise MalformedFrameError(f"a child does not say {type(word).__name__}")
+
+    def _take_log(self, logged: Logged) -> None:
+        """Have a log record handled where that may wait, unless too many wait already."""
+        pid = self.pid
+        if not self._shared.capture.offer(lambda: handle_log(self.path, pid, logged)):
+            self._logs_lost += 1
+            if self._logs_lost & (self._logs_lost - 1) == 0:  # the 1st, 2nd, 4th, 8th, ...
+                logger.warning("%s: %d log records were dropped: the log is too slow", self.path, self._logs_lost)
 
     # -- private parts ------------------------------------------------------------------------------
 
@@ -405,7 +420,7 @@ class ProcessChild:
             self._shared.transmit(self.identity, frame)
 
     def _now(self) -> float:
-        return self._shared.system.clock.monotonic()
+        return monotonic()  # processes live in the machine's time, whatever clock the system was given
 
     def _rearm(self) -> None:
         """Have the next tick come in time."""

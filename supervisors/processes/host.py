@@ -1,14 +1,13 @@
 """The launcher of process children: one for a node, with the socket, the threads and the warden that they share.
 
-    supervisor --launch--> ProcessLauncher --> Worker (spawn, kill, sweep)   one thread
-                              |    ^       --> Reactor (socket, exits, time)  one thread
+    supervisor --launch--> ProcessLauncher --> Worker (spawns)                one thread
+                              |    ^       --> Worker (kills, clears up)      one thread
+                              |    |       --> Reactor (socket, exits, time)  one thread
                               v    |       --> Capture (stdout, stderr)       one thread
                          ProcessChild      --> Warden                         one small process
 
-The launcher holds the ROUTER that its children connect to. A connection means nothing before its `Hello`: the token
-says which child it is, and pid, path and generation must be those of the process that was spawned. Everything else that
-arrives from a stranger is counted and dropped. Where sockets in a private directory are not to be had the socket is
-tcp on the loopback address with a CURVE key pair for each child.
+The launcher holds the ROUTER that its children connect to; who may speak there is the `Door`'s to say. Where sockets in
+a private directory are not to be had it is tcp on the loopback address, with a CURVE key pair for each child.
 
 The end of a process is noticed by its pidfd in the reactor's poll, elsewhere by a thread that waits for it; never by
 looking again and again.
@@ -36,22 +35,20 @@ from msgspec import Struct
 
 from actors.core.context import enter_loop, leave_loop
 from actors.core.outcomes import StartFailed
-from actors.core.system import ActorSystem
+from actors.core.system import ActorSystem, PathTakenError
 from actors.exits import ExitReason
 from supervisors.children import LaunchRequest, Report
 from supervisors.processes.capture import Capture
+from supervisors.processes.door import Door
 from supervisors.processes.handle import ProcessChild, Shared
-from supervisors.processes.protocol import Handover, Hello, from_payload
+from supervisors.processes.protocol import Handover
 from supervisors.processes.spawning import Warden, Worker, spawn
-from supervisors.processes.states import Greeted, KillAsked, SpawnFailed
+from supervisors.processes.states import KillAsked, SpawnFailed
 from supervisors.processes.trees import Owner, create_time_ms, sweep_leftovers
 from transport.channels import WINDOW
-from transport.codec import unpack_frame
 from transport.endpoints import ipc_endpoint, ipc_is_usual, remove_socket, tcp_endpoint
-from transport.envelope import Kind
-from transport.errors import CodecError
 from transport.reactor import Reactor
-from transport.security import Gatekeeper, Grant, KeyPair, ServerKeys
+from transport.security import KeyPair, ServerKeys
 from transport.sockets import Socket, SocketSpec
 
 logger = logging.getLogger(__name__)
@@ -120,14 +117,10 @@ class ProcessLauncher:
         pid = os.getpid()
         self._owner = Owner(home, pid, create_time_ms(pid), secrets.token_hex(4))
         self._window = window
-        self._children: dict[bytes, ProcessChild] = {}
-        """By token: those that have not ended."""
-        self._by_identity: dict[bytes, ProcessChild] = {}
-        """By connection: those that have said hello."""
-        self._allowed: dict[str, Grant] = {}
+        self._door = Door()
         self._on_empty: Callable[[], None] | None = None
         self._serial = itertools.count(1)
-        self._launched = self._refused = self._strangers = self._undelivered = 0
+        self._launched = self._undelivered = 0
         self._lock = threading.Lock()
         self._closing = False
         self._reactor = Reactor(name)
@@ -138,13 +131,13 @@ class ProcessLauncher:
         except BaseException:
             self._reactor.close()
             raise
-        self._worker = Worker()
+        self._spawner = Worker("processes-spawn")
         self._warden = Warden(self._owner.mark)
         self._warden_watch: int | None = None
         self._shared = Shared(
             system=system,
             reactor=self._reactor,
-            worker=self._worker,
+            ender=Worker("processes-end"),
             capture=Capture(),
             transmit=self._transmit,
             ended=self._forget,
@@ -173,6 +166,8 @@ class ProcessLauncher:
         child = ProcessChild(self._shared, request, report, f"{self._owner.mark}{next(self._serial)}")
         self._launched += 1
         problem = child.prepare()
+        if request.path in self._shared.system.registry:
+            problem = PathTakenError(request.path)
         if problem is not None or self._closing:
             error = problem or RuntimeError("the launcher of process children is closed")
             self._reactor.post(lambda: report(StartFailed(ExitReason.crashed(error))))
@@ -192,17 +187,17 @@ class ProcessLauncher:
             secret_key=keys.secret if keys is not None else "",
         )
         child.begin()
-        self._reactor.post(lambda: self._expect(child, token, keys))
-        self._worker.post(lambda: self._spawn(child, handover))
+        self._reactor.post(lambda: self._door.expect(child, token, handover.public_key))
+        self._spawner.post(lambda: self._spawn(child, handover))
         return child
 
     def statistics(self) -> LauncherStatistics:
         """Return the figures of this moment."""
         return LauncherStatistics(
-            len(self._children),
+            len(self._door),
             self._launched,
-            self._refused,
-            self._strangers,
+            self._door.refused,
+            self._door.strangers,
             self._undelivered,
             self._warden.started,
         )
@@ -228,15 +223,16 @@ class ProcessLauncher:
 
         def kill_all() -> None:
             self._on_empty = is_empty.set
-            for child in self._children.values():
+            for child in self._door:
                 child.feed(KillAsked(time.monotonic()))
                 child.feed(KillAsked(time.monotonic()))
             self._note_empty()
 
         self._reactor.post(kill_all)
         ended = is_empty.wait(left())
-        self._worker.post(lambda: self._warden.close(min(left(), 2.0)))
-        ended &= self._worker.close(left())
+        self._spawner.post(lambda: self._warden.close(min(left(), 2.0)))
+        ended &= self._spawner.close(left())
+        ended &= self._shared.ender.close(left())
         ended &= self._shared.capture.close(left())
         self._reactor.run(self._forget_warden)
         self._reactor.run(leave_loop)  # the next thread may be given this one's number
@@ -265,7 +261,7 @@ class ProcessLauncher:
             self._warden_watch = None
             if not self._closing:
                 pause = 0.0 if time.monotonic() - started_at > 1.0 else 1.0
-                self._reactor.call_later(pause, lambda: self._worker.post(self._keep_warden))
+                self._reactor.call_later(pause, lambda: self._spawner.post(self._keep_warden))
 
         self._warden_watch = fd
         self._reactor.watch(fd, gone)
@@ -298,75 +294,20 @@ class ProcessLauncher:
         keys = None
         if tcp:
             self._keys = KeyPair.make()
-            self._gatekeeper = Gatekeeper({})
-            self._reactor.authenticate(self._gatekeeper.answer)
+            self._reactor.authenticate(self._door.gatekeeper.answer)
             keys = ServerKeys(self._keys)
         spec = SocketSpec(zmq.ROUTER, bind=endpoint, name=name, outbox=OUTBOX, send_high_water=0, keys=keys)
-        return self._reactor.open(spec, self._receive, self._not_delivered)
-
-    def _expect(self, child: ProcessChild, token: bytes, keys: KeyPair | None) -> None:
-        self._children[token] = child
-        if keys is not None:
-            self._allowed[keys.public] = Grant(child.path, "viewer")
-            child.public_key = keys.public
-            self._gatekeeper.replace(self._allowed)
+        return self._reactor.open(
+            spec, lambda _socket, frames: self._door.take(frames[0], frames[1:]), self._not_delivered
+        )
 
     def _forget(self, child: ProcessChild) -> None:
-        for token, found in list(self._children.items()):
-            if found is child:
-                del self._children[token]
-        if child.identity is not None:
-            self._by_identity.pop(child.identity, None)
-        if self._allowed.pop(child.public_key, None) is not None:
-            self._gatekeeper.replace(self._allowed)
+        self._door.forget(child)
         self._note_empty()
 
     def _note_empty(self) -> None:
-        if self._on_empty is not None and not self._children:
+        if self._on_empty is not None and not self._door:
             self._on_empty()
-
-    def _receive(self, _socket: Socket, frames: list[bytes]) -> None:
-        identity, frame = frames[0], frames[-1]
-        child = self._by_identity.get(identity)
-        if child is None:
-            self._greet(identity, frame)
-        elif len(frames) == 2:
-            child.gateway.receive(frame)
-        else:
-            child.gateway.refuse(f"{len(frames) - 1} parts in place of one")
-
-    def _greet(self, identity: bytes, frame: bytes) -> None:
-        """Take the first frame of a connection: it must be the hello of a child that is expected."""
-        try:
-            first, *more = unpack_frame(frame)
-            word = from_payload(first.type_name, first.payload) if first.kind is Kind.SYSTEM else None
-        except CodecError as error:
-            self._strangers += 1
-            self._complain("a frame of a stranger was dropped: %s", error)
-            return
-        if not isinstance(word, Hello) or more:
-            self._strangers += 1
-            self._complain("a frame of a stranger was dropped: it was no hello")
-            return
-        child = self._children.get(word.token)
-        if child is None or child.identity is not None:
-            self._refused += 1
-            self._complain("a hello was refused: unknown token")
-            return
-        lie = child.lie_in(word)
-        if lie:
-            self._refused += 1
-            self._complain("a hello for %s was refused: %s", child.path, lie)
-            return
-        child.identity = identity
-        self._by_identity[identity] = child
-        child.feed(Greeted())
-
-    def _complain(self, text: str, *args: object) -> None:
-        """Warn, but not for ever: a stranger may go on and on."""
-        wrong = self._refused + self._strangers
-        if wrong <= 10 or wrong % 1000 == 0:
-            logger.warning(text, *args)
 
     def _not_delivered(self, _frames: object, why: str) -> None:
         self._undelivered += 1
@@ -382,7 +323,7 @@ class ProcessLauncher:
             self._warden_watch = None
 
     def _sample(self) -> None:
-        for child in list(self._children.values()):
+        for child in self._door:
             child.sample()
 
 

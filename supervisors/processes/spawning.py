@@ -1,8 +1,8 @@
-"""Making processes and clearing up after them, on one long-lived thread.
+"""Making processes, on one long-lived thread.
 
 One thread, because Linux sends the parent-death signal when the *thread* that made a process ends: were each process
 made by whoever asks, a pool thread's end would kill children of a healthy launcher. Long-lived, and never a caller's,
-because making a process takes milliseconds and reading the process table does too.
+because making a process takes milliseconds.
 
 A child is `sys.executable -P -m supervisors.processes.bootstrap PATH`, the leader of a session of its own. Its standard
 input is a pipe: the launcher writes the `Handover` there and keeps its end open, so that the end of the pipe is the end
@@ -64,11 +64,11 @@ def spawn(path: str, mark: str, handover: Handover) -> subprocess.Popen[bytes]:
 
 
 class Worker:
-    """The thread that makes and ends processes, one job after another."""
+    """A thread that makes processes, or ends them, one job after another."""
 
-    def __init__(self) -> None:
+    def __init__(self, name: str) -> None:
         self._jobs: queue.SimpleQueue[Callable[[], None] | None] = queue.SimpleQueue()
-        self._thread = threading.Thread(target=self._run, name="processes-spawn", daemon=True)
+        self._thread = threading.Thread(target=self._run, name=name, daemon=True)
         self._thread.start()
 
     def post(self, job: Callable[[], None]) -> None:

@@ -194,7 +194,7 @@ def test_fifty_starts_and_kills_leave_nothing(tmp_path):
 
         assert facts_of_this_process() == before
         assert host.launcher.statistics().children == 1
-        assert len(host.launcher._by_identity) == 1
+        assert len(host.launcher._door._by_identity) == 1
         assert os.listdir(tmp_path / "run") == ["processes.sock"]
     assert os.listdir(tmp_path / "run") == []
 

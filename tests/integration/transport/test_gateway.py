@@ -199,7 +199,7 @@ def test_losing_the_peer_answers_asks_keeps_tells_and_says_so(sides):
     near.settle()
     slow.tell(Add(9))
 
-    near.gateway.lose("its process ended")
+    near.gateway.lose("its process ended")()
 
     for answer in answers:
         with pytest.raises(ActorExitedError, match="its process ended"):

@@ -46,7 +46,7 @@ def test_nothing_secret_is_in_the_arguments_or_the_environment(any_host):
     child = any_host.start("Counter", kwargs={"start": 4242})
     child.started()
     process = psutil.Process(child.handle.pid)
-    token = next(iter(any_host.launcher._children))
+    token = next(iter(any_host.launcher._door._by_token))
 
     shown = " ".join(process.cmdline()) + " ".join(process.environ().values())
 

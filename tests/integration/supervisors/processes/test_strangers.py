@@ -108,7 +108,7 @@ def silent_interpreter(monkeypatch, tmp_path):
 @pytest.mark.parametrize("lie", ["pid", "path", "generation", "protocol"])
 def test_a_hello_with_the_right_token_that_lies_about_the_rest_is_refused(host, silent_interpreter, lie):
     child = host.start("Counter")
-    (token,) = wait_for(lambda: tuple(host.launcher._children))
+    (token,) = wait_for(lambda: tuple(host.launcher._door._by_token))
     pid = wait_for(lambda: child.handle.pid)
     said = {"pid": pid, "path": "/work/one", "generation": 1, "protocol": 1}
     said[lie] = {"pid": os.getpid(), "path": "/work/two", "generation": 2, "protocol": 99}[lie]
@@ -124,7 +124,7 @@ def test_a_hello_with_the_right_token_that_lies_about_the_rest_is_refused(host, 
 def test_a_second_hello_for_a_connected_child_is_refused(host):
     child = host.start("Counter")
     ref = child.started()
-    (token,) = host.launcher._children
+    (token,) = host.launcher._door._by_token
 
     send(host.launcher.endpoint, pack_frame([to_envelope(Hello(token, child.handle.pid, "/work/one", 1))]))
     wait_until(host, "refused", 1)

@@ -1,0 +1,120 @@
+"""Who may speak on a launcher's socket: the children that are expected, each once it has proved which one it is.
+
+A connection means nothing before its `Hello`: the token, handed over by a private pipe, says which child it is, and
+pid, path and generation must be those of the process that was made. Everything else that arrives from a stranger is
+counted and dropped. Where the socket is tcp, each child has a CURVE key pair of its own too, valid as long as it lives.
+
+All of it runs on the launcher's reactor.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator
+
+from supervisors.processes.handle import ProcessChild
+from supervisors.processes.protocol import Hello, from_payload
+from supervisors.processes.states import Greeted
+from transport.codec import unpack_frame
+from transport.envelope import Kind
+from transport.errors import CodecError
+from transport.security import Gatekeeper, Grant
+
+logger = logging.getLogger(__name__)
+logger.addHandler(logging.NullHandler())
+
+
+class Door:
+    """The children that have not ended, by token and by connection.
+
+    Attributes:
+        gatekeeper: Knows the children's CURVE keys.
+        refused: Hellos with an unknown token, or that lied.
+        strangers: Frames of connections that had not said hello.
+    """
+
+    def __init__(self) -> None:
+        self.gatekeeper = Gatekeeper({})
+        self.refused = 0
+        self.strangers = 0
+        self._by_token: dict[bytes, ProcessChild] = {}
+        self._by_identity: dict[bytes, ProcessChild] = {}
+        self._grants: dict[str, Grant] = {}
+
+    def __len__(self) -> int:
+        return len(self._by_token)
+
+    def __iter__(self) -> Iterator[ProcessChild]:
+        return iter(tuple(self._by_token.values()))
+
+    def expect(self, child: ProcessChild, token: bytes, public_key: str) -> None:
+        """Let `child` in once it says hello with `token`; `public_key` is its CURVE key, or ""."""
+        self._by_token[token] = child
+        if public_key:
+            child.public_key = public_key
+            self._grants[public_key] = Grant(child.path, "viewer")
+            self.gatekeeper.replace(self._grants)
+
+    def forget(self, child: ProcessChild) -> None:
+        """Let `child` in no more: it has ended."""
+        for token, found in tuple(self._by_token.items()):
+            if found is child:
+                del self._by_token[token]
+        if child.identity is not None:
+            self._by_identity.pop(child.identity, None)
+        if self._grants.pop(child.public_key, None) is not None:
+            self.gatekeeper.replace(self._grants)
+
+    def take(self, identity: bytes, parts: list[bytes]) -> None:
+        """Take what arrived from the connection `identity`."""
+        child = self._by_identity.get(identity)
+        if child is None:
+            self._greet(identity, parts)
+        elif len(parts) == 1:
+            child.gateway.receive(parts[0])
+        else:
+            child.gateway.refuse(f"{len(parts)} parts in place of one")
+
+    def _greet(self, identity: bytes, parts: list[bytes]) -> None:
+        hello = self._hello_in(parts)
+        if hello is None:
+            return
+        child = self._by_token.get(hello.token)
+        if child is None or child.identity is not None:
+            self._refuse("a hello was refused: unknown token")
+            return
+        if child.pid is None:  # the thread that made the process has not come to say so
+            child.early_hello = lambda: self._greet(identity, parts)
+            return
+        lie = child.lie_in(hello)
+        if lie:
+            self._refuse(f"a hello for {child.path} was refused: {lie}")
+            return
+        child.identity = identity
+        self._by_identity[identity] = child
+        child.feed(Greeted())
+
+    def _hello_in(self, parts: list[bytes]) -> Hello | None:
+        """Return the hello that the first message of a connection must be; None where it is none."""
+        why = "it was no hello"
+        try:
+            if len(parts) == 1:
+                first, *more = unpack_frame(parts[0])
+                word = from_payload(first.type_name, first.payload) if first.kind is Kind.SYSTEM else None
+                if isinstance(word, Hello) and not more:
+                    return word
+        except CodecError as error:
+            why = str(error)
+        self.strangers += 1
+        self._complain(f"a frame of a stranger was dropped: {why}")
+        return None
+
+    def _refuse(self, text: str) -> None:
+        self.refused += 1
+        self._complain(text)
+
+    def _complain(self, text: str) -> None:
+        """Warn, but not for ever: a stranger may go on and on."""
+        wrong = self.refused + self.strangers
+        if wrong <= 10 or wrong % 1000 == 0:
+            logger.warning("%s (%d so far)", text, wrong)
