@@ -5,7 +5,8 @@
                      +----- WorkerLost, Failed ----+--> failed, after `attempts` tries or when not retryable
 
 First come, first served; a job to be tried again goes to the front. A worker is `idle`, `busy` or unknown: one that was
-lost is unknown until it is seen again. In memory only: what waits here does not survive the actor that holds it.
+lost, or refused a job, is unknown until it is seen again. In memory only: what waits here does not survive the actor
+that holds it.
 """
 
 from __future__ import annotations
@@ -77,7 +78,14 @@ class Failed(Struct, frozen=True):
     retryable: bool
 
 
-Event = Submitted | WorkerSeen | WorkerLost | Done | Failed
+class Refused(Struct, frozen=True):
+    """The worker did not take the job: it is paused, or does something else. It counts as no try."""
+
+    path: str
+    ticket_id: str
+
+
+Event = Submitted | WorkerSeen | WorkerLost | Done | Failed | Refused
 
 
 class Assign(Struct, frozen=True):
@@ -136,6 +144,13 @@ def step(state: State, event: Event, rules: Rules) -> Step:
             if held is None or held.id != ticket_id:
                 return state, ()
             state, effects = _failed(_freed(state, path), held, path, why, retryable, rules)
+        case Refused(path, ticket_id):
+            held = state.busy.get(path)
+            if held is None or held.id != ticket_id:
+                return state, ()
+            back = replace(held, attempt=held.attempt - 1)
+            state = replace(state, waiting=(back, *state.waiting), busy=_without(state.busy, path))
+            effects = ()
         case _:
             assert_never(event)
     state, assigned = _assign(state)

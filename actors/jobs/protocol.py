@@ -32,12 +32,14 @@ class TaskError(Struct, frozen=True, tag="task-error"):
     Attributes:
         error: Class and text of what went wrong.
         retryable: Whether another try may end otherwise.
+        refused: Whether it was not even begun: the worker is paused, busy or stopping. Costs the job no try.
     """
 
     task_id: str
     seconds: float
     error: str
     retryable: bool
+    refused: bool = False
 
 
 class Task(Message[TaskComplete | TaskError], frozen=True):

@@ -34,7 +34,7 @@ from actors.jobs.protocol import (
 
 
 class TaskWorker(Actor):
-    """Does the tasks it is asked, one at a time; a second one meanwhile is answered with a retryable error.
+    """Does the tasks it is asked, one at a time; a second one meanwhile is refused.
 
     Args:
         index: Its number among the workers, for people.
@@ -68,7 +68,7 @@ class TaskWorker(Actor):
     async def do_task(self, task: Task) -> TaskComplete | TaskError:
         refusal = self._why_not()
         if refusal:
-            return TaskError(task.task_id, 0.0, refusal, retryable=True)
+            return TaskError(task.task_id, 0.0, refusal, retryable=True, refused=True)
         self._task = task
         self._cancel = cancel = Cancel()
         began = time.monotonic()

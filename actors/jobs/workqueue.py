@@ -213,6 +213,8 @@ class WorkQueue(Actor):
         match answer:
             case TaskComplete():
                 self._complete(path, ticket, answer)
+            case TaskError(refused=True):
+                self._step(handout.Refused(path, ticket.id))
             case TaskError():
                 self._step(handout.Failed(path, ticket.id, answer.error, answer.retryable))
 

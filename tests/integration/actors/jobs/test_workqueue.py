@@ -15,8 +15,10 @@ from actors.jobs.kinds import HashFile, IndexFiles
 from actors.jobs.protocol import (
     ForgetFiles,
     GetStatus,
+    Pause,
     QueueStatus,
     QueueView,
+    Resume,
     Status,
     Submit,
     Task,
@@ -160,6 +162,19 @@ def test_an_idle_worker_that_ended_costs_no_try(stage, tmp_path):
     stage.start("/work/task#1", TaskWorker, generation=2)
 
     assert answer.accepted
+    assert stage.event(RunFinished).outcome == "succeeded"
+
+
+def test_a_paused_worker_costs_a_job_no_try_and_does_it_once_resumed(stage, tmp_path):
+    worker = stage.start("/work/task#1", TaskWorker)
+    queue = stage.start(QUEUE, WorkQueue, home=str(tmp_path / "home"), attempts=1)
+    stage.wait(lambda: view(queue).idle or None, "an idle worker")
+    worker.ask(Pause(), timeout=10)
+
+    queue.ask(Submit((IndexFiles(files(tmp_path, 1)),)), timeout=10)
+    stage.wait(lambda: (not view(queue).busy and view(queue).waiting == 1) or None, "the refusal")
+    worker.ask(Resume(), timeout=10)
+
     assert stage.event(RunFinished).outcome == "succeeded"
 
 

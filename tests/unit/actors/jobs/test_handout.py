@@ -11,6 +11,7 @@ from actors.jobs.handout import (
     Failed,
     GiveUp,
     Refuse,
+    Refused,
     Retry,
     Rules,
     State,
@@ -96,6 +97,14 @@ def test_a_failed_job_is_tried_again_at_once_where_a_worker_is_free():
     assert effects == (Retry(ticket(1, 1), "/w1", "timed out"), Assign("/w1", ticket(1, 2)))
 
 
+def test_a_job_a_worker_refused_costs_no_try_and_the_worker_gets_none_until_it_is_seen_again():
+    state, effects = after(WorkerSeen("/w1"), Submitted((ticket(1), ticket(2))), Refused("/w1", "j1"))
+
+    assert effects == ()
+    assert state == State(waiting=(ticket(1), ticket(2)))
+    assert step(state, WorkerSeen("/w1"), RULES)[1] == (Assign("/w1", ticket(1, 1)),)
+
+
 def test_a_late_answer_to_a_job_taken_away_changes_nothing():
     state, _ = after(
         WorkerSeen("/w1"), Submitted((ticket(1), ticket(2))), WorkerLost("/w1", "silent"), WorkerSeen("/w2")
@@ -111,7 +120,7 @@ def test_a_worker_seen_twice_counts_once():
     assert state.idle == ("/w1",)
 
 
-@given(st.lists(st.tuples(st.sampled_from(["submit", "seen", "lost", "done", "failed"]), st.integers(0, 2))))
+@given(st.lists(st.tuples(st.sampled_from(["submit", "seen", "lost", "done", "failed", "refused"]), st.integers(0, 2))))
 def test_every_job_is_in_one_place_and_tried_no_more_than_allowed(happenings):
     rules = Rules(capacity=4, attempts=3)
     state, ended, count = State(), [], 0
@@ -128,6 +137,8 @@ def test_every_job_is_in_one_place_and_tried_no_more_than_allowed(happenings):
             case "done":
                 event = Done(path, held.id if held else "none")
                 ended.extend([held.id] if held else [])
+            case "refused":
+                event = Refused(path, held.id if held else "none")
             case _:
                 event = Failed(path, held.id if held else "none", "bad", True)
         state, effects = step(state, event, rules)
