@@ -127,13 +127,14 @@ class Subtree:
         self._lock = threading.Lock()
         self._launch: Launch | None = None
         self._orders: list[StopOrder | KillOrder] = []
+        self._ended: ExitReason | None = None
         self._is_ready = False
         self.ref: Any = None
         self.pid: int | None = None
 
     def run(self, spec: SupervisorSpec, path: str, services: Services, incarnation: Incarnation) -> None:
         """Launch the supervisor's actor; never blocks."""
-        self._launch = services.system.spawn(
+        launch = services.system.spawn(
             lambda: Supervisor(spec, path, services, self),
             path=path,
             placement="pool",
@@ -141,6 +142,11 @@ class Subtree:
             mailbox=MailboxSpec(capacity=UNBOUNDED),
             on_outcome=self._on_outcome,
         )
+        with self._lock:
+            self._launch = launch
+            ended = self._ended
+        if ended is not None:  # it was over before this thread came back from launching it
+            launch.stop(ended)
 
     def figures(self) -> ActorStatistics | None:
         """None: a supervisor's mailbox holds nothing a person could act on."""
@@ -168,8 +174,11 @@ class Subtree:
 
     def end(self, reason: ExitReason) -> None:
         """End the supervisor's actor with `reason`; called by the supervisor itself, when no child is left."""
-        assert self._launch is not None  # it runs
-        self._launch.stop(reason)
+        with self._lock:
+            launch = self._launch
+            self._ended = reason
+        if launch is not None:
+            launch.stop(reason)
 
     def _order(self, order: StopOrder | KillOrder) -> None:
         with self._lock:
