@@ -17,6 +17,7 @@ from enum import Enum
 from msgspec import Struct
 
 from actors.addresses import PATH_LIMIT
+from actors.history.schema import REASON
 
 
 class Kind(Enum):
@@ -162,7 +163,6 @@ def _back(default: str) -> Parameter:
     return Parameter("since", Kind.SINCE, default, "how far back")
 
 
-_REASON = "coalesce(error_type || ': ' || error_message, nullif(concat_ws(' ', kind, detail), ''))"
 _WHERE = "happened_at >= $since::TIMESTAMPTZ AND regexp_full_match(path, $path)"
 
 _MARKS = """
@@ -206,7 +206,7 @@ _LISTED = (
         f"""
         SELECT r.path, r.restarts, r.last_reason, r.last_at, x.median_uptime, o.mttr
         FROM (SELECT path, count(*) AS restarts, max(happened_at) AS last_at,
-                     arg_max({_REASON}, (epoch, seq)) AS last_reason
+                     arg_max({REASON}, (epoch, seq)) AS last_reason
               FROM restarts WHERE {_WHERE} GROUP BY path) r
         LEFT JOIN (SELECT path, median(uptime) AS median_uptime
                    FROM exits WHERE {_WHERE} AND phase <> 'starting' GROUP BY path) x USING (path)
@@ -329,7 +329,7 @@ _LISTED = (
         "limits",
         "Restart budgets that were exceeded, the newest first.",
         f"""
-        SELECT happened_at, path, scope, action, restarts, intensity, period, {_REASON} AS reason
+        SELECT happened_at, path, scope, action, restarts, intensity, period, {REASON} AS reason
         FROM limits WHERE {_WHERE}
         ORDER BY epoch DESC, seq DESC LIMIT $limit
         """,

@@ -277,13 +277,16 @@ class View(Struct, frozen=True):
     sql: str
 
 
+REASON = "coalesce(error_type || ': ' || error_message, concat_ws(' ', kind, nullif(detail, '')))"
+"""SQL for why something ended, in one text, from the columns of a reason."""
+
 VIEWS: tuple[View, ...] = (
     View(
         "crashes",
         "Ends nobody asked for: crashes, kills and failed starts, with the error in one line.",
-        """
+        f"""
         SELECT happened_at, path, generation, phase, uptime,
-               coalesce(error_type || ': ' || error_message, nullif(concat_ws(' ', kind, detail), '')) AS error,
+               {REASON} AS error,
                detail, error_type, traceback, causes, epoch, seq
         FROM exits
         WHERE NOT expected
@@ -292,9 +295,9 @@ VIEWS: tuple[View, ...] = (
     View(
         "restarts_by_path",
         "How often each path was restarted, and why the last time.",
-        """
+        f"""
         SELECT path, count(*) AS restarts, max(happened_at) AS last_at, min(happened_at) AS first_at,
-               arg_max(coalesce(error_type || ': ' || error_message, nullif(concat_ws(' ', kind, detail), '')),
+               arg_max({REASON},
                        (epoch, seq)) AS last_reason,
                max(attempt) AS most_attempts, max(delay) AS longest_delay
         FROM restarts
@@ -312,10 +315,10 @@ VIEWS: tuple[View, ...] = (
     View(
         "recoveries",
         "Ends nobody asked for, each with the start that ended the outage; NULL while it lasts.",
-        """
+        f"""
         SELECT x.path, x.generation, x.happened_at AS down_at, s.happened_at AS up_at,
                epoch(s.happened_at) - epoch(x.happened_at) AS seconds,
-               coalesce(x.error_type || ': ' || x.error_message, nullif(concat_ws(' ', x.kind, x.detail), '')) AS error
+               {REASON} AS error
         FROM exits x ASOF LEFT JOIN starts s ON s.path = x.path AND s.happened_at >= x.happened_at
         WHERE NOT x.expected AND x.phase <> 'starting'
         """,
