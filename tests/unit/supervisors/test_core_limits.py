@@ -11,6 +11,7 @@ from supervisors.core import (
     Done,
     ExitedFact,
     LimitFact,
+    Reconfigure,
     ResetChild,
     RestartChild,
     RestartFact,
@@ -204,6 +205,30 @@ def test_a_reset_unparks():
     view = view_child(world.state, "a")
     assert view is not None
     assert not view.parked
+
+
+def test_a_restart_by_a_person_unparks_a_running_child():
+    world = parked_world()
+    world.exited("a")
+    world.pass_time(60.0)
+
+    world.call(RestartChild, "a", stop_first=True)
+
+    view = view_child(world.state, "a")
+    assert view is not None
+    assert (view.state, view.parked, view.attempt) == ("running", False, 0)
+
+
+def test_a_new_spec_unparks_a_waiting_child():
+    world = parked_world()
+    world.exited("a")
+
+    spec = supervisor(child("a", shutdown=1.0), child("b"), intensity=1, on_limit=OnLimit.PARK)
+    world.call(Reconfigure, spec, apply=True)
+
+    view = view_child(world.state, "a")
+    assert view is not None
+    assert (view.state, view.parked) == ("running", False)
 
 
 def test_resetting_the_supervisor_forgets_its_window():
