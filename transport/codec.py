@@ -64,15 +64,28 @@ def pack(value: object) -> bytes:
         raise EncodingError(type(value).__name__, _why_not(error)) from None
 
 
-def unpack(data: bytes, limits: Limits) -> Any:
+def unpack(data: bytes, limits: Limits, *, is_bounded: bool = False) -> Any:
     """Return the plain data that `data` holds.
+
+    Args:
+        data: One msgpack value.
+        limits: What is taken.
+        is_bounded: The size alone bounds what decoding can cost (a small frame), or who wrote it is trusted not to
+            make it cost more (a node that the reader has chosen and verified): the bytes are not walked first, which
+            would cost more than decoding them. Long values are refused before they are made all the same.
 
     Raises:
         FrameTooLargeError, LimitExceededError: It is beyond `limits`.
         MalformedFrameError: It is not exactly one msgpack value of text-keyed maps, arrays and scalars.
     """
-    check(data, limits)
-    return _decode(data, limits)
+    if not is_bounded or len(data) > limits.max_frame_bytes:
+        check(data, limits)
+        return _decode(data, limits)
+    try:
+        return _decode(data, limits)
+    except MalformedFrameError:
+        check(data, limits)  # says which limit, where it was one
+        raise
 
 
 def _decode(data: bytes, limits: Limits) -> Any:
@@ -118,22 +131,15 @@ def pack_frame(envelopes: Iterable[Envelope]) -> bytes:
 def unpack_frame(frame: bytes, limits: Limits = WIRE_LIMITS) -> list[Envelope]:
     """Return the envelopes of `frame`, in order.
 
-    A frame of up to 64 KiB is not walked before it is decoded, which would cost more than decoding it: the few values
-    it can hold bound what it can cost, msgpack's unpacker refuses long values first and does not recurse, and anything
-    nested in an envelope is refused after.
+    A frame of up to 64 KiB is not walked before it is decoded: the few values it can hold bound what it can cost, and
+    anything nested in an envelope is refused after.
 
     Raises:
         FrameTooLargeError, LimitExceededError: It is beyond `limits`.
         VersionError: An envelope is of a version not spoken here.
         MalformedFrameError: It is no frame.
     """
-    if len(frame) > _WALKED_FROM or len(frame) > limits.max_frame_bytes:
-        return from_rows(unpack(frame, limits))
-    try:
-        return from_rows(_decode(frame, limits))
-    except MalformedFrameError:
-        check(frame, limits)  # says which limit, where it was one
-        raise
+    return from_rows(unpack(frame, limits, is_bounded=len(frame) <= _WALKED_FROM))
 
 
 class TypeRegistry:

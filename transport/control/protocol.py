@@ -186,12 +186,12 @@ def encode_response(response: Response) -> bytes:
 
 
 def decode_response(data: bytes, limits: Limits = RESPONSE_LIMITS) -> Response:
-    """Return an answer.
+    """Return an answer of a node that the reader has chosen and verified.
 
     Raises:
         LimitExceededError, MalformedFrameError, VersionError: It cannot be read; see `codec.unpack`.
     """
-    body = _body(data, limits)
+    body = _body(data, limits, is_bounded=True)
     result = body.pop("result", None)
     try:
         return msgspec.structs.replace(msgspec.convert(body, Response), result=result)
@@ -204,8 +204,8 @@ def failure(id: str, code: ErrorCode | str, message: str, hint: str = "", result
     return Response(id, False, result, ErrorBody(str(code), message, hint))
 
 
-def _body(data: bytes, limits: Limits, *, any_version: bool = False) -> dict[str, Any]:
-    body = unpack(data, limits)
+def _body(data: bytes, limits: Limits, *, any_version: bool = False, is_bounded: bool = False) -> dict[str, Any]:
+    body = unpack(data, limits, is_bounded=is_bounded)
     if not isinstance(body, Mapping):
         raise MalformedFrameError(f"a control message is a map, this is a {type(body).__name__}")
     version = body.get("v", VERSION)

@@ -133,7 +133,7 @@ def decode_header(data: bytes) -> TapHeader:
         CodecError: It holds none.
     """
     try:
-        return msgspec.convert(unpack(data, HEADER_LIMITS), TapHeader)
+        return msgspec.convert(unpack(data, HEADER_LIMITS, is_bounded=True), TapHeader)
     except msgspec.ValidationError as error:
         raise MalformedFrameError(f"no tap header: {error}") from None
 
@@ -156,7 +156,7 @@ def decode_body(data: bytes) -> dict[str, Any]:
     Raises:
         CodecError: It holds none.
     """
-    body = unpack(data, BODY_LIMITS)
+    body = unpack(data, BODY_LIMITS, is_bounded=True)
     if not isinstance(body, dict):
         raise MalformedFrameError(f"a tap body is a map, this is a {type(body).__name__}")
     return body
