@@ -156,12 +156,14 @@ def _release(draft: Draft) -> None:
 
 
 def _carry_out(draft: Draft, change: Change, request: int) -> None:
-    """Begin the round that stops, drops and starts what the change says."""
+    """Begin the round that stops, drops and starts what the change says; a new spec comes with a clean slate."""
     stops: list[str] = []
     waits = {*change.add, *change.replace}
     for child in reversed(draft.in_order()):
         if child.id not in waits and child.id not in change.remove:
             continue
+        child = replace(child, window=EMPTY, attempt=0, parked=False)
+        draft.put(child)
         state = child.state
         if isinstance(state, UP):
             stops.append(child.id)
@@ -176,6 +178,6 @@ def _carry_out(draft: Draft, change: Change, request: int) -> None:
         elif isinstance(state, Restarting):
             cancel_retry(draft, child, Then.WAIT)
         else:
-            draft.become(replace(child, window=EMPTY, attempt=0, parked=False), Down(DownWhy.WAITING))
+            draft.become(child, Down(DownWhy.WAITING))
     starts = tuple(child.id for child in draft.in_order() if child.id in waits)
     draft.phase = Active(Round(RoundKind.CHANGE, tuple(stops), starts, request=request))

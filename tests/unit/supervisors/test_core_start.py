@@ -145,8 +145,9 @@ def test_stop_during_the_start_cancels_it(strategy: Strategy):
 def test_an_instance_that_becomes_ready_while_it_is_being_stopped_is_still_waited_for():
     world = World(supervisor(child("a")), obeys=False)
     world.stop()
+    world.now += 1.5
 
-    world.started("a")
+    assert of(StartedFact, world.started("a")) == [StartedFact("a", 1, 0, 1.5)]
     assert world.ended is None
     world.exited("a", SHUTDOWN)
 
