@@ -2,10 +2,11 @@
 
 `ActorRef` is a cell, so that a tell is one append: the slots below belong to the kernel, the public names to the ref.
 
-**The turn.** Whoever takes the one item out of `_turn` holds the turn: the right to run the actor, and to change every
-other slot. `_idle` tells senders that nobody holds it. A turn is given back by `_idle = True`, then putting the item
-back, then looking at the lanes once more; a sender appends first and looks at `_idle` afterwards. So either the holder
-sees the message or the sender sees the idle actor, and no message sleeps. This needs no lock: `list.pop` is atomic.
+**The turn.** Whoever deletes the slot `_turn` holds the turn: the right to run the actor, and to change every other
+slot. Deleting a slot is atomic and fails where it is gone, so one thread wins; no lock is needed, and none is made.
+`_idle` tells senders that nobody holds the turn. It is given back by `_idle = True`, then setting the slot, then
+looking at the lanes once more; a sender appends first and looks at `_idle` afterwards. So either the holder sees the
+message or the sender sees the idle actor, and no message sleeps.
 
     NEW ── start ──> RUNNING ── end ──> ENDING (on_stop) ──> ENDED
      └──────── ignored, failed ─────────────────────────────────^
@@ -137,6 +138,9 @@ class Cell:
         "path",
     )
 
+    _turn: None
+    """There while nobody holds the turn; a new cell's belongs to whoever starts it."""
+
     def __init__(self, spec: MailboxSpec, path: str, run: Callable[[Any], None]) -> None:
         self._actor: Any = None
         self._attention = True
@@ -169,7 +173,6 @@ class Cell:
         self._suspended = False
         self._table: HandlerTable = None  # type: ignore[assignment] # set with the actor
         self._timers: set[Any] | None = None
-        self._turn: list[None] = []
         self._turn_at = 0.0
         self._urn: str | None = None
         self._waiting: list[Any] | None = None
@@ -331,8 +334,8 @@ class Cell:
     def _wake(self) -> None:
         """Take the turn if nobody holds it, and have it run."""
         try:
-            self._turn.pop()
-        except IndexError:
+            del self._turn
+        except AttributeError:
             return  # its holder looks at the lanes before giving it back
         if self._phase == ENDED:
             self._drain()
@@ -344,19 +347,19 @@ class Cell:
     def _give_back(self) -> None:
         """Give the turn back, unless something arrived meanwhile: then have it run on."""
         if self._suspended:
-            self._turn.append(None)
+            self._turn = None
             if self._lane:
                 self._wake()
             return
         self._idle = True
-        self._turn.append(None)
+        self._turn = None
         if self._queue or self._lane:
             self._wake()
 
     def _rest(self) -> None:
         """Give the turn back without being idle: no sender wakes the actor, only the system lane and its own work."""
         self._idle = False
-        self._turn.append(None)
+        self._turn = None
 
     def _drain(self) -> None:
         """Refuse all that is queued; the holder of the turn of an ended actor calls this."""

@@ -17,7 +17,7 @@ from actors.core.cell import ENDED, ENDING, RUNNING
 from actors.core.context import here
 from actors.core.future import Ask
 from actors.core.handlers import is_coroutine
-from actors.core.outcomes import Exited, Ignore, Ignored, StartFailed
+from actors.core.outcomes import Exited, Ignore, Ignored, Started, StartFailed
 from actors.core.pool import Pool
 from actors.errors import ActorExitedError, UnhandledMessageError
 from actors.exits import NORMAL, ExitReason
@@ -34,15 +34,16 @@ def start(cell: ActorRef[Any]) -> bool:
     launch = cell._launch
     if launch is None:
         return _start_plain(cell)
-    stop = cell._pending_stop()
-    if launch.is_abandoned or stop is not None:
-        finish(cell, stop or NORMAL)
-        return False
+    if cell._lane is not None:
+        stop = cell._pending_stop()
+        if stop is not None:
+            finish(cell, stop)
+            return False
     here.constructing = cell
     try:
         actor: Actor | None = launch.factory()
-        here.constructing = None
         if actor is None or cell._actor is not actor:
+            here.constructing = None
             raise TypeError(
                 f"{launch.factory!r} returned {actor!r}, which is not an Actor made by this call "
                 "(its __init__ must call super().__init__())"
@@ -69,7 +70,8 @@ def started(cell: ActorRef[Any], result: Any) -> bool:
     cell._inline = not cell._table.has_coroutines and isinstance(cell._dispatcher, Pool)
     cell._phase = RUNNING
     if launch is not None:
-        launch.report_started()
+        launch.is_started = True
+        launch.report(Started(cell))
     return True
 
 

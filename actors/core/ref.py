@@ -210,8 +210,8 @@ class ActorRef(Cell, pykka.ActorRef[A], Generic[A]):
             and not (context.special and get_ident() in context.special)
         ):
             try:
-                self._turn.pop()
-            except IndexError:
+                del self._turn
+            except AttributeError:
                 pass  # another thread was faster
             else:
                 if self._may_run_here():
@@ -294,7 +294,7 @@ class ActorRef(Cell, pykka.ActorRef[A], Generic[A]):
             self._dispatcher.submit(self)
             return ask.get()
         self._idle = True
-        self._turn.append(None)
+        self._turn = None
         if self._queue or self._attention:
             self._wake()
         return result

@@ -13,10 +13,11 @@ import threading
 import time
 from _thread import allocate_lock
 from collections.abc import Callable
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Literal
 from weakref import WeakSet
 
-from actors.addresses import check_path, check_segment
+from actors.addresses import PATH_LIMIT, check_path, check_segment
 from actors.clock import Clock, SystemClock
 from actors.core import context
 from actors.core.bus import EventBus
@@ -146,8 +147,8 @@ class Launch:
         self.is_abandoned = True
         cell._attention = True
         try:
-            cell._turn.pop()
-        except IndexError:
+            del cell._turn
+        except AttributeError:
             self._fence()
             return False
         if cell._work is not None:
@@ -179,11 +180,6 @@ class Launch:
     def release(self) -> None:
         """Free the path."""
         self.owner.registry.release(self._cell.path, self._cell)
-
-    def report_started(self) -> None:
-        """Report that the instance is ready."""
-        self.is_started = True
-        self.report(Started(self._cell))
 
     def report(self, outcome: Outcome) -> None:
         """Pass `outcome` on, unless the instance was abandoned."""
@@ -312,7 +308,14 @@ class ActorSystem:
             raise ValueError(f"placement is pool or thread, got {placement!r}")
         if context.special:
             check_fence()
-        cell: ActorRef[Any] = ActorRef(mailbox if mailbox is not None else DEFAULT_MAILBOX, check_path(path))
+        above, slash, name = path.rpartition("/")
+        if not slash or not name or len(path) > PATH_LIMIT:
+            check_path(path)  # the root, or a fault to be named
+        else:
+            check_segment(name)
+            if above:
+                _check_above(above)
+        cell: ActorRef[Any] = ActorRef(DEFAULT_MAILBOX if mailbox is None else mailbox, path)
         launch = Launch(self, cell, factory, incarnation, on_outcome, mailbox is None)
         cell._owner = self
         cell._launch = launch
@@ -391,7 +394,7 @@ class ActorSystem:
         cell._limit = -1
         cell._idle = True
         cell._reason = ExitReason.crashed(error)
-        cell._turn.append(None)
+        cell._turn = None
         launch.report(StartFailed(cell._reason))
 
     # -- for the kernel ---------------------------------------------------------------------------
@@ -432,6 +435,9 @@ class ActorSystem:
                     self._keeper.release()
                     self._keeper = None
 
+
+_check_above = lru_cache(maxsize=4096)(check_path)
+"""Checks the path above an actor: siblings share it, and a restart meets it again."""
 
 _systems: WeakSet[ActorSystem] = WeakSet()
 

@@ -61,7 +61,7 @@ def run(cell: ActorRef[Any]) -> None:
         cell._dispatcher.submit(cell)
         return
     cell._idle = True
-    cell._turn.append(None)
+    cell._turn = None
     if cell._queue or cell._attention:
         cell._wake()
 
