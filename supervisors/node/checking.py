@@ -15,7 +15,7 @@ from msgspec import Struct
 
 from actors.addresses import ROOT, check_segment
 from actors.errors import AddressError
-from supervisors.node.config import ChildOptions, Config, SecretConfig, SupervisorConfig
+from supervisors.node.config import ChildDefaults, ChildOptions, Config, SecretConfig, SupervisorConfig
 from supervisors.node.counting import Machine
 from supervisors.node.credentials import SecretError, find_secret, secret_source
 from supervisors.node.entries import Entry, Role, entries_of, is_path
@@ -162,7 +162,7 @@ def _options(subject: Subject, entry: Entry, settings: ChildOptions) -> Iterator
 
 def _backoffs(subject: Subject, entries: list[Entry]) -> Iterator[Fault]:
     """Check each table that says how children are run for a back-off that ends before it begins."""
-    tables: dict[KeyPath, ChildOptions | None] = {
+    tables: dict[KeyPath, ChildDefaults | ChildOptions | None] = {
         ("defaults", "child"): subject.config.defaults.child,
         ("loops",): subject.config.loops,
         **{entry.at: entry.settings for entry in entries if isinstance(entry.settings, ChildOptions)},

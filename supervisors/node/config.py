@@ -174,7 +174,7 @@ class ChildOptions(Section):
     )
 
 
-class BackoffDefaults(BackoffConfig):
+class BackoffDefaults(Section):
     """`[defaults.child] backoff`."""
 
     first: Duration = key("Delay before the first restart.", "500ms")
@@ -184,14 +184,14 @@ class BackoffDefaults(BackoffConfig):
     reset_after: Duration = key("Quiet running after which attempts count from 1 again.", "10m")
 
 
-class HeartbeatDefaults(HeartbeatConfig):
+class HeartbeatDefaults(Section):
     """`[defaults.child] heartbeat`."""
 
     every: PositiveDuration = key("Time between two beats.", "30s")
     miss: Annotated[int, Whole(1, 1000)] = key("Beats that may be missing in a row.", 2)
 
 
-class ChildDefaults(ChildOptions):
+class ChildDefaults(Section):
     """`[defaults.child]`: what actors, loops and workers take where they say nothing themselves."""
 
     runs_in: Placement = key("Shared pool, a thread of its own, or a process of its own.", "thread")
@@ -199,7 +199,10 @@ class ChildDefaults(ChildOptions):
     shutdown: StopTime = key("Time to stop when asked; then it is killed.", "10s")
     start_timeout: PositiveDuration = key("Time to become ready.", "30s")
     backoff: BackoffDefaults = key("Delay before restarts.", {})
+    budget: BudgetConfig | None = key("A child's own restart limit, beyond which it is quarantined.", None)
     heartbeat: HeartbeatDefaults = key("Liveness of processes.", {})
+    memory_max: Size | None = key("Resident memory at which a process is restarted.", None)
+    mailbox: MailboxConfig | None = key("Bound of mailboxes; each class's own when there is no such table.", None)
 
 
 class DefaultsConfig(Section):

@@ -68,9 +68,11 @@ def options_of(config: Config, entry: Entry) -> Options:
     )
 
 
-def _levels(config: Config, entry: Entry) -> list[ChildOptions]:
+def _levels(config: Config, entry: Entry) -> list[ChildDefaults | ChildOptions]:
     """Return the tables that concern `entry`, the lowest first."""
-    levels: list[ChildOptions] = [ChildDefaults() if is_within(entry.path, SYSTEM) else config.defaults.child]
+    levels: list[ChildDefaults | ChildOptions] = [
+        ChildDefaults() if is_within(entry.path, SYSTEM) else config.defaults.child
+    ]
     if entry.role is Role.LOOP and config.loops is not None:
         levels.append(config.loops)
     if isinstance(entry.settings, ChildOptions) and entry.role is not Role.QUEUE:  # [work] speaks of its workers
@@ -78,7 +80,7 @@ def _levels(config: Config, entry: Entry) -> list[ChildOptions]:
     return levels
 
 
-def _top(levels: list[ChildOptions], name: str) -> Any:
+def _top(levels: list[ChildDefaults | ChildOptions], name: str) -> Any:
     """Return the value of a key in the highest table that sets it; None if none does."""
     return next((value for level in reversed(levels) if (value := getattr(level, name)) is not None), None)
 
@@ -91,7 +93,7 @@ def _joined(tables: list[Any]) -> dict[str, Any]:
     return joined
 
 
-def _backoff(levels: list[ChildOptions]) -> Backoff:
+def _backoff(levels: list[ChildDefaults | ChildOptions]) -> Backoff:
     """Lay back-off tables over each other; where `first` and `max` cross, the one written higher up moves the other."""
     joined = _written(ChildDefaults().backoff, all_fields=True)
     for level in levels:

@@ -29,6 +29,8 @@ FILE_LIMIT: Final = 1024 * 1024
 PREFIX: Final = "ACTORS_"
 """What a variable's name begins with when it belongs to the configuration; every such variable does but `MARK`."""
 
+_CLOSED: Final = {("supervisors",), ("actors",), ("loops",)}
+"""Tables to which a variable cannot add an entry."""
 _PLACE: Final = re.compile(r" \(at (?:line ([0-9]+), column ([0-9]+)|end of document)\)\Z")
 
 
@@ -153,7 +155,7 @@ def _spelling(name: str) -> str:
 
 def _resolve(parts: list[str], data: Any) -> tuple[KeyPath, Shape] | str:
     """Return the key that the parts of a variable's name stand for and its shape, or a hint what would be right."""
-    path: tuple[str, ...] = ()
+    path: KeyPath = ()
     shape = ROOT
     for part in parts:
         here = data if isinstance(data, dict) else {}
@@ -166,7 +168,7 @@ def _resolve(parts: list[str], data: Any) -> tuple[KeyPath, Shape] | str:
             alike = [key for key in here if _spelling(key) == _spelling(part)]
             if len(alike) > 1:
                 return f"it could be any of {', '.join(sorted(alike))}"
-            if not alike and (not part or (path[0] in {"supervisors", "actors", "loops"} and not _is_free(shape))):
+            if not alike and (not part or (path[:1] in _CLOSED and not _is_free(shape))):
                 return _hint(path, part, [_spelling(key) for key in here])
             name, shape = (alike[0] if alike else part), shape.entries or shape
         else:
@@ -213,7 +215,8 @@ def _value_hint(shape: Shape) -> str:
 
 
 def _nested(path: Iterable[str | int], value: object) -> dict[str, Any]:
-    for step in reversed(list(path)):
-        value = {step: value}
-    assert isinstance(value, dict)  # a path has at least one step
-    return value
+    *above, last = map(str, path)
+    nested: dict[str, Any] = {last: value}
+    for step in reversed(above):
+        nested = {step: nested}
+    return nested

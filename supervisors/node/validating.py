@@ -82,7 +82,7 @@ def _fault(detail: ErrorDetails, layered: Layered) -> Fault:
 def _words(detail: ErrorDetails, path: KeyPath, data: dict[str, Any]) -> tuple[str, str]:
     match detail["type"]:
         case "refused":
-            context = detail["ctx"]
+            context = detail.get("ctx", {})
             return str(context["reason"]), str(context["hint"])
         case "extra_forbidden":
             return _unknown(path)
