@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable
 from typing import Any, TypeVar
 
 from actors.exits import KILLED, SHUTDOWN, ExitReason
+from actors.policies.backoff import Backoff
 from supervisors.core import (
     ArmTimer,
     AskStop,
@@ -19,6 +20,7 @@ from supervisors.core import (
     ChildIgnored,
     ChildStarted,
     ChildStartFailed,
+    DeleteChild,
     Done,
     Effect,
     End,
@@ -32,7 +34,10 @@ from supervisors.core import (
     Reply,
     Resume,
     StopAsked,
+    StopChild,
     Suspend,
+    SuspendChild,
+    TerminateChild,
     Timer,
     TimerFired,
     TimerKind,
@@ -40,7 +45,7 @@ from supervisors.core import (
     status,
     step,
 )
-from supervisors.specs import ChildSpec, LocalStart, Restart, Strategy, SupervisorSpec
+from supervisors.specs import Budget, ChildSpec, LocalStart, Restart, Strategy, SupervisorSpec
 
 T = TypeVar("T")
 
@@ -304,3 +309,41 @@ def launched(effects: Iterable[Effect]) -> list[str]:
 def stopped(effects: Iterable[Effect]) -> list[str]:
     """Ids asked to stop or killed, in order, each once."""
     return list(dict.fromkeys(effect.id for effect in effects if isinstance(effect, AskStop | Kill)))
+
+
+def world_with_b(state: str, strategy: Strategy = Strategy.ONE_FOR_ONE) -> World:
+    """Children a, b, c; a and c run, b is in `state`."""
+    budget = Budget(0, 10.0) if state == "quarantined" else None
+    b = child("b", backoff=Backoff(first=10.0), budget=budget, shutdown="infinity")
+    world = World(supervisor(child("a"), b, child("c"), strategy=strategy, intensity=9))
+    world.obeys = False
+    match state:
+        case "running":
+            pass
+        case "suspended":
+            world.call(SuspendChild, "b")
+        case "none":
+            world.obeys = True
+            world.call(TerminateChild, "b")
+            world.obeys = False
+        case "held":
+            world.obeys = True
+            world.call(StopChild, "b", Hold("ann", "noisy"))
+            world.obeys = False
+        case "restarting":
+            world.exited("b")
+        case "starting":
+            world.exited("b")
+            world.pass_time(20.0)
+        case "stopping":
+            world.call(TerminateChild, "b")
+        case "quarantined":
+            world.exited("b")
+        case "unknown":
+            world.obeys = True
+            world.call(TerminateChild, "b")
+            world.call(DeleteChild, "b")
+            world.obeys = False
+        case _:
+            raise AssertionError(state)
+    return world

@@ -256,7 +256,7 @@ def test_a_circle_of_needs_is_told_as_a_circle():
     path, key, text = only_fault(tree)
 
     assert (path, key) == ("/", "needs")
-    assert "a needs c needs b needs a" in text
+    assert text == "a circle, so none of them can be first: a needs c needs b needs a; "
 
 
 def test_a_circle_between_branches_is_found_where_they_part():
