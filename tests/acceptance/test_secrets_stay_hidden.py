@@ -144,5 +144,6 @@ def test_node_whose_secrets_are_missing_does_not_start_and_names_them(tmp_path: 
 
     assert done.code == 8
     assert "actors.toml:2: secrets.mail_token: environment variable MAIL_TOKEN is not set" in done.err
-    assert "actors.toml:21: secrets.key: secret file" in done.err
+    line = dedent(CONFIGURATION).splitlines().index("[secrets.key]") + 1
+    assert f"actors.toml:{line}: secrets.key: secret file" in done.err
     assert not (tmp_path / ".actors").exists()
