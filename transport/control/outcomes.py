@@ -91,12 +91,14 @@ class Outcomes:
 
     def sweep(self, now: float) -> None:
         """Forget what is too old, or too much."""
-        for key, outcome in list(self._outcomes.items()):
+        for _ in range(len(self._outcomes)):
+            key, outcome = next(iter(self._outcomes.items()))
             is_old = now - outcome.at > TTL
-            is_over = len(self._outcomes) > LIMIT or self._bytes > LIMIT_BYTES
-            if not is_old and not is_over:
-                break
+            if not is_old and len(self._outcomes) <= LIMIT and self._bytes <= LIMIT_BYTES:
+                return
             if is_old or outcome.is_done:
                 del self._outcomes[key]
                 if outcome.response is not None:
                     self._bytes -= outcome.size
+            else:
+                self._outcomes.move_to_end(key)  # it runs, and stays
