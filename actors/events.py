@@ -23,6 +23,11 @@ class Event(Struct, frozen=True, kw_only=False):
     at: float
     path: str
 
+    @property
+    def severity(self) -> str:
+        """`info`, `warning` or `error`: its class's `SEVERITY`, or what its fields make of it."""
+        return self.SEVERITY
+
 
 class ActorStarted(Event, frozen=True):
     """An instance is ready.
@@ -93,6 +98,11 @@ class ActorExited(Event, frozen=True):
     uptime: float
     phase: str
     expected: bool
+
+    @property
+    def severity(self) -> str:
+        """An end nobody asked for is an error."""
+        return "info" if self.expected else "error"
 
 
 class RestartScheduled(Event, frozen=True):
@@ -186,6 +196,11 @@ class CommandDone(Event, frozen=True):
     seconds: float
     key: str = ""
 
+    @property
+    def severity(self) -> str:
+        """A command that was refused or failed is a warning."""
+        return "info" if self.code == "ok" else "warning"
+
 
 class RunFinished(Event, frozen=True):
     """One execution of a loop cycle, a scheduled slot or a job.
@@ -203,6 +218,11 @@ class RunFinished(Event, frozen=True):
     outcome: str
     seconds: float
     detail: str = ""
+
+    @property
+    def severity(self) -> str:
+        """A run that failed or took too long is an error."""
+        return "error" if self.outcome in {"failed", "timed-out"} else "info"
 
 
 class MetricSampled(Event, frozen=True):

@@ -97,7 +97,7 @@ def rows_of(seq: int, epoch: int, event: Event) -> Rows:
                 event.at,
                 kind.__name__,
                 kind.TOPIC,
-                severity_of(event),
+                event.severity,
                 path,
                 generation,
                 _one_line(summary),
@@ -126,11 +126,10 @@ def event_of(type_name: str, at: float, path: str, payload: str | None) -> Event
         raise ValueError(f"payload of {type_name} does not fit: {error}") from None
 
 
-def severity_of(event: Event) -> str:
-    """Return `info`, `warning` or `error`: that of its class, except that an end nobody asked for is an error."""
-    if isinstance(event, ActorExited) and not event.expected:
-        return "error"
-    return type(event).SEVERITY
+def summary_of(event: Event) -> str:
+    """Return what happened in one line for people."""
+    head = (0, 0, event.at, event.path)
+    return _one_line(_describers.get(type(event), _other)(head, event)[0])
 
 
 def text(value: object) -> str:

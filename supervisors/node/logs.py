@@ -13,7 +13,7 @@ import time
 from typing import Any, TextIO
 
 from actors.events import Event, MetricSampled
-from supervisors.node.recent import severity_of, text_of
+from actors.history.rows import summary_of
 
 LEVELS = {"debug": logging.DEBUG, "info": logging.INFO, "warning": logging.WARNING, "error": logging.ERROR}
 _STANDARD = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName"}
@@ -79,9 +79,9 @@ def log_event(_seq: int, event: Event) -> None:
     """Bus subscriber: one record an event, but for metrics."""
     if isinstance(event, MetricSampled):
         return
-    level = LEVELS[severity_of(event)]
+    level = LEVELS[event.severity]
     if _events.isEnabledFor(level):
-        _events.log(level, "%s: %s", type(event).__name__, text_of(event), extra={"path": event.path})
+        _events.log(level, "%s: %s", type(event).__name__, summary_of(event), extra={"path": event.path})
 
 
 def _fields(record: logging.LogRecord) -> dict[str, Any]:

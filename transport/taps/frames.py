@@ -19,7 +19,7 @@ import msgspec
 from msgspec import Struct
 
 from actors.addresses import ROOT, check_path
-from actors.events import EVENT_TYPES, ActorExited, Event
+from actors.events import EVENT_TYPES, Event
 from actors.exits import ExitReason, to_record
 from transport.codec import pack, unpack
 from transport.errors import EncodingError, MalformedFrameError
@@ -114,11 +114,6 @@ def split_topic(topic: bytes) -> tuple[str, str]:
 def type_of(event_type: type[Event]) -> str:
     """Return the type name of an event class: `actors.actor_exited`."""
     return f"actors.{_WORD.sub('_', event_type.__name__).lower()}"
-
-
-def severity_of(event: Event) -> str:
-    """Return `info`, `warning` or `error`: an end that nobody asked for is an error."""
-    return "error" if isinstance(event, ActorExited) and not event.expected else event.SEVERITY
 
 
 def encode_header(header: TapHeader) -> bytes:

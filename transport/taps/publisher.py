@@ -44,7 +44,6 @@ from transport.taps.frames import (
     encode_body,
     encode_header,
     instant,
-    severity_of,
     topic_of,
     type_of,
 )
@@ -274,7 +273,7 @@ class TapPublisher:
             tseq,
             self._epoch,
             head.born,
-            severity_of(event),
+            event.severity,
             f"actors/v1/{kind.removeprefix('actors.')}",
         )
         self._send(head.topic, encode_header(header), encode_body(event))

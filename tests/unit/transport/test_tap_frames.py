@@ -19,7 +19,6 @@ from transport.taps.frames import (
     encode_header,
     instant,
     prefixes_of,
-    severity_of,
     split_topic,
     topic_of,
     type_of,
@@ -140,7 +139,7 @@ def test_an_exit_crosses_as_a_record_with_its_causes():
 
 
 def test_an_end_that_nobody_asked_for_is_an_error():
-    assert severity_of(ActorExited(0.0, "/a", 1, NORMAL, 1.0, "running", False)) == "error"
-    assert severity_of(ActorExited(0.0, "/a", 1, NORMAL, 1.0, "stopping", True)) == "info"
-    assert severity_of(DeadLettered(0.0, "/a", "m:C", "not running")) == "warning"
-    assert severity_of(MetricSampled(0.0, "/a", "cpu", 0.5, "ratio")) == "info"
+    assert ActorExited(0.0, "/a", 1, NORMAL, 1.0, "running", False).severity == "error"
+    assert ActorExited(0.0, "/a", 1, NORMAL, 1.0, "stopping", True).severity == "info"
+    assert DeadLettered(0.0, "/a", "m:C", "not running").severity == "warning"
+    assert MetricSampled(0.0, "/a", "cpu", 0.5, "ratio").severity == "info"

@@ -11,7 +11,7 @@ from support.history import NOW, crashed, gave_up, one_of_each
 
 from actors.events import EVENT_TYPES, ActorExited, CommandDone, Event, MetricSampled, RunFinished
 from actors.exits import Crash, CrashRecord, ExitKind, ExitReason
-from actors.history.rows import TEXT_LIMIT, event_of, payload_of, rows_of, severity_of, text
+from actors.history.rows import TEXT_LIMIT, event_of, payload_of, rows_of, text
 from actors.history.schema import BY_NAME
 
 
@@ -103,7 +103,7 @@ def test_a_cause_chain_is_kept_from_the_nearest_child_to_the_leaf_which_alone_ha
 def test_only_an_end_nobody_asked_for_is_an_error(expected, severity):
     event = ActorExited(NOW, "/a", 1, ExitReason(ExitKind.NORMAL), 1.0, "running", expected)
 
-    assert severity_of(event) == severity
+    assert event.severity == severity
     assert as_row(event, "events")["severity"] == severity
 
 
