@@ -7,10 +7,12 @@ import os
 import subprocess
 import sys
 import threading
+from uuid import uuid4
 
 import pytest
 from support.processes import TIMEOUT
 
+from supervisors.processes import marks
 from supervisors.processes.capture import LINE_LIMIT, LINES_PER_SECOND, Capture, Lines
 
 
@@ -87,12 +89,16 @@ def test_megabytes_of_output_never_stop_the_child(capture):
     assert tail == "x"
 
 
-def test_what_holds_the_pipe_open_after_the_child_is_not_waited_for(capture):
-    code = "import subprocess, sys; subprocess.Popen([sys.executable, '-c', 'input()'], stdin=subprocess.PIPE); " + (
-        "sys.stderr.write('last words'); sys.stderr.flush(); import os; os._exit(0)"
+def test_what_holds_the_pipe_open_after_the_child_is_not_waited_for(capture, monkeypatch):
+    mark = f"test.{uuid4().hex};"
+    monkeypatch.setenv(marks.MARK, mark)
+    code = (
+        "import os, subprocess, sys; subprocess.Popen([sys.executable, '-c', 'import time; time.sleep(600)']); "
+        "sys.stderr.write('last words'); sys.stderr.flush(); os._exit(0)"
     )
 
     assert run(capture, code) == "last words"
+    assert marks.sweep(mark, timeout=TIMEOUT) == (1, [])
 
 
 def test_closing_ends_the_thread_and_leaves_no_descriptor():

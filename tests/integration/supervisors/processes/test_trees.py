@@ -83,14 +83,16 @@ def test_an_empty_mark_is_refused_because_every_process_would_match():
 
 
 def test_a_member_whose_pid_belongs_to_another_process_by_now_is_left_alone():
-    with process() as child:
+    with process("print('up', flush=True); print(input(), flush=True); input()", stdin=subprocess.PIPE) as child:
         first_line(child)
 
         kill_member(Member(child.pid, create_time=1.0))
-        assert child.poll() is None
+        child.stdin.write(b"still here\n")
+        assert first_line(child) == "still here"
         kill_member(Member(child.pid, psutil.Process(child.pid).create_time()))
 
         assert child.wait(20) == -9
+        child.stdin.close()
 
 
 def test_leftovers_of_a_dead_launcher_are_ended_and_those_of_a_living_one_are_not():
