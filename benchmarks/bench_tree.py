@@ -111,9 +111,11 @@ def main() -> None:
 
 def _ask_from_outside(endpoint: str, path: str) -> dict[str, float]:
     reader, writer = os.pipe()
-    pid = os.spawnv(os.P_NOWAIT, sys.executable, [sys.executable, __file__, "ask", endpoint, path, str(writer)]) if (
-        os.set_inheritable(writer, True) is None
-    ) else 0
+    pid = (
+        os.spawnv(os.P_NOWAIT, sys.executable, [sys.executable, __file__, "ask", endpoint, path, str(writer)])
+        if (os.set_inheritable(writer, True) is None)
+        else 0
+    )
     os.close(writer)
     with os.fdopen(reader) as file:
         p50, p99 = (float(word) for word in file.read().split())

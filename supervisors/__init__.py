@@ -1,7 +1,7 @@
 """Supervisors keep actors alive: child specs, strategies, intensity, processes, and the node that runs a tree.
 
-Here are the values a tree is made of. `supervisors.api` writes them in the words of `actors.toml`, `supervisors.running`
-starts a tree inside a program, and `actorctl run` starts a node.
+Here are the values a tree is made of. `supervisors.api` writes them in the words of `actors.toml`,
+`supervisors.running` starts a tree inside a program, and `actorctl run` starts a node.
 """
 
 from actors.policies.backoff import Backoff

@@ -20,22 +20,13 @@ from typing import Any
 
 from msgspec import Struct
 
-from actors.addresses import join
 from actors.core.actor import Actor
 from actors.core.mailbox import UNBOUNDED, ActorStatistics, MailboxSpec
 from actors.core.outcomes import Exited, Ignored, Incarnation, Outcome, Started, StartFailed
 from actors.core.system import ActorSystem, Launch
-from actors.events import (
-    ActorExited,
-    ActorIgnored,
-    ActorStarted,
-    ActorStartFailed,
-    ActorStateChanged,
-    LimitReached,
-    RestartScheduled,
-)
 from actors.exits import ExitReason
 from supervisors import core
+from supervisors.announcing import Announcer
 from supervisors.children import ChildHandle, Launchers, LaunchRequest, Report
 from supervisors.core import effects as fx
 from supervisors.core import events as ev
@@ -55,10 +46,6 @@ class Call(Struct, frozen=True):
 
     make: Callable[[int, float, float], ev.Request]
     answer: Answer
-
-
-_ABSENT = frozenset({"stopped", "quarantined", "abandoned", "waiting"})
-"""States in which messages to the path become dead letters that name the state."""
 
 
 class StopOrder(Struct, frozen=True):
@@ -223,11 +210,8 @@ class Supervisor(Actor):
         self.published = core.new(spec, path)
         self.handles: dict[str, tuple[int, ChildHandle]] = {}
         self.views: dict[str, tuple[ChildSpec, dict[str, Any]]] = {}
-        self._pids: dict[str, int | None] = {}
-        self._paths: dict[str, str] = {}
+        self._announcer = Announcer(path, services.system, services.pid)
         self._monotonic = services.system.clock.monotonic
-        self._wall = services.system.clock.time
-        self._publish = services.system.bus.publish
 
     def on_start(self) -> None:
         """Begin to start the children; their outcomes come later."""
@@ -272,7 +256,7 @@ class Supervisor(Actor):
         outcome = notice.outcome
         id, generation = notice.id, notice.generation
         if type(outcome) is Started:
-            self._pids[id] = outcome.pid
+            self._announcer.pids[id] = outcome.pid
             return ev.ChildStarted(now=now, chance=chance, id=id, generation=generation, info=outcome.info)
         held = self.handles.get(id)
         if held is not None and held[0] == generation:
@@ -294,7 +278,7 @@ class Supervisor(Actor):
     def _launch(self, effect: fx.Launch) -> None:
         spec = effect.spec
         id, generation = effect.id, effect.generation
-        path = self._path(id)
+        path = self._announcer.path(id)
         request = LaunchRequest(path, spec, Incarnation(generation, effect.attempt, effect.last_exit))
         report = partial(self._report, id, generation)
         try:
@@ -371,70 +355,10 @@ class Supervisor(Actor):
         if self._services.supervisors.get(self._supervisor_path) is self:
             del self._services.supervisors[self._supervisor_path]
 
-    # Facts: each becomes one event on the bus.
-
-    def _path(self, id: str) -> str:
-        path = self._paths.get(id)
-        if path is None:
-            path = self._paths[id] = join(self._supervisor_path, id)
-        return path
-
-    def _started(self, fact: fx.StartedFact) -> None:
-        spec = core.get_childspec(self.published, fact.id)
-        pid = self._pids.pop(fact.id, None) or self._services.pid
-        self._publish(
-            ActorStarted(
-                self._wall(), self._path(fact.id), fact.generation,
-                spec.runs_in if spec is not None else "pool", pid, fact.seconds,
-            )
-        )  # fmt: skip
-
-    def _ignored(self, fact: fx.IgnoredFact) -> None:
-        path = self._path(fact.id)
-        self._publish(ActorIgnored(self._wall(), path, fact.generation, fact.why))
-
-    def _start_failed(self, fact: fx.StartFailedFact) -> None:
-        path = self._path(fact.id)
-        at = self._wall()
-        self._publish(ActorStartFailed(at, path, fact.generation, fact.reason, fact.attempt))
-
-    def _exited(self, fact: fx.ExitedFact) -> None:
-        path = self._path(fact.id)
-        at = self._wall()
-        self._publish(ActorExited(at, path, fact.generation, fact.reason, fact.uptime, fact.phase, fact.expected))
-
-    def _state_changed(self, fact: fx.StateFact) -> None:
-        path = self._path(fact.id)
-        if fact.state in _ABSENT:
-            self._system.registry.set_absent(path, fact.state)
-        elif fact.state == "removed":
-            self._system.registry.set_absent(path, None)
-            self._paths.pop(fact.id, None)
+    def _announce(self, fact: fx.AnyFact) -> None:
+        self._announcer.announce(fact, self.published)
+        if type(fact) is fx.StateFact and fact.state == "removed":
             self.views.pop(fact.id, None)
-        self._publish(ActorStateChanged(self._wall(), path, fact.generation, fact.state, fact.detail))
-
-    def _restart(self, fact: fx.RestartFact) -> None:
-        own = self._supervisor_path
-        spec = self.published.spec
-        group = tuple([self._path(id) for id in fact.group])
-        for path in group:
-            self._system.registry.set_absent(path, "restarting")
-        self._publish(
-            RestartScheduled(
-                self._wall(), self._path(fact.id), own, spec.strategy.value, fact.generation, fact.attempt,
-                fact.delay, group, fact.restarts, spec.intensity, fact.reason,
-            )
-        )  # fmt: skip
-
-    def _limit(self, fact: fx.LimitFact) -> None:
-        own = self._supervisor_path
-        path = own if fact.scope == "supervisor" else self._path(fact.id)
-        self._publish(
-            LimitReached(
-                self._wall(), path, fact.scope, fact.action, fact.restarts, fact.intensity, fact.period,
-                fact.reason,
-            )
-        )  # fmt: skip
 
     _PERFORM: Mapping[type, Callable[[Any, Any], None]] = {
         fx.Launch: _launch,
@@ -447,11 +371,11 @@ class Supervisor(Actor):
         fx.Ready: _ready,
         fx.End: _end,
         fx.Reply: _reply,
-        fx.StartedFact: _started,
-        fx.IgnoredFact: _ignored,
-        fx.StartFailedFact: _start_failed,
-        fx.ExitedFact: _exited,
-        fx.StateFact: _state_changed,
-        fx.RestartFact: _restart,
-        fx.LimitFact: _limit,
+        fx.StartedFact: _announce,
+        fx.IgnoredFact: _announce,
+        fx.StartFailedFact: _announce,
+        fx.ExitedFact: _announce,
+        fx.StateFact: _announce,
+        fx.RestartFact: _announce,
+        fx.LimitFact: _announce,
     }

@@ -131,9 +131,7 @@ class Node:
         closing.callback(self._publisher.close)
         desk = ControlDesk(facts, recent, Operations(services, desired))
         closing.callback(desk.close)
-        server = ControlServer(
-            reactor, control, desk.handle, permissions=PERMISSIONS, on_done=desk.audit, keys=keys
-        )
+        server = ControlServer(reactor, control, desk.handle, permissions=PERMISSIONS, on_done=desk.audit, keys=keys)
         closing.callback(remove_socket, server.endpoint)
         closing.callback(server.close)
 

@@ -1,8 +1,8 @@
 """The life of a node in the foreground: lock, start, ready, drain, end, and the exit code that says how it went.
 
-    starting --ready--> ready --first signal, shutdown command--> draining --empty--> stopped
-        |                 |                                           |
-        '-- start failed  '-- the root gave up              second signal, or time over: kill; third: die at once
+starting --ready--> ready --first signal, shutdown command--> draining --empty--> stopped
+    |                 |                                           |
+    '-- start failed  '-- the root gave up              second signal, or time over: kill; third: die at once
 """
 
 from __future__ import annotations
@@ -64,7 +64,7 @@ def run_foreground(*, config: Path | None = None, home: Path | None = None, app:
     """
     flags = [Flag("--home", ("runtime", "home"), str(home.absolute()))] if home is not None else []
     try:
-        loaded = load_config(config, flags=flags, is_app=app is not None)
+        loaded = load_config(config, flags=flags, is_app=app is not None, imports=True, spare_processes=True)
         add_import_root(loaded.directory)
         tree = _tree_of(loaded, app)
     except ConfigurationError as error:

@@ -39,7 +39,7 @@ def test_the_built_in_system_has_the_seeds_tree(running: Node) -> None:
     assert len(below["/agents"]) == 15
     assert below["/io"] == ["/io/gmail", "/io/browser", "/io/twilio", "/io/tts", "/io/stt"]
     workers = [path for path in below["/work"] if "task" in path]
-    assert len(workers) == max(2, (os.cpu_count() or 1) // 2)
+    assert len(workers) == max(2, len(os.sched_getaffinity(0)) // 2)
     assert {"/sys/recorder", "/sys/scheduler", "/sys/resource-monitor", "/sys/watchdog"} <= set(below["/sys"])
 
 

@@ -42,7 +42,15 @@ count = "2"
 runs_in = "process"
 """
 
-READY = {"/sys/recorder", "/sys/scheduler", "/sys/resource-monitor", "/sys/watchdog", "/work/queue", "/work/task#1", "/work/task#2"}
+READY = {
+    "/sys/recorder",
+    "/sys/scheduler",
+    "/sys/resource-monitor",
+    "/sys/watchdog",
+    "/work/queue",
+    "/work/task#1",
+    "/work/task#2",
+}
 
 
 class Commands:
@@ -141,7 +149,9 @@ def check_history(running: Node, stored: set[tuple[int, int]]) -> set[tuple[int,
     """Return what is stored now; nothing that was stored before may be missing, and nothing is there twice."""
 
     def rows() -> list[dict[str, Any]] | None:
-        result = running.ctl("sql", "select epoch, seq from events", "--limit", "1000000", "-o", "json", "--timeout", "30s")
+        result = running.ctl(
+            "sql", "select epoch, seq from events", "--limit", "1000000", "-o", "json", "--timeout", "30s"
+        )
         return result.items if result.code == 0 else None
 
     found = wait_until(rows, "the history answers")

@@ -51,7 +51,13 @@ class Result:
 def actorctl(*args: str, cwd: Path, timeout: float = TIMEOUT, **env: str) -> Result:
     """Run one command to its end."""
     done = subprocess.run(
-        [*ACTORCTL, *args], cwd=cwd, capture_output=True, text=True, timeout=timeout, env=environment(**env), check=False
+        [*ACTORCTL, *args],
+        cwd=cwd,
+        capture_output=True,
+        text=True,
+        timeout=timeout,
+        env=environment(**env),
+        check=False,
     )
     return Result(done.returncode, done.stdout, done.stderr)
 

@@ -86,7 +86,9 @@ def test_a_child_that_ignores_its_start_is_kept_unless_temporary() -> None:
 
 def test_a_dynamic_supervisor_spawns_children_with_arguments_of_their_own() -> None:
     template = child("worker")
-    spec = SupervisorSpec(children=(ChildSpec("pool", SupervisorSpec(Strategy.SIMPLE_ONE_FOR_ONE, children=(template,))),))
+    spec = SupervisorSpec(
+        children=(ChildSpec("pool", SupervisorSpec(Strategy.SIMPLE_ONE_FOR_ONE, children=(template,))),)
+    )
 
     with start_tree(spec) as tree:
         first = tree.spawn_child("/pool", "one").id

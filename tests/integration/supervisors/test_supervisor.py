@@ -229,7 +229,9 @@ def test_a_thread_that_does_not_stop_is_abandoned_and_its_late_effects_are_fence
         tree.wait_ready()
         tree.tell("/a", Block())
         assert Worker.inside.wait(TIMEOUT)
-        result = tree.call("/", lambda n, now, c: ev.RestartChild(request=n, now=now, chance=c, id="a", stop_first=True))
+        result = tree.call(
+            "/", lambda n, now, c: ev.RestartChild(request=n, now=now, chance=c, id="a", stop_first=True)
+        )
         assert isinstance(result, Done)
         Worker.gate.set()
         assert Worker.finished.wait(TIMEOUT)

@@ -1,0 +1,112 @@
+"""What a supervisor's core found worth telling, put on the bus: a fact becomes one event, with path and wall clock.
+
+Beside it, the registry learns why nobody is at a path, so that dead letters and refused asks can say so.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from actors.addresses import join
+from actors.core.system import ActorSystem
+from actors.events import (
+    ActorExited,
+    ActorIgnored,
+    ActorStarted,
+    ActorStartFailed,
+    ActorStateChanged,
+    LimitReached,
+    RestartScheduled,
+)
+from supervisors.core import State, get_childspec
+from supervisors.core import effects as fx
+
+_ABSENT = frozenset({"stopped", "quarantined", "abandoned", "waiting"})
+"""States in which messages to the path become dead letters that name the state."""
+
+
+class Announcer:
+    """Announces for the supervisor at one path; used on that supervisor's turns alone.
+
+    Attributes:
+        pids: The process each child was started in, by id, from its start to its announcement.
+    """
+
+    def __init__(self, path: str, system: ActorSystem, own_pid: int) -> None:
+        self._own = path
+        self._own_pid = own_pid
+        self._publish = system.bus.publish
+        self._wall = system.clock.time
+        self._registry = system.registry
+        self._paths: dict[str, str] = {}
+        self.pids: dict[str, int | None] = {}
+
+    def path(self, id: str) -> str:
+        """Return the path of the child `id`."""
+        path = self._paths.get(id)
+        if path is None:
+            path = self._paths[id] = join(self._own, id)
+        return path
+
+    def announce(self, fact: fx.AnyFact, state: State) -> None:
+        """Put `fact` on the bus; `state` is the supervisor's after the step that found it."""
+        self._ANNOUNCE[type(fact)](self, fact, state)
+
+    def _started(self, fact: fx.StartedFact, state: State) -> None:
+        spec = get_childspec(state, fact.id)
+        placement = spec.runs_in if spec is not None else "pool"
+        pid = self.pids.pop(fact.id, None) or self._own_pid
+        self._publish(ActorStarted(self._wall(), self.path(fact.id), fact.generation, placement, pid, fact.seconds))
+
+    def _ignored(self, fact: fx.IgnoredFact, _state: State) -> None:
+        self._publish(ActorIgnored(self._wall(), self.path(fact.id), fact.generation, fact.why))
+
+    def _start_failed(self, fact: fx.StartFailedFact, _state: State) -> None:
+        path = self.path(fact.id)
+        self._publish(ActorStartFailed(self._wall(), path, fact.generation, fact.reason, fact.attempt))
+
+    def _exited(self, fact: fx.ExitedFact, _state: State) -> None:
+        path = self.path(fact.id)
+        at = self._wall()
+        self._publish(ActorExited(at, path, fact.generation, fact.reason, fact.uptime, fact.phase, fact.expected))
+
+    def _changed(self, fact: fx.StateFact, _state: State) -> None:
+        path = self.path(fact.id)
+        if fact.state in _ABSENT:
+            self._registry.set_absent(path, fact.state)
+        elif fact.state == "removed":
+            self._registry.set_absent(path, None)
+            del self._paths[fact.id]
+        self._publish(ActorStateChanged(self._wall(), path, fact.generation, fact.state, fact.detail))
+
+    def _restart(self, fact: fx.RestartFact, state: State) -> None:
+        spec = state.spec
+        group = tuple([self.path(id) for id in fact.group])
+        for path in group:
+            self._registry.set_absent(path, "restarting")
+        self._publish(
+            RestartScheduled(
+                self._wall(), self.path(fact.id), self._own, spec.strategy.value, fact.generation, fact.attempt,
+                fact.delay, group, fact.restarts, spec.intensity, fact.reason,
+            )
+        )  # fmt: skip
+
+    def _limit(self, fact: fx.LimitFact, _state: State) -> None:
+        path = self._own if fact.scope == "supervisor" else self.path(fact.id)
+        at = self._wall()
+        self._publish(
+            LimitReached(
+                at, path, fact.scope, fact.action, fact.restarts, fact.intensity, fact.period, fact.reason
+            )
+        )  # fmt: skip
+
+    _ANNOUNCE: Mapping[type, Callable[[Any, Any, State], None]] = {
+        fx.StartedFact: _started,
+        fx.IgnoredFact: _ignored,
+        fx.StartFailedFact: _start_failed,
+        fx.ExitedFact: _exited,
+        fx.StateFact: _changed,
+        fx.RestartFact: _restart,
+        fx.LimitFact: _limit,
+    }
