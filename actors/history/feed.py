@@ -236,6 +236,7 @@ class HistoryFeed:
         """
         if self._subscription is not None:
             self._subscription.cancel()
+            self._subscription = None
         thread = self._thread
         is_stored = thread is not None and thread.is_alive() and self.flush(timeout)
         with self._settled:
@@ -373,7 +374,8 @@ class HistoryFeed:
 
     def _note(self, problem: str) -> None:
         if self._problem == "":
-            _log.warning("history is not being stored: %s", problem)
+            is_expected = self._acknowledged_batches == 0 or self._subscription is None
+            _log.log(logging.INFO if is_expected else logging.WARNING, "history is not being stored: %s", problem)
         self._problem = problem
 
     def _report(self, now: float) -> None:

@@ -196,7 +196,7 @@ def test_ctrl_c_drains_and_ends_with_zero_and_the_history_is_readable_after(tmp_
         below = started.processes()[1:]
         started.signal(signal.SIGINT)
         code = started.wait()
-        gone, alive = psutil.wait_procs(below, timeout=30)
+        _gone, alive = psutil.wait_procs(below, timeout=30)
 
         assert code == 0, started.lines[-10:]
         assert not alive
@@ -213,7 +213,7 @@ def test_after_kill_nine_the_next_start_needs_nobodys_help(tmp_path: Path) -> No
         below = first.processes()[1:]
         first.signal(signal.SIGKILL)
         first.wait()
-        gone, alive = psutil.wait_procs(below, timeout=30)
+        _gone, alive = psutil.wait_procs(below, timeout=30)
         assert not alive, "orphans"
         stale = first.ctl("tree")
         assert stale.code == 4

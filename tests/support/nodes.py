@@ -142,7 +142,7 @@ class Node:
         self._reader.join(TIMEOUT)
         if self.process.stderr is not None:
             self.process.stderr.close()
-        gone, alive = psutil.wait_procs([p for p in below if p.pid != self.process.pid], timeout=TIMEOUT)
+        _gone, alive = psutil.wait_procs([p for p in below if p.pid != self.process.pid], timeout=TIMEOUT)
         for process in alive:
             process.kill()
         assert not alive, f"left behind: {alive}"

@@ -66,7 +66,7 @@ class Tree:
 
     def wait_end(self) -> Exited:
         """Wait for the root's end and return it."""
-        end: Exited = self.wait(lambda: [o for o in self.outcomes if not type(o).__name__ == "Started"])[-1]
+        end: Exited = self.wait(lambda: [o for o in self.outcomes if type(o).__name__ != "Started"])[-1]
         return end
 
     def of(self, kind: type[Event], path: str) -> list[Any]:
@@ -101,7 +101,7 @@ class Tree:
         return self.call(supervisor, lambda n, now, c: ev.StopChild(request=n, now=now, chance=c, id=id, hold=hold))
 
     def close(self) -> None:
-        if not any(not type(o).__name__ == "Started" for o in self.outcomes):
+        if not any(type(o).__name__ != "Started" for o in self.outcomes):
             self.root.kill()
             self.wait_end()
         self.system.shutdown(10.0)
