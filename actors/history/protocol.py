@@ -236,8 +236,8 @@ class RecorderStatistics(Struct, frozen=True):
 
     Attributes:
         path: The history file.
-        schema_version: Its schema.
-        batches: Batches stored since the recorder started.
+        schema_version: Its schema; 0 while it is not open.
+        batches: Batches stored since the file was opened, as all counts of batches and rows.
         rows: Rows stored since then.
         duplicates: Batches that came again and were not stored twice.
         refused: Batches refused (disk full).

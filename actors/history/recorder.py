@@ -4,9 +4,12 @@
     Query  ──► query threads (two): cursors of the same file, read only       ──► QueryResult | QueryFailed
 
 The actor itself only passes work on and waits, so a heavy query never holds up storing, and a checkpoint never holds up
-a query. An error of DuckDB's is answered, not raised: a full disk refuses a batch, a bad statement gets `QueryFailed`.
-What ends the recorder, for its supervisor to start another: the file cannot be opened (again), or more queries than
-`STUCK_LIMIT` run that nothing can interrupt. Unacknowledged batches are sent again to the next instance.
+a query. Trouble with the file is answered, not raised, for a history must not stop what it tells of: a full disk
+refuses a batch, a bad statement gets `QueryFailed`; a file that cannot be opened (held by another program, no rights,
+written by a newer one) refuses everything with the reason and is tried again every `REOPEN_INTERVAL` seconds.
+
+What does end the recorder, for its supervisor to start another: more queries than `STUCK_LIMIT` that nothing can
+interrupt. Unacknowledged batches are sent again to the next instance.
 """
 
 from __future__ import annotations
@@ -14,18 +17,22 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from pathlib import Path
 from typing import ClassVar, TypeVar
 
+import duckdb
+
 from actors.core.actor import Actor
 from actors.core.mailbox import MailboxSpec
-from actors.history.errors import HistoryError, HistoryLockedError
+from actors.history.errors import HistoryError, HistoryUnavailableError
 from actors.history.files import MEBIBYTE, FileSettings, size_of, wal_of
 from actors.history.protocol import (
     Checkpoint,
     CheckpointDone,
+    Outcome,
     Prune,
     Pruned,
     Query,
@@ -39,7 +46,7 @@ from actors.history.protocol import (
 from actors.history.pruning import prune
 from actors.history.retention import DAY, Retention, check_retention
 from actors.history.runner import QueryRunner
-from actors.history.store import HistoryStore
+from actors.history.store import HistoryStore, StoreCounts
 from actors.messages import Message, on
 
 _log = logging.getLogger(__name__)
@@ -51,6 +58,9 @@ STUCK_LIMIT = 2
 
 TEND_INTERVAL = 30.0
 """Seconds between two looks at the log, the queries and the retention."""
+
+REOPEN_INTERVAL = 1.0
+"""Seconds between two tries to open a file that could not be opened."""
 
 PRUNE_INTERVAL = 3_600.0
 """Seconds between two prunings."""
@@ -67,6 +77,10 @@ class Tend(Message[None], frozen=True):
     """The recorder's own reminder to look after its file."""
 
 
+class Reopen(Message[None], frozen=True):
+    """The recorder's own reminder to try again to open its file."""
+
+
 class Recorder(Actor):
     """Owns the history file: stores batches, answers queries, forgets what is old.
 
@@ -77,7 +91,6 @@ class Recorder(Actor):
         max_bytes: Bytes of the file above which the oldest rows go, 16 MiB or more; 0: no such limit.
         memory_bytes: Most memory of DuckDB.
         wal_bytes: Size of the write-ahead log at which a commit moves it into the file.
-        lock_timeout: Seconds to wait at the start for another process (`actorctl sql` without a node) to let go.
         query_threads: Queries that run at once.
 
     Raises:
@@ -96,7 +109,6 @@ class Recorder(Actor):
         max_bytes: int = 0,
         memory_bytes: int = 512 * MEBIBYTE,
         wal_bytes: int = 256 * MEBIBYTE,
-        lock_timeout: float = 3.0,
         query_threads: int = 2,
     ) -> None:
         super().__init__()
@@ -105,26 +117,19 @@ class Recorder(Actor):
         self._settings = FileSettings(
             memory_bytes=memory_bytes, query_memory_bytes=memory_bytes // 2, wal_bytes=wal_bytes
         )
-        self._lock_timeout = lock_timeout
         self._query_threads = query_threads
         self._writer = ThreadPoolExecutor(max_workers=1, thread_name_prefix="history-writer")
+        self._runner = QueryRunner(self._reading, self._settings, threads=query_threads)
         self._store: HistoryStore | None = None
-        self._runner: QueryRunner | None = None
+        self._problem = "the history file is not open yet"
+        self._reopens = False  # whether a `Reopen` is on its way
         self._batches_tended = 0
         self._prune_at = 0.0
 
     def on_start(self) -> None:
-        """Open the file.
-
-        Raises:
-            HistoryError: It cannot be opened; a file that is damaged is mended instead.
-        """
-        try:
-            self._store = self._writer.submit(self._open).result()
-        except BaseException:
-            self._writer.shutdown()
-            raise
-        self._runner = QueryRunner(self._store.reading, self._settings, threads=self._query_threads)
+        """Open the file; where it cannot be opened now, start all the same and try again later."""
+        self._writer.submit(self._open).result()
+        self._reopen_later()
         self._prune_at = time.monotonic() + TEND_INTERVAL
         self.every(TEND_INTERVAL, Tend())
 
@@ -144,12 +149,15 @@ class Recorder(Actor):
     @on(Store)
     async def store(self, batch: Store) -> Stored:
         """Store a batch, all or none; what is answered with `stored` survives kill -9."""
-        return await self._write(lambda store: store.store(batch))
+        stored = await self._write(lambda store: store.store(batch))
+        if stored is None:
+            why = self._problem
+            return Stored(batch.source, batch.batch, Outcome.REFUSED, why=why, retry_after=REOPEN_INTERVAL)
+        return stored
 
     @on(Query)
     async def query(self, query: Query) -> QueryResult | QueryFailed:
         """Run one reading statement within its limits."""
-        assert self._runner is not None  # made in on_start
         return await asyncio.wrap_future(self._runner.submit(query))
 
     @on(Checkpoint)
@@ -157,6 +165,8 @@ class Recorder(Actor):
         """Move the write-ahead log into the file."""
         began = time.perf_counter()
         why = await self._write(lambda store: store.checkpoint())
+        if why is None:
+            why = self._problem
         return CheckpointDone(not why, time.perf_counter() - began, why)
 
     @on(Prune)
@@ -172,12 +182,21 @@ class Recorder(Actor):
             check_retention(retention)
         except ValueError as error:
             return Pruned({}, 0, 0, str(error))
-        return await self._write(lambda store: prune(store, retention, time.time()))
+        pruned = await self._write(lambda store: prune(store, retention, time.time()))
+        return pruned if pruned is not None else Pruned({}, 0, 0, self._problem)
 
     @on(Statistics)
     async def statistics(self, _: Statistics) -> RecorderStatistics:
         """Tell how the recorder is."""
         return self._statistics()
+
+    @on(Reopen)
+    async def reopen(self, _: Reopen) -> None:
+        """Try again to open the file."""
+        self._reopens = False
+        if self._store is None:
+            await asyncio.wrap_future(self._writer.submit(self._open))
+        self._reopen_later()
 
     @on(Tend)
     async def tend(self, _: Tend) -> None:
@@ -186,11 +205,11 @@ class Recorder(Actor):
         Raises:
             StuckQueriesError: Too many queries cannot be interrupted.
         """
-        assert self._store is not None  # made in on_start, as the next
-        assert self._runner is not None
         stuck = self._runner.statistics().stuck
         if stuck > STUCK_LIMIT:
             raise StuckQueriesError(f"{stuck} queries do not let themselves be interrupted")
+        if self._store is None:
+            return
         batches, self._batches_tended = self._batches_tended, self._store.counts.batches
         wal_bytes = size_of(wal_of(self._path))
         if wal_bytes and (batches == self._batches_tended or wal_bytes > BUSY_WAL_BYTES):
@@ -201,41 +220,73 @@ class Recorder(Actor):
         if now >= self._prune_at:
             self._prune_at = now + PRUNE_INTERVAL
             pruned = await self._write(lambda store: prune(store, self._retention, time.time()))
-            if pruned.why:
+            if pruned is not None and pruned.why:
                 _log.warning("history was not pruned whole: %s", pruned.why)
 
-    async def _write(self, work: Callable[[HistoryStore], T]) -> T:
-        """Run `work` on the thread that owns the file."""
-        store = self._store
-        assert store is not None  # made in on_start
-        return await asyncio.wrap_future(self._writer.submit(work, store))
+    async def _write(self, work: Callable[[HistoryStore], T]) -> T | None:
+        """Run `work` on the thread that owns the file; None where there is no file, and `_problem` says why."""
+        done = await asyncio.wrap_future(self._writer.submit(self._try, work))
+        self._reopen_later()
+        return done
 
-    def _open(self) -> HistoryStore:
-        deadline = time.monotonic() + self._lock_timeout
-        while True:
-            try:
-                return HistoryStore(self._path, self._settings, now=time.time)
-            except HistoryLockedError:
-                if time.monotonic() >= deadline:
-                    raise
-            time.sleep(_LOCK_INTERVAL)
+    def _reopen_later(self) -> None:
+        if self._store is None and not self._reopens:
+            self._reopens = True
+            self.after(REOPEN_INTERVAL, Reopen())
+
+    def _try(self, work: Callable[[HistoryStore], T]) -> T | None:
+        """On the writer's thread: run `work`, let the file go where it had to be opened again and could not be."""
+        store = self._store
+        if store is None:
+            return None
+        try:
+            return work(store)
+        except HistoryError as error:
+            self._set_problem(error)
+            self._store = None
+            return None
+
+    def _open(self) -> None:
+        """On the writer's thread: open the file, or note why it cannot be."""
+        try:
+            self._store = HistoryStore(self._path, self._settings, now=time.time)
+        except (HistoryError, duckdb.Error, OSError) as error:
+            self._set_problem(error)
+        else:
+            self._problem = ""
+
+    def _set_problem(self, error: Exception) -> None:
+        if self._problem != str(error):
+            self._problem = str(error)
+            _log.error("history cannot be stored: %s", error)
+
+    @contextmanager
+    def _reading(self) -> Iterator[duckdb.DuckDBPyConnection]:
+        """A connection for one query; any thread.
+
+        Raises:
+            HistoryUnavailableError: There is no open file.
+        """
+        store = self._store
+        if store is None:
+            raise HistoryUnavailableError(str(self._path), self._problem)
+        with store.reading() as connection:
+            yield connection
 
     def _close(self) -> None:
-        if self._runner is not None and not self._runner.close(_CLOSE_TIMEOUT):
+        if not self._runner.close(_CLOSE_TIMEOUT):
             _log.error("queries still run in the recorder's process, which is about to end")
         if self._store is not None:
             self._writer.submit(self._store.close).result()
         self._writer.shutdown()
 
     def _statistics(self) -> RecorderStatistics:
-        store, runner = self._store, self._runner
-        assert store is not None  # made in on_start, as the next
-        assert runner is not None
-        counts = store.counts
-        queries = runner.statistics()
+        store = self._store
+        counts = store.counts if store is not None else StoreCounts()
+        queries = self._runner.statistics()
         return RecorderStatistics(
             path=str(self._path),
-            schema_version=store.schema_version,
+            schema_version=store.schema_version if store is not None else 0,
             batches=counts.batches,
             rows=counts.rows,
             duplicates=counts.duplicates,
@@ -248,9 +299,8 @@ class Recorder(Actor):
             wal_bytes=size_of(wal_of(self._path)),
             last_stored_at=counts.last_stored_at,
             store_seconds=counts.seconds,
-            problem=store.problem,
+            problem=store.problem if store is not None else self._problem,
         )
 
 
-_LOCK_INTERVAL = 0.1
 _CLOSE_TIMEOUT = 2.0

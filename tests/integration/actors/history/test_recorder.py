@@ -1,10 +1,12 @@
 from __future__ import annotations
 
+import subprocess
 import sys
 import threading
 import time
 from functools import partial
 
+import duckdb
 import pytest
 from support.history import NOW, RUN, batch_of, metric_rows, one_of_each
 from support.waiting import WAIT, until
@@ -12,9 +14,11 @@ from support.waiting import WAIT, until
 from actors import ActorSystem, Exited, Started, StartFailed
 from actors.events import ActorStarted, MetricSampled
 from actors.exits import ExitKind, ExitReason
+from actors.history import recorder as recorder_module
 from actors.history.connecting import feed_recorder
-from actors.history.errors import HistoryLockedError, QueryProblem
+from actors.history.errors import QueryProblem
 from actors.history.feed import FeedLimits
+from actors.history.migrations import MIGRATIONS, Migration, migrate
 from actors.history.protocol import (
     Checkpoint,
     Outcome,
@@ -25,6 +29,7 @@ from actors.history.protocol import (
     Statistics,
 )
 from actors.history.recorder import Recorder, Tend
+from actors.history.runner import QueryRunner
 
 ENDLESS = "SELECT count(*) FROM range(1000000) a, range(1000000) b, range(1000000) c"
 PATH = "/sys/recorder"
@@ -171,41 +176,77 @@ def test_its_state_is_there_to_look_at(tmp_path):
     assert view["path"] == str(tmp_path / "history.duckdb")
 
 
-def test_a_file_held_by_another_recorder_in_another_process_fails_the_start_by_name(system, tmp_path):
-    import subprocess
+HOLDER = "import sys, duckdb; c = duckdb.connect(sys.argv[1]); print('held', flush=True); sys.stdin.read(); c.close()"
 
-    code = "import sys, duckdb; c = duckdb.connect(sys.argv[1]); print('held', flush=True); sys.stdin.read(); c.close()"
-    path = tmp_path / "history.duckdb"
-    holder = subprocess.Popen(
-        [sys.executable, "-c", code, str(path)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+
+@pytest.fixture
+def holder(tmp_path):
+    """Another process that holds the history file until it is let go."""
+    process = subprocess.Popen(
+        [sys.executable, "-c", HOLDER, str(tmp_path / "history.duckdb")],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
     )
-    assert holder.stdout is not None
-    assert holder.stdout.readline() == "held\n"
-    try:
-        refused = Supervised(system, tmp_path, lock_timeout=0.2).wait(StartFailed)
-    finally:
-        holder.communicate(timeout=WAIT)
-
-    assert isinstance(refused, StartFailed)
-    assert refused.reason.crash is not None
-    assert refused.reason.crash.type_name.endswith(HistoryLockedError.__name__)
-    assert str(holder.pid) in refused.reason.crash.message
+    assert process.stdout is not None
+    assert process.stdout.readline() == "held\n"
+    yield process
+    process.communicate(timeout=WAIT)
 
 
-def test_a_file_that_is_let_go_in_time_is_waited_for(system, tmp_path):
-    import subprocess
+def test_a_file_held_by_another_process_refuses_by_name_and_is_opened_when_it_is_let_go(system, tmp_path, holder):
+    recorder = Supervised(system, tmp_path)
+    recorder.wait(Started)
+    ref = recorder.launch.ref
 
-    code = "import sys, duckdb; c = duckdb.connect(sys.argv[1]); print('held', flush=True); sys.stdin.read(); c.close()"
-    path = tmp_path / "history.duckdb"
-    holder = subprocess.Popen(
-        [sys.executable, "-c", code, str(path)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
-    )
-    assert holder.stdout is not None
-    assert holder.stdout.readline() == "held\n"
-    waiting = Supervised(system, tmp_path, lock_timeout=WAIT)
+    refused = ref.ask(batch_of(1), timeout=WAIT)
+    unanswered = ref.ask(Query("SELECT 1"), timeout=WAIT)
+    problem = ref.ask(Statistics(), timeout=WAIT).problem
+    pruned = ref.ask(Prune(), timeout=WAIT)
+    checkpointed = ref.ask(Checkpoint(), timeout=WAIT)
+
+    assert refused.outcome is Outcome.REFUSED
+    assert isinstance(unanswered, QueryFailed)
+    assert unanswered.problem is QueryProblem.UNAVAILABLE
+    for said in (refused.why, unanswered.message, problem, pruned.why, checkpointed.why):
+        assert f"process {holder.pid}" in said
     holder.communicate(timeout=WAIT)
+    until(lambda: ref.ask(batch_of(1), timeout=WAIT).outcome is not Outcome.REFUSED)
+    assert ref.ask(Statistics(), timeout=WAIT).problem == ""
+    assert ref.ask(Query("SELECT count(*) FROM metrics"), timeout=WAIT).rows == [[10]]
 
-    waiting.wait(Started)
+
+def test_a_file_of_a_newer_program_is_refused_and_left_alone(system, tmp_path):
+    path = tmp_path / "history.duckdb"
+    connection = duckdb.connect(str(path))
+    migrate(connection, str(path), (*MIGRATIONS, Migration(MIGRATIONS[-1].version + 1, "newer", ())))
+    connection.close()
+    before = path.read_bytes()
+    recorder = Supervised(system, tmp_path)
+    recorder.wait(Started)
+
+    answer = recorder.launch.ref.ask(batch_of(1), timeout=WAIT)
+
+    assert answer.outcome is Outcome.REFUSED
+    assert "newer program" in answer.why
+    assert path.read_bytes() == before
+
+
+def test_too_many_queries_that_cannot_be_interrupted_end_the_recorder(system, tmp_path, monkeypatch):
+    monkeypatch.setattr(recorder_module, "STUCK_LIMIT", 0)
+    monkeypatch.setattr(recorder_module, "QueryRunner", partial(QueryRunner, grace=0.01))
+    recorder = Supervised(system, tmp_path)
+    recorder.wait(Started)
+    ref = recorder.launch.ref
+    stuck = ref.ask(Query("SELECT length(repeat('x', 400000000))", timeout=0.01), block=False)
+    assert isinstance(stuck.get(timeout=WAIT), QueryFailed)
+
+    ref.tell(Tend())
+
+    ended = recorder.wait(Exited)
+    assert isinstance(ended, Exited)
+    assert ended.reason.crash is not None
+    assert "StuckQueriesError" in ended.reason.crash.type_name
 
 
 def test_a_damaged_file_is_mended_at_the_start_and_told_of_with_the_first_answer(system, tmp_path):
