@@ -10,7 +10,6 @@ from __future__ import annotations
 import heapq
 import itertools
 import logging
-import os
 import threading
 from collections import deque
 from collections.abc import Callable
@@ -22,7 +21,7 @@ import zmq
 from transport.errors import SocketClosedError
 from transport.security import ServerKeys
 from transport.sockets import Frames, OnMessage, Socket, SocketSpec, open_socket
-from transport.wakeup import Wakeup
+from transport.wakeup import Wakeup, is_open
 
 _log = logging.getLogger(__name__)
 _log.addHandler(logging.NullHandler())
@@ -203,7 +202,7 @@ class Reactor:
         self.post(watched)
 
     def unwatch(self, fd: int) -> None:
-        """Forget `fd`; once this returns on the reactor's thread, or its next round began, it may be closed."""
+        """Forget `fd`; once this returns it may be closed."""
 
         def unwatched() -> None:
             if self._watches.pop(fd, None) is not None:
@@ -318,7 +317,7 @@ class Reactor:
             self._wakeup.clear()
             self._woken = False
         elif (callback := self._watches.get(fd)) is not None:
-            if events & zmq.POLLERR and not _is_open(fd):
+            if events & zmq.POLLERR and not is_open(fd):
                 _log.error("%s watched the file descriptor %d, which was closed without unwatch", self.name, fd)
                 self.errors += 1
                 self.unwatch(fd)
@@ -371,14 +370,6 @@ class Reactor:
         except Exception:
             self.errors += 1
             _log.exception("a callback of %s failed", self.name)
-
-
-def _is_open(fd: int) -> bool:
-    try:
-        os.fstat(fd)
-    except OSError:
-        return False
-    return True
 
 
 class _Call(Generic[T]):

@@ -1,4 +1,4 @@
-"""Waking a thread that sleeps in a poll: an eventfd where there is one, elsewhere a socket pair."""
+"""File descriptors of a thread that sleeps in a poll: what wakes it, and whether one is still open."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import threading
 
 
 class Wakeup:
-    """A file descriptor, `fd`, that becomes readable when set.
+    """A file descriptor, `fd`, that becomes readable when set: an eventfd, where there is none a socket pair.
 
     `set` may be called on any thread, also after `close`; `clear` and `close` belong to the thread that polls.
     """
@@ -54,3 +54,12 @@ class Wakeup:
                     end.close()
             else:
                 os.close(self.fd)
+
+
+def is_open(fd: int) -> bool:
+    """Whether `fd` is a descriptor of this process."""
+    try:
+        os.fstat(fd)
+    except OSError:
+        return False
+    return True
