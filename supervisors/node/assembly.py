@@ -126,7 +126,9 @@ class Node:
 
         processes = ProcessLauncher(system, run)
         closing.callback(processes.close)
-        self._publisher = TapPublisher(reactor, taps, system.bus, node=runtime.name, epoch=str(epoch), keys=keys)
+        tapping = Reactor("taps", beside=reactor)  # so that encoding for many readers holds up no command
+        closing.callback(tapping.close)
+        self._publisher = TapPublisher(tapping, taps, system.bus, node=runtime.name, epoch=str(epoch), keys=keys)
         closing.callback(remove_socket, self._publisher.endpoint)
         closing.callback(self._publisher.close)
         desk = ControlDesk(facts, recent, Operations(services, desired))

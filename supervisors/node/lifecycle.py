@@ -70,7 +70,8 @@ def run_foreground(*, config: Path | None = None, home: Path | None = None, app:
     except ConfigurationError as error:
         for fault in error.faults:
             _say(str(fault))
-        _say(f"{len(error.faults)} faults; nothing was started", "actorctl check")
+        count = len(error.faults)
+        _say(f"{count} fault{'s' if count != 1 else ''}; nothing was started", "actorctl check")
         return NodeExit.INVALID
     except ActorRuntimeError as error:
         _say(str(error))
