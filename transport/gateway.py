@@ -4,12 +4,9 @@
                                        <-- REPLY, ERROR, DOWN <--
 
 Frames are taken on the thread that owns the socket (`receive`), which never waits and must be marked as one that does
-not (`actors.core.context.enter_loop`). Where a mailbox is full, a feeder thread waits in its place, and the peer's next
-messages queue behind it: at most a window of them, because only what is in a mailbox, or answered for, is credited to
-the peer. A message for an actor of a third process goes on as it is, without being understood here.
-
-What the peer does wrong is contained and counted: a frame that is malformed, an envelope that makes no sense, a message
-beyond its window. A message that cannot be delivered is a dead letter; an ask is answered with the error.
+not (`actors.core.context.enter_loop`). How messages get into mailboxes is the subject of `deliveries`. What the peer
+does wrong is contained and counted: a frame that is malformed, an envelope that makes no sense, a message beyond its
+window.
 
 At the end `lose` answers every ask that is still out at once, and `end` tells the watches why the peer ended.
 """
@@ -17,7 +14,6 @@ At the end `lose` answers every ask that is still out at once, and `end` tells t
 from __future__ import annotations
 
 import logging
-import math
 from collections.abc import Callable
 from time import monotonic
 from typing import Any, Final
@@ -26,57 +22,26 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from actors.addresses import Address
-from actors.core.future import Ask, Future
 from actors.core.links import NOPROC, Watch
 from actors.core.system import ActorSystem
 from actors.errors import ActorExitedError, AskTimeoutError, MailboxFullError
 from actors.events import AskFailed
 from actors.exits import ExitReason
-from transport.calls import Calls, Relay, RemoteAsk
+from transport.calls import Calls, Origin, Relay, RemoteAsk
 from transport.channels import CREDIT, WINDOW, Channel, Parcel
 from transport.codec import Codec, pack_envelope, unpack_frame
+from transport.deliveries import FULL, Deliveries, Undecoded, pack_message
 from transport.envelope import Envelope, Kind, envelope
 from transport.errors import CodecError, MalformedFrameError, PeerLostError
-from transport.failures import decode_failure, decode_reason, encode_failure, encode_reason
-from transport.feeder import Feeder
+from transport.failures import decode_failure, decode_reason, encode_reason
 from transport.limits import WIRE_LIMITS
-from transport.remote import AskStatistics, RemoteRef
+from transport.remote import RemoteRef
 
 _log = logging.getLogger(__name__)
 _log.addHandler(logging.NullHandler())
 
 PAYLOAD_BYTES: Final = 15 * 1024 * 1024
 """Largest message: its envelope must fit a frame."""
-
-_PLAIN: Final = (dict, list, tuple, str, bytes, int, float, type(None))
-
-
-class Undecoded(Struct, frozen=True):
-    """A message in a dead letter that passed through here, or arrived, without being understood."""
-
-    type_name: str
-    payload: bytes
-
-
-def pack_message(codec: Codec, message: Any) -> tuple[str, bytes]:
-    """Return the type name ("" for plain data) and the bytes of `message`.
-
-    Raises:
-        EncodingError: It cannot cross a process.
-        LimitExceededError: It is larger than a message may be.
-    """
-    if isinstance(message, _PLAIN):
-        return "", codec.encode_value(message)
-    return codec.encode(message)
-
-
-def unpack_message(codec: Codec, type_name: str, payload: bytes) -> Any:
-    """Return the message that `pack_message` wrote.
-
-    Raises:
-        CodecError: Its type is not known here, or the bytes are not of it.
-    """
-    return codec.decode(type_name, payload) if type_name else codec.decode_value(Any, payload)
 
 
 class GatewayStatistics(Struct, frozen=True, gc=False):
@@ -121,13 +86,11 @@ class Gateway:
         self._system = system
         self._channel = channel
         self._codec = codec or Codec(limits=replace(WIRE_LIMITS, max_bin_bytes=PAYLOAD_BYTES))
-        self._window = window
         self._on_runtime = on_runtime
         self._calls = Calls(lambda number: channel.send(envelope(Kind.DEMONITOR, correlation=number)))
         self._watched: dict[int, Watch] = {}
-        self._asked: dict[int, Future[Any]] = {}
-        self._feeder = Feeder(self._deliver, lambda: channel.accept(1), f"{channel.name} feeder")
-        self._received = self._malformed = self._flooded = self._undeliverable = 0
+        self._deliveries = Deliveries(system, channel, self._codec, window)
+        self._received = self._malformed = 0
 
     @property
     def is_open(self) -> bool:
@@ -137,7 +100,11 @@ class Gateway:
     def statistics(self) -> GatewayStatistics:
         """Return the figures of this moment."""
         return GatewayStatistics(
-            self._calls.asking, self._received, self._malformed, self._flooded, self._undeliverable
+            self._calls.asking,
+            self._received,
+            self._malformed,
+            self._deliveries.flooded,
+            self._deliveries.undeliverable,
         )
 
     def ref(self, address: Address) -> RemoteRef:
@@ -171,7 +138,7 @@ class Gateway:
         except MailboxFullError as error:
             self._fail_own(ask, error)
         else:
-            if why == _FULL:
+            if why == FULL:
                 self._fail_own(ask, MailboxFullError(path, self._channel.capacity))
             elif why:
                 self._fail_own(ask, ActorExitedError(path, f"is not there: {why}"))
@@ -204,7 +171,7 @@ class Gateway:
         """Send an exit signal to the actor at `path` of the peer."""
         self._channel.send(envelope(Kind.SIGNAL, path, payload=encode_reason(reason), sender=source))
 
-    def forward(self, what: Envelope, origin: Gateway) -> None:
+    def forward(self, what: Envelope, origin: Origin) -> None:
         """Pass a message of a third process on to the peer, as it is.
 
         Raises:
@@ -224,7 +191,7 @@ class Gateway:
             self._calls.take(number)
             raise
         if why and self._calls.take(number) is not None:
-            if why == _FULL:
+            if why == FULL:
                 origin.fail(what.id, MailboxFullError(what.target, self._channel.capacity))
             else:
                 raise ActorExitedError(what.target, f"is not there: {why}")
@@ -233,7 +200,7 @@ class Gateway:
         """Queue a user message; return why it was not taken, "" where it was."""
         parcel = Parcel(what.target, message, pack_envelope(what), what.id, wanted)
         try:
-            return "" if self._channel.post(parcel) else _FULL
+            return "" if self._channel.post(parcel) else FULL
         except PeerLostError as error:
             return error.why
 
@@ -265,7 +232,7 @@ class Gateway:
     def _take(self, what: Envelope) -> None:
         match what.kind:
             case Kind.TELL | Kind.ASK:
-                self._take_message(what)
+                self._deliveries.take(what)
             case Kind.REPLY | Kind.ERROR:
                 self._take_answer(what)
             case Kind.SYSTEM if what.type_name == CREDIT:
@@ -281,109 +248,13 @@ class Gateway:
             case Kind.DOWN:
                 self._calls.down(what.correlation, decode_reason(what.payload))
             case Kind.CANCEL:
-                self._take_cancel(what.correlation)
+                self._deliveries.cancel(what.correlation)
             case Kind.SIGNAL:
                 target = self._system.registry.get(what.target)
                 if target is not None:
                     target.exit(decode_reason(what.payload), what.sender)
             case _:
                 raise MalformedFrameError(f"an envelope of kind {what.kind.name} means nothing here")
-
-    def _take_message(self, what: Envelope) -> None:
-        if what.kind is Kind.ASK and not what.id:
-            raise MalformedFrameError("an ask without a number cannot be answered")
-        if what.deadline is not None and not (0 <= what.deadline < math.inf):
-            raise MalformedFrameError(f"a deadline of {what.deadline} s is none")
-        if not self._feeder.backlog:
-            if self._deliver(what):
-                self._channel.accept(1)
-                return
-        elif self._feeder.backlog >= self._window:
-            self._flooded += 1
-            self._undelivered(what, "beyond the window", MailboxFullError(what.target, self._window))
-            return
-        self._feeder.add(what)
-
-    def _deliver(self, what: Envelope) -> bool:
-        """Put a message into its mailbox. False: that is full, and this thread must not wait."""
-        try:
-            target: Any = self._system.registry.get(what.target)
-            if target is None:
-                why = self._system.registry.why_absent(what.target)
-                self._undelivered(what, why, ActorExitedError(what.target, f"is {why}"))
-            elif isinstance(target, RemoteRef) and isinstance(target.way, Gateway):
-                target.way.forward(what, self)
-            elif what.kind is Kind.TELL:
-                target.tell(unpack_message(self._codec, what.type_name, what.payload))
-            else:
-                return self._deliver_ask(what, target)
-        except MailboxFullError as error:
-            if not self._feeder.is_current():
-                return False
-            self._undelivered(what, _FULL, error)
-        except CodecError as error:
-            self._undelivered(what, f"not understood: {error}", error)
-        except ActorExitedError as error:
-            self._undelivered(what, error.why, error)
-        return True
-
-    def _deliver_ask(self, what: Envelope, target: Any) -> bool:
-        message = unpack_message(self._codec, what.type_name, what.payload)
-        if isinstance(message, AskStatistics):
-            self._answer(what.id, type(message), target.statistics())
-            return True
-        future: Future[Any] = target.ask(message, block=False, timeout=what.deadline)
-        if future.done and not self._feeder.is_current() and _is_full(future):
-            return False
-        self._asked[what.id] = future
-        future.add_done_callback(lambda: self._answer_from(what.id, type(message), future))
-        return True
-
-    def _take_cancel(self, number: int) -> None:
-        """Let the actor pass over an ask of the peer that nobody waits for any more."""
-        future = self._asked.pop(number, None)
-        if isinstance(future, Ask):
-            future.timeout = 0.0  # where its turn has not come, the actor finds it late
-            future.fail(AskTimeoutError("the actor", 0.0))
-
-    def _undelivered(self, what: Envelope, why: str, error: Exception) -> None:
-        self._undeliverable += 1
-        if what.kind is Kind.ASK:
-            self.fail(what.id, error)
-            return
-        try:
-            message = unpack_message(self._codec, what.type_name, what.payload)
-        except CodecError:
-            message = Undecoded(what.type_name, what.payload)
-        self._system.dead_letters.put(what.target, message, why, what.sender)
-
-    # -- answers ------------------------------------------------------------------------------------
-
-    def fail(self, number: int, error: BaseException) -> None:
-        """Answer the peer's ask `number` with `error`."""
-        self._channel.send(envelope(Kind.ERROR, payload=encode_failure(error), correlation=number))
-
-    def answer_relayed(self, number: int, kind: int, payload: bytes) -> None:
-        """Answer the peer's ask `number` with what a third process answered."""
-        self._channel.send(envelope(Kind(kind), payload=payload, correlation=number))
-
-    def _answer_from(self, number: int, kind: type, future: Future[Any]) -> None:
-        if self._asked.pop(number, None) is None:
-            return  # cancelled
-        try:
-            value = future.get(timeout=0)
-        except Exception as error:
-            self.fail(number, error)
-        else:
-            self._answer(number, kind, value)
-
-    def _answer(self, number: int, kind: type, value: Any) -> None:
-        try:
-            payload = self._codec.encode_reply(kind, value)
-        except CodecError as error:
-            self.fail(number, error)
-            return
-        self._channel.send(envelope(Kind.REPLY, payload=payload, correlation=number))
 
     def _take_answer(self, what: Envelope) -> None:
         asked = self._calls.take(what.correlation)
@@ -448,16 +319,3 @@ class Gateway:
     def end(self, reason: ExitReason) -> None:
         """Tell the watches on the peer's actors that it ended, with `reason`; `lose` comes first."""
         self._calls.end(reason)
-
-
-_FULL: Final = "mailbox full"
-
-
-def _is_full(future: Future[Any]) -> bool:
-    try:
-        future.get(timeout=0)
-    except MailboxFullError:
-        return True
-    except Exception:
-        return False
-    return False

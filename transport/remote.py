@@ -20,7 +20,8 @@ from actors.core.ref import answered
 from actors.errors import BlockingAskError
 from actors.exits import ExitReason
 from actors.messages import Message
-from transport.calls import RemoteAsk
+from transport.calls import Origin, RemoteAsk
+from transport.envelope import Envelope
 
 R = TypeVar("R")
 
@@ -38,6 +39,10 @@ class Way(Protocol):
 
     def ask(self, path: str, message: Any, timeout: float | None) -> RemoteAsk:
         """Send `message` and return the future of its answer."""
+        ...
+
+    def forward(self, what: Envelope, origin: Origin) -> None:
+        """Pass a message of a third process on, as it is; the answer goes to `origin`."""
         ...
 
     def give_up(self, ask: RemoteAsk) -> None:

@@ -23,9 +23,9 @@ from actors.events import EVENT_TYPES, DeadLettered, Event
 from actors.exits import Crash, CrashRecord
 from supervisors.processes.protocol import Letter, Logged, to_envelope
 from transport.codec import Codec, name_of
+from transport.deliveries import Undecoded, pack_message, unpack_message
 from transport.envelope import Envelope, Kind, envelope
 from transport.errors import CodecError, MalformedFrameError, UnknownTypeError
-from transport.gateway import Undecoded, pack_message, unpack_message
 
 BACKLOG: Final = 10_000
 TEXT_LIMIT: Final = 20_000
@@ -198,3 +198,29 @@ def handle_log(path: str, pid: int | None, logged: Logged) -> None:
     record.created = logged.created
     record.msecs = (logged.created % 1) * 1000
     target.handle(record)
+
+
+class LogIntake:
+    """Has a child's log records handled where that may wait, unless too many wait there already.
+
+    Attributes:
+        lost: Records dropped.
+    """
+
+    def __init__(self, path: str, offer: Callable[[Callable[[], None]], bool]) -> None:
+        """Make the intake.
+
+        Args:
+            path: The child.
+            offer: Has a call made on a thread that may wait; False where too many wait.
+        """
+        self._path = path
+        self._offer = offer
+        self.lost = 0
+
+    def take(self, pid: int | None, logged: Logged) -> None:
+        """Have `logged` handled, or drop and count it."""
+        if not self._offer(lambda: handle_log(self._path, pid, logged)):
+            self.lost += 1
+            if self.lost & (self.lost - 1) == 0:  # the 1st, 2nd, 4th, 8th, ...
+                logger.warning("%s: %d log records were dropped: the log is too slow", self._path, self.lost)

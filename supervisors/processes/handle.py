@@ -29,7 +29,7 @@ from supervisors.children import LaunchRequest, Report
 from supervisors.processes import core, states
 from supervisors.processes.bootstrap import DUMP_SIGNAL
 from supervisors.processes.capture import Capture, Captured
-from supervisors.processes.forwarding import decode_event, handle_log, keep_letter
+from supervisors.processes.forwarding import LogIntake, decode_event, keep_letter
 from supervisors.processes.measures import rss_bytes
 from supervisors.processes.protocol import (
     PROTOCOL,
@@ -49,23 +49,21 @@ from supervisors.processes.protocol import (
     from_payload,
     to_envelope,
 )
+from supervisors.processes.refs import ProcessRef
 from supervisors.processes.spawning import Worker
 from supervisors.processes.terms import import_path_of, limits_of
-from supervisors.processes.trees import Member, kill_tree, signal_group, sweep_remains
+from supervisors.processes.trees import Member, kill_tree, signal_group, signal_process, sweep_remains
 from transport.channels import Channel
 from transport.envelope import Envelope, Kind
 from transport.errors import MalformedFrameError
 from transport.gateway import Gateway
 from transport.reactor import Reactor, Timer
-from transport.remote import RemoteRef
 
 logger = logging.getLogger(__name__)
 logger.addHandler(logging.NullHandler())
 
 FIGURES_EVERY: Final = 5.0
 """Seconds between two reports of a child whose spec asks for no heartbeat: figures only, silence is no fault."""
-
-_NO_FIGURES: Final = ActorStatistics(0, 0, 0, 0, None, None, None, 0, 0, 0, False)
 
 
 class Shared(Struct, frozen=True):
@@ -90,30 +88,6 @@ class Shared(Struct, frozen=True):
     ended: Callable[[ProcessChild], None]
     pidfds: bool
     window: int
-
-
-class ProcessRef(RemoteRef):
-    """The ref of a process child's actor."""
-
-    def __init__(self, gateway: Gateway, address: Address, child: ProcessChild) -> None:
-        super().__init__(gateway, address)
-        self._child = child
-
-    def statistics(self) -> ActorStatistics:
-        """Return the figures of the last heartbeat; asks nobody. Instants in it are of the child's clock."""
-        return self._child.figures() or _NO_FIGURES
-
-    def stop(self, reason: ExitReason) -> None:
-        """Ask the actor to end with `reason`; its supervisor learns of the end as of any other."""
-        self._child.stop(reason)
-
-    def suspend(self) -> None:
-        """Hold back the actor's messages."""
-        self._child.suspend()
-
-    def resume(self) -> None:
-        """Let the actor's messages through again."""
-        self._child.resume()
 
 
 class ProcessChild:
@@ -148,7 +122,7 @@ class ProcessChild:
         self._pidfd: int | None = None
         self._captured: Captured | None = None
         self._below: list[Member] = []
-        self._logs_lost = 0
+        self._logs = LogIntake(request.path, shared.capture.offer)
         self._timer: Timer | None = None
         self._ref: ProcessRef | None = None
         mailbox = request.spec.mailbox or DEFAULT_MAILBOX
@@ -291,7 +265,7 @@ class ProcessChild:
             case states.DumpStacks():
                 if DUMP_SIGNAL is not None:
                     number = DUMP_SIGNAL
-                    self._signal(lambda pid: _send_signal(pid, number))
+                    self._signal(lambda pid: signal_process(pid, number))
             case states.KillTree():
                 self._shared.ender.post(self._kill_tree)
             case states.ReportStarted():
@@ -397,17 +371,9 @@ class ProcessChild:
             case Letter():
                 keep_letter(self._shared.system, word)
             case Logged():
-                self._take_log(word)
+                self._logs.take(self.pid, word)
             case _:
                 raise MalformedFrameError(f"a child does not say {type(word).__name__}")
-
-    def _take_log(self, logged: Logged) -> None:
-        """Have a log record handled where that may wait, unless too many wait already."""
-        pid = self.pid
-        if not self._shared.capture.offer(lambda: handle_log(self.path, pid, logged)):
-            self._logs_lost += 1
-            if self._logs_lost & (self._logs_lost - 1) == 0:  # the 1st, 2nd, 4th, 8th, ...
-                logger.warning("%s: %d log records were dropped: the log is too slow", self.path, self._logs_lost)
 
     # -- private parts ------------------------------------------------------------------------------
 
@@ -432,8 +398,3 @@ class ProcessChild:
             self._timer = self._shared.reactor.call_later(
                 max(0.0, due - self._now()), lambda: self.feed(states.Tick(self._now()))
             )
-
-
-def _send_signal(pid: int, number: int) -> None:
-    with contextlib.suppress(ProcessLookupError, PermissionError):
-        os.kill(pid, number)

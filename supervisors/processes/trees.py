@@ -57,6 +57,12 @@ def signal_group(pid: int, number: int) -> None:
             os.kill(pid, number)
 
 
+def signal_process(pid: int, number: int) -> None:
+    """Send signal `number` to the process `pid`, which must not have been waited for yet."""
+    with contextlib.suppress(ProcessLookupError, PermissionError):
+        os.kill(pid, number)
+
+
 def kill_tree(pid: int) -> list[Member]:
     """Send KILL to `pid`, its group and its descendants; return the descendants that were found.
 
@@ -64,8 +70,7 @@ def kill_tree(pid: int) -> list[Member]:
     """
     below = descendants(pid)
     signal_group(pid, KILL)
-    with contextlib.suppress(ProcessLookupError, PermissionError):
-        os.kill(pid, KILL)
+    signal_process(pid, KILL)
     for member in below:
         kill_member(member)
     return below

@@ -232,6 +232,14 @@ class Watcher(Actor):
         return self._seen
 
 
+class Linked(Actor):
+    """Shares the fate of others."""
+
+    @on(WatchOther)
+    def link_to(self, message: WatchOther) -> None:
+        self.link(self.system.ref(message.path))
+
+
 class Awaiting(Actor):
     """Awaits for a long time, or keeps its event loop busy."""
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import queue
 import threading
 
 import pytest
@@ -16,6 +17,7 @@ from support.process_actors import (
     Facts,
     Fail,
     Get,
+    Linked,
     Seen,
     TellOther,
     Watcher,
@@ -327,6 +329,32 @@ def test_an_exit_signal_ends_a_child_with_its_reason(host):
     child.started().exit(ExitReason.shutdown("linked"), "node/io/other")
 
     assert child.exited() == ExitReason.shutdown("linked")
+
+
+def test_a_child_linked_to_an_actor_of_the_node_shares_its_fate(host, local):
+    child = host.start("Linked")
+    child.started().ask(WatchOther("/io/counter"), timeout=TIMEOUT)
+    gone: list[ExitReason] = []
+    local.watch(gone.append)
+
+    local.tell(Fail("disk"))
+
+    reason = child.exited()
+    assert (reason.kind, reason.crash.message) == (ExitKind.CRASHED, "disk")
+    assert gone == [reason]
+
+
+def test_an_actor_of_the_node_linked_to_a_child_shares_its_fate(host):
+    outcomes: queue.Queue = queue.Queue()
+    host.system.spawn(Linked, path="/io/linked", placement="pool", on_outcome=outcomes.put)
+    outcomes.get(timeout=TIMEOUT)
+    child = host.start("Counter")
+    child.started()
+    host.system.ref("/io/linked").ask(WatchOther("/work/one"))
+
+    child.handle.ref.tell(Do("exit_3"))
+
+    assert outcomes.get(timeout=TIMEOUT).reason == child.exited()
 
 
 def test_events_of_a_child_arrive_on_the_nodes_bus(any_host):

@@ -18,6 +18,7 @@ from supervisors.processes.forwarding import (
     ForwardedDeadLetters,
     ForwardedEvents,
     ForwardedLogs,
+    LogIntake,
     Outlet,
     decode_event,
     encode_event,
@@ -25,9 +26,9 @@ from supervisors.processes.forwarding import (
     keep_letter,
 )
 from supervisors.processes.protocol import Letter, Logged, from_payload
+from transport.deliveries import Undecoded
 from transport.envelope import Envelope, Kind, envelope
 from transport.errors import CodecError
-from transport.gateway import Undecoded
 
 
 class Measured(Event, frozen=True):
@@ -198,3 +199,13 @@ def test_a_restart_keeps_its_group():
     event = RestartScheduled(1.0, "/io/a", "/io", "one_for_all", 1, 1, 0.5, ("/io/a", "/io/b"), 1, 3, NORMAL)
 
     assert decode_event(encode_event(event)).group == ("/io/a", "/io/b")
+
+
+def test_log_records_beyond_what_the_log_takes_are_dropped_and_counted(caplog):
+    intake = LogIntake("/work/one", lambda call: False)
+
+    for _ in range(5):
+        intake.take(1, Logged("my.actor", logging.ERROR, "text", 1.0))
+
+    assert intake.lost == 5
+    assert [r.getMessage().split()[1] for r in caplog.records] == ["1", "2", "4"]
