@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import threading
 import time
 from collections.abc import Callable
@@ -9,7 +10,7 @@ from typing import Any, TypeVar
 
 from actors import Actor, ActorSystem, Incarnation, Launch, PathRef
 from actors.core.outcomes import Exited, Ignored, Outcome, Started, StartFailed
-from actors.events import Event
+from actors.events import ActorStarted, Event
 from actors.exits import SHUTDOWN, ExitReason
 
 T = TypeVar("T")
@@ -56,7 +57,7 @@ class Stage:
             path=path,
             placement=placement,  # type: ignore[arg-type]
             incarnation=Incarnation(generation),
-            on_outcome=lambda outcome: self._on_outcome(path, outcome),
+            on_outcome=lambda outcome: self._on_outcome(path, generation, placement, outcome),
         )
         return self.wait(lambda: self._nth(path, before), f"the start of {path}")
 
@@ -124,7 +125,10 @@ class Stage:
             self.events.append(event)
             self._changed.notify_all()
 
-    def _on_outcome(self, path: str, outcome: Outcome) -> None:
+    def _on_outcome(self, path: str, generation: int, placement: str, outcome: Outcome) -> None:
+        if isinstance(outcome, Started):  # as a supervisor tells it
+            at = self.system.clock.time()
+            self.system.bus.publish(ActorStarted(at, path, generation, placement, os.getpid(), 0.0))
         with self._changed:
             self.outcomes.setdefault(path, []).append(outcome)
             self._changed.notify_all()

@@ -8,7 +8,7 @@ import pytest
 from support.working import Stage
 
 from actors import Actor, on
-from actors.events import ActorStarted, RunFinished
+from actors.events import RunFinished
 from actors.exits import KILLED
 from actors.jobs import index
 from actors.jobs.kinds import HashFile, IndexFiles
@@ -91,11 +91,10 @@ def test_jobs_wait_for_a_worker_and_go_to_one_that_comes_later(stage, tmp_path):
     assert stage.event(RunFinished, outcome="succeeded").path == "/work/task#1"
 
 
-def test_a_worker_that_announces_itself_by_its_start_is_used_at_once(stage, tmp_path):
+def test_a_worker_is_used_as_soon_as_its_start_is_told(stage, tmp_path):
     queue = stage.start(QUEUE, WorkQueue, home=str(tmp_path / "home"))
-    stage.start("/work/task#1", TaskWorker)
 
-    stage.system.bus.publish(ActorStarted(0.0, "/work/task#1", 1, "process", 1, 0.0))
+    stage.start("/work/task#1", TaskWorker)
 
     assert stage.wait(lambda: view(queue).idle or None, "an idle worker") == ("/work/task#1",)
 
