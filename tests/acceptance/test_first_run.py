@@ -226,7 +226,8 @@ def test_after_kill_nine_the_next_start_needs_nobodys_help(tmp_path: Path) -> No
 
 def test_a_tree_that_cannot_start_says_why_and_leaves_nothing(tmp_path: Path) -> None:
     (tmp_path / "broken.py").write_text(
-        "from actors import Actor\n\n\nclass Broken(Actor):\n    def on_start(self):\n        raise OSError('no such device')\n"
+        "from actors import Actor\n\n\nclass Broken(Actor):\n"
+        "    def on_start(self):\n        raise OSError('no such device')\n"
     )
     (tmp_path / "actors.toml").write_text('version = 1\n[actors."/broken"]\nuse = "broken:Broken"\n')
     result = actorctl("run", cwd=tmp_path)

@@ -97,7 +97,7 @@ def test_the_tree_survives_kill_nine_of_anything_in_any_order(tmp_path: Path) ->
             for number in range(ROUNDS):
                 kind = chance.choice(["node", "recorder", "worker", "two"])
                 running = shoot(running, kind, chance)
-                wait_until(lambda: ready_paths(running) == READY, f"round {number} ({kind}): the whole tree is ready")
+                wait_ready(running, f"round {number} ({kind})")
                 stored |= check_history(running, stored)
         assert commands.unexpected == []
         assert commands.count > ROUNDS
@@ -138,6 +138,10 @@ def shoot(running: Node, kind: str, chance: random.Random) -> Node:
 def changed(running: Node, path: str, before: int) -> bool:
     (item,) = running.items("ps", path)
     return item["state"] == "ready" and item["pid"] != before
+
+
+def wait_ready(running: Node, what: str) -> None:
+    wait_until(lambda: ready_paths(running) == READY, f"{what}: the whole tree is ready")
 
 
 def ready_paths(running: Node) -> set[str]:
