@@ -14,7 +14,7 @@ from pykka.messages import _ActorStop
 from actors.core import life
 from actors.core.context import check_fence, here
 from actors.core.future import Future
-from actors.core.handlers import HandlerTable
+from actors.core.handlers import HandlerTable, is_async
 from actors.core.inspection import ViewState, view_state
 from actors.core.links import Down, Monitor, link, unlink
 from actors.core.mailbox import DEFAULT_MAILBOX, MailboxSpec
@@ -65,12 +65,14 @@ class Actor(pykka.Actor):
     reentrant: ClassVar[bool] = False
     trap_exits: ClassVar[bool] = False
 
-    _handler_table: ClassVar[HandlerTable]
+    _actor_handlers: ClassVar[HandlerTable]
     _actor_ref: ActorRef[Any]
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
-        cls._handler_table = HandlerTable(cls, _RUNTIME_HANDLERS, Actor.on_receive)
+        if is_async(cls.on_failure):
+            raise TypeError(f"{cls.__qualname__}.on_failure is called while the actor crashes; it cannot be async")
+        cls._actor_handlers = HandlerTable(cls, _RUNTIME_HANDLERS, Actor.on_receive)
 
     @classmethod
     def start(cls, *args: Any, **kwargs: Any) -> ActorRef[Self]:
@@ -96,7 +98,7 @@ class Actor(pykka.Actor):
             if cell._launch is not None and cell._launch.takes_class_mailbox and cell._limit > 0:
                 cell._spec = self.mailbox
                 cell._limit = self.mailbox.capacity
-        table = self._handler_table
+        table = self._actor_handlers
         cell._actor = self
         cell._table = table
         if self.reentrant:
@@ -166,7 +168,7 @@ class Actor(pykka.Actor):
         An override takes every message and may call `super().on_receive(message)`. A message without a handler is
         logged as pykka does, or, in a supervised actor, becomes a dead letter (`UnhandledMessageError` for an ask).
         """
-        found = self._handler_table.find(type(message))
+        found = self._actor_handlers.find(type(message))
         if found is not None:
             return found[0](self, message)
         if self._actor_ref._launch is None:
@@ -210,9 +212,9 @@ class Actor(pykka.Actor):
     def monitor(self, ref: Ref) -> Monitor:
         """Watch `ref`: a `Down` message comes when it has ended, at once where it is not there."""
         check_fence()
-        monitors = self._monitors
+        monitors = self._actor_monitors
         if monitors is None:
-            monitors = self._monitors = {}
+            monitors = self._actor_monitors = {}
         cell = self._actor_ref
         monitor = Monitor(next(_monitor_number))
         monitors[monitor.number] = monitor
@@ -222,8 +224,8 @@ class Actor(pykka.Actor):
 
     def demonitor(self, monitor: Monitor) -> None:
         """Watch no more; no `Down` of `monitor` is handled after this, even if it already waits."""
-        if self._monitors is not None:
-            self._monitors.pop(monitor.number, None)
+        if self._actor_monitors is not None:
+            self._actor_monitors.pop(monitor.number, None)
         if monitor.watch is not None:
             monitor.watch.cancel()
 
@@ -238,7 +240,7 @@ class Actor(pykka.Actor):
 
     # -- pykka's own hooks, read in 4.5.0 ------------------------------------------------------------------
 
-    _monitors: dict[int, Monitor] | None = None
+    _actor_monitors: dict[int, Monitor] | None = None
 
     @staticmethod
     def _create_actor_inbox() -> Any:
@@ -289,7 +291,7 @@ def _tick(actor: Any, tick: Tick) -> Any:
 
 
 def _down(actor: Any, down: Down) -> Any:
-    if actor._monitors is None or actor._monitors.pop(down.monitor, None) is None:
+    if actor._actor_monitors is None or actor._actor_monitors.pop(down.monitor, None) is None:
         return None  # taken back meanwhile
     return actor.on_receive(down)
 
@@ -297,4 +299,4 @@ def _down(actor: Any, down: Down) -> Any:
 _monitor_number = count(1)
 
 _RUNTIME_HANDLERS: dict[type, Any] = {**RUNTIME_HANDLERS, Tick: _tick, Down: _down, ViewState: view_state}
-Actor._handler_table = HandlerTable(Actor, _RUNTIME_HANDLERS, Actor.on_receive)
+Actor._actor_handlers = HandlerTable(Actor, _RUNTIME_HANDLERS, Actor.on_receive)

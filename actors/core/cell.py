@@ -122,6 +122,7 @@ class Cell:
         "_phase",
         "_pressure",
         "_queue",
+        "_raised",
         "_reason",
         "_run",
         "_spec",
@@ -161,6 +162,8 @@ class Cell:
         self._phase = NEW
         self._pressure: Pressure | None = None
         self._queue: deque[Any] | None = None
+        self._raised: BaseException | None = None
+        """What left a handler that an asker ran; the dispatcher draws the conclusion."""
         self._reason: ExitReason | None = None
         """Why it ended."""
         self._run: Callable[[Any], None] = run
@@ -337,12 +340,17 @@ class Cell:
             del self._turn
         except AttributeError:
             return  # its holder looks at the lanes before giving it back
-        if self._phase == ENDED:
-            self._drain()
-            self._give_back()
-            return
         self._idle = False
-        self._dispatcher.submit(self)
+        try:
+            if self._phase == ENDED:
+                self._drain()
+                self._give_back()
+            else:
+                self._dispatcher.submit(self)
+        except BaseException:  # the sender is at the end of its stack, where not even a comparison goes through
+            self._idle = True
+            self._turn = None
+            raise
 
     def _give_back(self) -> None:
         """Give the turn back, unless something arrived meanwhile: then have it run on."""

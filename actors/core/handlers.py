@@ -99,6 +99,8 @@ def _declared(owner: type) -> dict[type, tuple[Handler, Handles]]:
                     raise TypeError(f"{cls.__qualname__}: {names} both handle {handles.message.__qualname__}")
                 own[handles.message] = name
                 function = getattr(owner, name)
+                if handles.timeout is not None and not is_async(function):
+                    raise TypeError(f"{cls.__qualname__}.{name} is no coroutine, so a timeout could not end it")
                 if callable(function):  # `name = None` in a subclass takes a handler away
                     found[handles.message] = (function, Handles(handles.message, handles.timeout, is_async(function)))
                 else:

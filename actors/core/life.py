@@ -93,24 +93,28 @@ def _start_plain(cell: ActorRef[Any]) -> bool:
 
 def ask_failed(cell: ActorRef[Any], ask: Ask[Any], error: BaseException) -> None:
     """Answer an ask whose handler raised `error`; raise it again where it ends the actor."""
-    if cell._launch is None:
-        if isinstance(error, Exception):
-            pykka_logger.info(f"Exception returned from {cell._actor} to caller:", exc_info=error)
-            cell._failed += 1
-            ask.fail(error)
-            return
-        ask.fail(ActorExitedError(str(cell), f"stopped by {type(error).__name__} while handling the message"))
+    lives_on = outlives(cell, error)
+    cell._fail_ask(ask, error if lives_on or isinstance(error, Exception) else ended_by(cell, error))
+    if not lives_on:
         raise error
-    if type(error) is UnhandledMessageError and error.target == str(cell):
-        cell._fail_ask(ask, error)
-        return
+
+
+def outlives(cell: ActorRef[Any], error: BaseException) -> bool:
+    """Whether the actor lives on after `error` left a handler that somebody asked; logs it as pykka does."""
+    if cell._launch is not None:
+        return type(error) is UnhandledMessageError and error.target == str(cell)
     if isinstance(error, Exception):
-        cell._fail_ask(ask, error)
-    else:
-        ended = ActorExitedError(str(cell), f"ended by {type(error).__name__} while handling the message")
-        ended.__cause__ = error
-        cell._fail_ask(ask, ended)
-    raise error
+        pykka_logger.info(f"Exception returned from {cell._actor} to caller:", exc_info=error)
+        cell._failed += 1
+        return True
+    return False
+
+
+def ended_by(cell: ActorRef[Any], error: BaseException) -> ActorExitedError:
+    """Return what an asker gets where `error`, no `Exception`, ends the actor: it must not end the asker too."""
+    ended = ActorExitedError(str(cell), f"was ended by {type(error).__name__} while handling the message")
+    ended.__cause__ = error
+    return ended
 
 
 def failed(cell: ActorRef[Any], error: BaseException) -> bool:

@@ -6,6 +6,7 @@ already. A monitor is a watch that posts `Down`; a link is two of them, that pas
 
 from __future__ import annotations
 
+import logging
 import threading
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Final
@@ -15,6 +16,8 @@ from actors.exits import ExitKind, ExitReason
 
 if TYPE_CHECKING:
     from actors.core.ref import ActorRef, Ref
+
+logger = logging.getLogger(__name__)
 
 NOPROC: Final = ExitReason(ExitKind.CRASHED, "noproc")
 """The reason given for an actor that is not there."""
@@ -54,6 +57,13 @@ class Watch:
         self._bonds: Bonds | None = None
         self.callback = callback
 
+    def call(self, reason: ExitReason) -> None:
+        """Make the call; what it raises is logged, as others wait for theirs."""
+        try:
+            self.callback(reason)
+        except Exception:
+            logger.exception("a watch could not pass on an end", extra={"reason": str(reason)})
+
     def cancel(self) -> None:
         """Make no call; one that is being made on another thread goes through."""
         bonds = self._bonds
@@ -78,7 +88,7 @@ class Bonds:
             self.watches.clear()
             self.links.clear()
         for watch in watches:
-            watch.callback(reason)
+            watch.call(reason)
 
 
 def watch(cell: ActorRef[Any], callback: Callable[[ExitReason], object]) -> Watch:
@@ -92,7 +102,7 @@ def watch(cell: ActorRef[Any], callback: Callable[[ExitReason], object]) -> Watc
         with _lock:
             mine = bonds.watches.pop(found, found) is None
         if mine:
-            callback(cell._reason if cell._reason is not None else NOPROC)
+            found.call(cell._reason if cell._reason is not None else NOPROC)
     return found
 
 

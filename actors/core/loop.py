@@ -12,7 +12,8 @@ import logging
 import threading
 import time
 from collections.abc import Callable, Coroutine
-from typing import TYPE_CHECKING, Any
+from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING, Any, Final
 
 from actors.core import life, turns
 from actors.core.context import enter_loop, leave_loop
@@ -24,6 +25,9 @@ if TYPE_CHECKING:
     from actors.core.ref import ActorRef
     from actors.core.system import ActorSystem
     from actors.core.timers import Timer
+
+EXECUTOR_THREADS: Final = 64
+"""Blocking calls that coroutines hand to threads (`asyncio.to_thread`) at a time."""
 
 logger = logging.getLogger(__name__)
 
@@ -96,7 +100,7 @@ class Work:
             self._finished(self)
             return
         loop = self._loop.asyncio_loop
-        task = self._task = loop.create_task(self._coroutine)
+        task = self._task = loop.create_task(_contained(self._coroutine))
         timers: list[Any] = []
         ask = self.ask
         if ask is not None and ask.timeout is not None:
@@ -123,11 +127,13 @@ class Work:
     def _done(self, task: asyncio.Task[Any]) -> None:
         for timer in self._timers:
             timer.cancel()
+        self._coroutine.close()  # one that was cancelled before its first step
         if task.cancelled():
             self._error = asyncio.CancelledError()
         else:
-            self._error = task.exception()
-            if self._error is None:
+            error = task.exception()
+            self._error = error.error if isinstance(error, _EscapedError) else error
+            if error is None:
                 self._result = task.result()
         self._task = None
         self._finished(self)
@@ -254,6 +260,7 @@ class EventLoop:
                 if self._closed:
                     raise RuntimeError(f"the event loop of system {self._owner.name} is closed")
                 loop = asyncio.new_event_loop()
+                loop.set_default_executor(ThreadPoolExecutor(EXECUTOR_THREADS, f"{self._owner.name}-blocking"))
                 self._thread = threading.Thread(
                     target=self._run, args=(loop,), name=f"{self._owner.name}-loop", daemon=True
                 )
@@ -282,3 +289,19 @@ def _resume(work: Work) -> None:
     cell = work.cell
     cell._attention = True
     cell._dispatcher.submit(cell)
+
+
+class _EscapedError(Exception):
+    """Carries what asyncio would take for the end of the program."""
+
+    def __init__(self, error: BaseException) -> None:
+        super().__init__()
+        self.error = error
+
+
+async def _contained(coroutine: Coroutine[Any, Any, Any]) -> Any:
+    """Await `coroutine`; `SystemExit` and `KeyboardInterrupt` end its actor, not the loop that all share."""
+    try:
+        return await coroutine
+    except (SystemExit, KeyboardInterrupt) as error:
+        raise _EscapedError(error) from error

@@ -18,7 +18,6 @@ import threading
 import time
 from _thread import allocate_lock
 from collections import deque
-from enum import Enum, auto
 from itertools import count
 from typing import TYPE_CHECKING, Any, Final
 
@@ -44,14 +43,26 @@ WAITING_LIMIT: Final = 10_000
 """Workers waiting for answers at most; a deeper chain of asks waits for its turn."""
 
 
-class _At(Enum):
-    """Where a worker is; only RUNNING counts against the pool's size."""
+_FOR_BOOKS: Final = 10
+_FOR_THREAD: Final = 25
+"""Calls deep that the bookkeeping of a pool goes, without and with a new thread."""
 
-    RUNNING = auto()
-    PARKED = auto()
-    WAITING = auto()
-    STUCK = auto()
-    GONE = auto()
+
+def _need_stack(calls: int) -> None:
+    """Go `calls` deep and back: no change of the books may be cut in two by a sender that recurses without end.
+
+    Raises:
+        RecursionError: The stack does not go that deep.
+    """
+    if calls:
+        _need_stack(calls - 1)
+
+
+RUNNING: Final = 0
+PARKED: Final = 1
+WAITING: Final = 2
+STUCK: Final = 3
+"""Where a worker is; only RUNNING counts against the pool's size."""
 
 
 class Worker:
@@ -60,7 +71,7 @@ class Worker:
     __slots__ = ("at", "cell", "is_doomed", "is_fresh", "look", "pool", "thread", "wake")
 
     def __init__(self, pool: Pool, number: int) -> None:
-        self.at = _At.RUNNING
+        self.at = RUNNING
         self.cell: ActorRef[Any] | None = None
         self.is_doomed = False
         """Whether it ends after this turn: its actor was abandoned."""
@@ -74,17 +85,31 @@ class Worker:
         self.thread = threading.Thread(target=self._main, name=f"{pool.name}-pool-{number}", daemon=True)
 
     def blocks(self) -> None:
-        """Say that this thread, the worker's own, is about to wait."""
+        """Say that this thread, the worker's own, is about to wait.
+
+        Raises:
+            RecursionError: The thread is at the end of its stack; nothing was changed.
+        """
         pool = self.pool
+        _need_stack(_FOR_BOOKS)
         with pool._lock:
-            pool._move(self, _At.WAITING)
-            pool._feed()
+            if self.at == RUNNING:
+                pool._running -= 1
+            self.at = WAITING
+            pool._waiting += 1
+            pool._update()
+            if pool._ready:
+                pool._feed()
 
     def goes_on(self) -> None:
         """Say that the wait is over; after this turn the worker steps aside if others took its place."""
-        with self.pool._lock:
-            self.look = True
-            self.pool._move(self, _At.RUNNING)
+        self.look = True
+        pool = self.pool
+        with pool._lock:
+            self.at = RUNNING
+            pool._running += 1
+            pool._waiting -= 1
+            pool._update()
 
     def _main(self) -> None:
         here.worker = self
@@ -110,7 +135,7 @@ class Worker:
             logger.critical("a pool worker failed outside its actor", exc_info=True)
             raise
         finally:
-            pool._gone(self)
+            pool._forget(self)
             unfence()
 
 
@@ -137,15 +162,16 @@ class Pool:
         if size < 1 or spares < 0:
             raise ValueError(f"size is 1 or more and spares 0 or more, got {size} and {spares}")
         self.name = name
-        self._clock = clock
-        self.now = self._clock.monotonic()
+        self.now = clock.monotonic()
         self.size = size
+        self._clock = clock
         self._spares = spares
         self._ready: deque[ActorRef[Any]] = deque()
-        self._lock = threading.RLock()
+        self._lock = threading.Lock()
         self._workers: set[Worker] = set()
         self._parked: list[Worker] = []
-        self._count = dict.fromkeys(_At, 0)
+        self._running = 0
+        self._waiting = 0
         self._hungry = True
         """Whether one more worker may run: a sender then looks at `_feed`."""
         self._closed = False
@@ -159,19 +185,22 @@ class Pool:
         """Put `cell`, whose turn the caller holds, at the end of the queue. Never blocks."""
         self._ready.append(cell)
         if self._hungry:
-            with self._lock:
-                self._feed()
+            try:
+                with self._lock:
+                    self._feed()
+            except RecursionError:
+                pass  # the monitor feeds in its place
 
     def statistics(self) -> PoolStatistics:
         """Return the pool's figures at this moment."""
         with self._lock:
-            count = self._count
+            workers = tuple(self._workers)
             return PoolStatistics(
-                threads=len(self._workers),
-                running=count[_At.RUNNING],
-                waiting=count[_At.WAITING],
-                stuck=count[_At.STUCK],
-                parked=count[_At.PARKED],
+                threads=len(workers),
+                running=sum(worker.at == RUNNING for worker in workers),
+                waiting=sum(worker.at == WAITING for worker in workers),
+                stuck=sum(worker.at == STUCK for worker in workers),
+                parked=sum(worker.at == PARKED for worker in workers),
                 ready=len(self._ready),
             )
 
@@ -188,8 +217,7 @@ class Pool:
                 if worker.cell is cell:  # still: so it will see that it is doomed before it takes another
                     assert worker.thread.ident is not None  # it runs
                     fence_thread(worker.thread.ident)
-                    if worker.at is _At.RUNNING:
-                        self._move(worker, _At.STUCK)
+                    self._give_up(worker)
                     self._feed()
                 else:
                     worker.is_doomed = False
@@ -221,18 +249,11 @@ class Pool:
 
     # -- under the lock ---------------------------------------------------------------------------
 
-    def _move(self, worker: Worker, to: _At) -> None:
-        self._count[worker.at] -= 1
-        self._count[to] += 1
-        worker.at = to
-        self._update()
-
     def _update(self) -> None:
-        may_run = self._count[_At.RUNNING] < self.size and not self._closed
-        self._hungry = may_run and (bool(self._parked) or self._may_grow())
+        self._hungry = self._running < self.size and not self._closed and (bool(self._parked) or self._may_grow())
 
     def _may_grow(self) -> bool:
-        waiting = self._count[_At.WAITING]
+        waiting = self._waiting
         return len(self._workers) - waiting < self.size + self._spares and waiting < WAITING_LIMIT
 
     def _feed(self) -> None:
@@ -245,25 +266,30 @@ class Pool:
 
     def _unpark(self) -> None:
         worker = self._parked.pop()
-        self._move(worker, _At.RUNNING)
+        worker.at = RUNNING
+        self._running += 1
+        self._update()
         self.now = self._clock.monotonic()
         if self._monitor_slow:
             self._hurry_monitor()
         worker.wake.release()
 
     def _grow(self) -> None:
+        try:
+            _need_stack(_FOR_THREAD)
+        except RecursionError:
+            return  # the monitor starts it
         worker = Worker(self, next(self._number))
-        self._workers.add(worker)
-        self._count[_At.RUNNING] += 1
-        self._update()
         try:
             worker.thread.start()
-        except RuntimeError:
-            self._gone(worker)
+        except RuntimeError:  # the machine's limit
             if not self._workers:
                 raise
             logger.exception("no thread for a spare pool worker", extra={"threads": len(self._workers)})
             return
+        self._workers.add(worker)
+        self._running += 1
+        self._update()
         if self._monitor is None:
             self._monitor = threading.Thread(target=self._watch, name=f"{self.name}-pool-monitor", daemon=True)
             self._monitor.start()
@@ -275,6 +301,14 @@ class Pool:
         if self._monitor_wake.locked():
             self._monitor_wake.release()
 
+    def _give_up(self, worker: Worker) -> None:
+        """Count a running worker as stuck."""
+        if worker.at == RUNNING:
+            worker.look = True
+            worker.at = STUCK
+            self._running -= 1
+            self._update()
+
     # -- on a worker's thread -----------------------------------------------------------------------
 
     def _stay(self, worker: Worker) -> bool:
@@ -283,9 +317,11 @@ class Pool:
             if worker.is_doomed or (self._closed and not self._ready):
                 return False
             worker.look = self._closed
-            if worker.at is not _At.RUNNING:  # the monitor had given it up; it is back
-                self._move(worker, _At.RUNNING)
-            if self._count[_At.RUNNING] <= self.size:
+            if worker.at != RUNNING:  # the monitor had given it up; it is back
+                worker.at = RUNNING
+                self._running += 1
+                self._update()
+            if self._running <= self.size:
                 return True
         return self._park(worker)
 
@@ -295,24 +331,29 @@ class Pool:
             if worker.look:  # set since the caller looked
                 return True
             self._parked.append(worker)
-            self._move(worker, _At.PARKED)
-            self._feed()  # what came before this worker could be found parked
+            worker.at = PARKED
+            self._running -= 1
+            self._update()
+            if self._ready:  # it came before this worker could be found parked
+                self._feed()
             is_spare = len(self._workers) > self.size
         while not worker.wake.acquire(True, SPARE_IDLE if is_spare else -1):
             with self._lock:
-                if worker.at is _At.PARKED:
+                if worker.at == PARKED:
                     if len(self._workers) > self.size:
                         self._parked.remove(worker)
                         return False
                     is_spare = False
         return True
 
-    def _gone(self, worker: Worker) -> None:
-        """Forget a worker that ends."""
+    def _forget(self, worker: Worker) -> None:
+        """Take a worker that ends off the books."""
         with self._lock:
-            if worker.at is not _At.GONE:
-                self._workers.discard(worker)
-                self._move(worker, _At.GONE)
+            self._workers.discard(worker)
+            if worker.at == RUNNING:
+                self._running -= 1
+            self._update()
+            if self._ready:
                 self._feed()
 
     # -- the monitor --------------------------------------------------------------------------------
@@ -326,19 +367,19 @@ class Pool:
                 self._replace_stuck()
             for worker in tuple(self._workers):
                 worker.is_fresh = False
-            quiet = quiet + 1 if not self._count[_At.RUNNING] else 0
+            quiet = quiet + 1 if not self._running else 0
             if quiet >= QUIET_AFTER:
                 self._monitor_slow = True
-                if self._count[_At.RUNNING]:  # woken before it could see that the monitor sleeps
+                if self._running:  # woken before it could see that the monitor sleeps
                     self._monitor_slow = False
 
     def _replace_stuck(self) -> None:
         """Give up counting the workers that are still in the turn of the last look; start spares for them."""
         with self._lock:
-            for worker in tuple(self._workers):
-                if worker.at is _At.RUNNING and not worker.is_fresh and worker.cell is not None:
-                    worker.look = True
-                    self._move(worker, _At.STUCK)
+            for worker in self._workers:
+                if not worker.is_fresh and worker.cell is not None:
+                    self._give_up(worker)
+            self._update()
             for _ in range(self.size):
                 self._feed()
 

@@ -10,7 +10,7 @@ import threading
 import uuid
 from _thread import get_ident
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, Generic, Literal, Protocol, TypeVar, overload
+from typing import TYPE_CHECKING, Any, Final, Generic, Literal, Protocol, TypeVar, overload
 
 import pykka
 
@@ -20,7 +20,7 @@ from actors.core.cell import ENDING, Cell, Resume, Stop, Suspend
 from actors.core.context import check_fence, on_loop, turn_codes
 from actors.core.future import Ask, Future
 from actors.core.handlers import DEFERRED, HandlerTable
-from actors.core.life import ask_failed, failed
+from actors.core.life import ended_by, outlives
 from actors.core.mailbox import ActorStatistics, MailboxSpec
 from actors.core.turns import reply, run
 from actors.errors import AskTimeoutError, BlockingAskError
@@ -37,6 +37,9 @@ INLINE_LIMIT = 32
 """Asks that run their target on the asker's thread at one time, all threads together: it bounds the stack."""
 
 _inlined: list[None] = []
+
+_BUSY: Final = object()
+"""Says that another thread was faster."""
 
 
 class Ref(Protocol):
@@ -209,14 +212,9 @@ class ActorRef(Cell, pykka.ActorRef[A], Generic[A]):
             and len(_inlined) < INLINE_LIMIT
             and not (context.special and get_ident() in context.special)
         ):
-            try:
-                del self._turn
-            except AttributeError:
-                pass  # another thread was faster
-            else:
-                if self._may_run_here():
-                    return self._run_here(message)
-                self._give_back()
+            result = self._run_here(message)
+            if result is not _BUSY:
+                return result
         if context.special:
             check_fence()
             if block and on_loop():
@@ -269,23 +267,52 @@ class ActorRef(Cell, pykka.ActorRef[A], Generic[A]):
         if self._idle:
             self._wake()
 
-    def _may_run_here(self) -> bool:
-        """Whether the turn, now held, finds the actor as idle as it looked before."""
-        return self._idle and self._inline and not self._queue and not self._attention
-
     def _run_here(self, message: Any) -> Any:
-        """Handle `message` on this thread, which holds the turn, and return the answer."""
+        """Take the turn, handle `message` on this thread and return the answer; `_BUSY` where others were faster."""
+        handler = self._table[type(message)]
+        try:
+            del self._turn
+        except AttributeError:
+            return _BUSY
+        if not self._idle or not self._inline or self._queue or self._attention:
+            self._turn = None
+            if self._queue or self._attention:
+                self._wake()
+            return _BUSY
         self._idle = False
         self._handling = message
         self._turn_at = self._dispatcher.now
-        _inlined.append(None)
         try:
-            result = self._table[type(message)](self._actor, message)
+            _inlined.append(None)
+            try:
+                result = handler(self._actor, message)
+            finally:
+                _inlined.pop()
         except BaseException as error:
             self._handled += 1
-            return self._failed_here(message, error)
-        finally:
-            _inlined.pop()
+            # An asker at the end of its stack can call nothing here, not even `isinstance` or `suppress`.
+            lives_on = self._launch is None
+            gets = error
+            trace = error.__traceback__
+            if error.__class__ is RecursionError and trace is not None and trace.tb_next is None:
+                lives_on = True  # the handler was never entered
+            else:
+                try:  # noqa: SIM105
+                    lives_on, gets = self._verdict(error)
+                except RecursionError:
+                    pass
+            if not lives_on:
+                self._raised = error  # the dispatcher deals with it: hooks never run on an asker's thread
+                self._attention = True
+            self._handling = None
+            self._idle = True
+            self._turn = None
+            if self._queue or self._attention:
+                try:  # noqa: SIM105
+                    self._wake()
+                except RecursionError:
+                    pass  # whoever sends next wakes it
+            raise gets from None
         self._handled += 1
         self._handling = None
         if result is DEFERRED:
@@ -299,20 +326,12 @@ class ActorRef(Cell, pykka.ActorRef[A], Generic[A]):
             self._wake()
         return result
 
-    def _failed_here(self, message: Any, error: BaseException) -> Any:
-        """Apply the failure rules to `error` on the asker's thread, and raise what the asker gets."""
-        ask: Ask[Any] = Ask(message)
-        try:
-            if not (isinstance(error, KeyboardInterrupt) and self._launch is None):
-                ask_failed(self, ask, error)
-        except BaseException:
-            failed(self, error)
-        else:
-            self._handling = None
-            self._give_back()
-        if isinstance(error, KeyboardInterrupt):  # it was meant for this thread, which is the main one
-            raise error
-        return ask.get()
+    def _verdict(self, error: BaseException) -> tuple[bool, BaseException]:
+        """Return whether the actor outlives `error`, which left a handler run by an asker, and what the asker gets."""
+        if isinstance(error, KeyboardInterrupt):
+            return self._launch is None, error  # Ctrl-C reaches the main thread, which was the asker
+        lives_on = outlives(self, error)
+        return lives_on, error if lives_on or isinstance(error, Exception) else ended_by(self, error)
 
     # -- control ----------------------------------------------------------------------------------
 

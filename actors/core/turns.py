@@ -51,6 +51,7 @@ def run(cell: ActorRef[Any]) -> None:
         except BaseException as error:
             cell._handled += THROUGHPUT - left
             if failed(cell, error):
+                cell._handling = None
                 cell._dispatcher.submit(cell)
             return
         cell._handled += THROUGHPUT - left
@@ -146,6 +147,11 @@ def attend(cell: ActorRef[Any]) -> bool:
         cell._work = None
         finish(cell, NORMAL)
         return False
+    raised = cell._raised
+    if raised is not None:
+        cell._raised = None
+        if not failed(cell, raised):
+            return False
     work = cell._work
     if work is not None:
         if not work.conclude(cell):

@@ -196,6 +196,51 @@ def test_an_error_in_an_async_handler_follows_the_failure_rules(system: ActorSys
     assert "raise ValueError" in reason.crash.traceback
 
 
+@pytest.mark.parametrize("error", [SystemExit(1), KeyboardInterrupt()])
+def test_an_async_handler_that_ends_the_program_ends_its_actor_only(system: ActorSystem, error, placement):
+    class Leaving(Actor):
+        async def on_receive(self, message):
+            raise error
+
+    bystander = launch(system, Agent, path="/bystander").ref
+    launched = launch(system, Leaving, path="/a", placement=placement)
+    with pytest.raises(ActorExitedError, match=type(error).__name__):
+        launched.ref.ask("go", timeout=10)
+
+    reason = launched.outcomes.expect(Exited).reason
+    assert reason == NORMAL or reason.crash.type_name == "builtins.KeyboardInterrupt"
+    assert bystander.ask(Wait(), timeout=10) == "waited"
+
+
+def test_an_async_on_failure_is_refused_when_the_class_is_made():
+    with pytest.raises(TypeError, match="on_failure"):
+
+        class Late(Actor):
+            async def on_failure(self, exception_type, exception_value, traceback):
+                pass
+
+
+def test_a_time_limit_on_a_plain_handler_is_refused_when_the_class_is_made():
+    with pytest.raises(TypeError, match="no coroutine"):
+
+        class Unstoppable(Actor):
+            @on(Hello, timeout=1.0)
+            def hello(self, _message: Hello) -> str:
+                return ""
+
+
+def test_many_blocking_calls_are_handed_to_threads_at_once(system: ActorSystem):
+    together = threading.Barrier(20)
+
+    class Calling(Actor):
+        async def on_receive(self, message):
+            return await asyncio.to_thread(together.wait, 30)
+
+    asked = [launch(system, Calling, path=f"/a{n}").ref.ask("go", block=False) for n in range(20)]
+
+    assert sorted(answer.get(timeout=30) for answer in asked) == list(range(20))
+
+
 def test_a_handler_that_cancels_itself_crashes(system: ActorSystem):
     class Odd(Actor):
         async def on_receive(self, message):

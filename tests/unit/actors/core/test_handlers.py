@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+from support.waiting import until
 
 from actors import Actor, ActorSystem, Message, UnhandledMessageError, on
 from actors.testing import launch
@@ -93,8 +94,13 @@ def test_a_message_without_a_handler_becomes_a_dead_letter_and_the_next_one_is_h
     ref.tell("and this?")
 
     assert ref.ask(Ping(), timeout=10) == "base"
+    ref.tell("and this?")
+    until(lambda: ref.statistics().depth == 0)
+    assert ref.ask(Ping(), timeout=10) == "base"
+    until(lambda: ref.statistics().handling is None)
     assert [(letter.path, letter.message, letter.why) for letter in system.dead_letters.recent()] == [
         ("/a", "what?", "unhandled"),
+        ("/a", "and this?", "unhandled"),
         ("/a", "and this?", "unhandled"),
     ]
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import sys
 import threading
 
 import pytest
@@ -413,3 +414,44 @@ def test_the_reason_given_to_a_stop_is_the_reason_of_the_end(system: ActorSystem
     launched.stop(ExitReason.shutdown("reload"))
 
     assert str(launched.outcomes.expect(Exited).reason) == "shutdown (reload)"
+
+
+def test_a_sender_at_the_end_of_its_stack_takes_no_other_actor_with_it(system: ActorSystem):
+    target = launch(system, Worker, path="/target")
+
+    class Recursing(Actor):
+        def on_receive(self, how):
+            self.deeper(how, 0)
+
+        def deeper(self, how, depth) -> None:
+            try:
+                self.deeper(how, depth + 1)
+            finally:
+                if depth > sys.getrecursionlimit() - 100:
+                    if how == "tell":
+                        target.ref.tell(Hello())
+                    else:
+                        target.ref.ask(Hello(), timeout=None if how == "ask" else 0.001)
+
+    for how in ("tell", "ask", "ask in time"):
+        recursing = launch(system, Recursing, path="/recursing")
+        recursing.ref.tell(how)
+        recursing.outcomes.expect(Exited)
+
+        assert target.ref.ask(Hello(), timeout=10) == "hello"
+        assert target.ref.ask(Hello()) == "hello"
+
+
+def test_a_watch_that_raises_does_not_keep_others_from_learning_the_end(system: ActorSystem):
+    launched = launch(system, Worker, path="/a")
+    ends = Collector()
+
+    def broken(_reason) -> None:
+        raise RuntimeError("cannot pass it on")
+
+    launched.ref.watch(broken)
+    launched.ref.watch(ends)
+    launched.stop(SHUTDOWN)
+
+    assert launched.outcomes.expect(Exited).reason == ends.expect(ExitReason) == SHUTDOWN
+    launched.ref.watch(broken)  # at once, and as harmless
