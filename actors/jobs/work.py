@@ -46,8 +46,8 @@ class TaskWorker(Actor):
     """
 
     dispatcher = "thread"
-    # Pause, status and shutdown are answered while a task runs. Every handler is a coroutine, so that all of them run
-    # on the event loop's one thread and share the state without a lock.
+    # Pause, status and shutdown are answered while a task runs. Every hook and handler is a coroutine, so that all of
+    # them run on the event loop's one thread and share the state without a lock.
     reentrant = True
 
     def __init__(self, index: int = 0, chunk_bytes: int = 1 << 20, max_file_bytes: int = 1 << 30) -> None:
@@ -62,6 +62,11 @@ class TaskWorker(Actor):
         self._stopping = False
         self._completed = 0
         self._failed = 0
+
+    async def on_start(self) -> None:  # type: ignore[override] # a hook may be a coroutine
+        import psutil  # here: what hands out jobs imports this module too, and needs none of it
+
+        self._process = psutil.Process()
         self._started = time.monotonic()
 
     @on(Task)
@@ -152,8 +157,6 @@ class TaskWorker(Actor):
         return ""
 
     def _status(self) -> Status:
-        import psutil  # here: only a worker asked for its status needs it
-
         task = self._task
         if self._stopping:
             state = "stopping"
@@ -168,7 +171,7 @@ class TaskWorker(Actor):
             task_id=task.task_id if task is not None else "",
             completed=self._completed,
             failed=self._failed,
-            rss_bytes=int(psutil.Process().memory_info().rss),
+            rss_bytes=int(self._process.memory_info().rss),
             uptime=time.monotonic() - self._started,
         )
 

@@ -217,6 +217,8 @@ class WorkQueue(Actor):
                 self._step(handout.Refused(path, ticket.id))
             case TaskError():
                 self._step(handout.Failed(path, ticket.id, answer.error, answer.retryable))
+            case _:  # whoever is at that path, it is no worker
+                self._step(handout.WorkerLost(path, f"{path} answered with a {type(answer).__name__}"))
 
     @on(Write)
     async def write(self, _: Write) -> None:

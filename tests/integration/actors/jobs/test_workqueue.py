@@ -124,6 +124,22 @@ def test_a_job_that_kills_its_workers_is_failed_after_its_last_try(stage, tmp_pa
     assert (now.failed, now.retried, now.waiting, now.busy) == (1, 1, 0, {})
 
 
+class Odd(Doomed):
+    """Answers with something that no worker says."""
+
+    def on_receive(self, message):
+        return self.status(message) if isinstance(message, GetStatus) else "done"
+
+
+def test_an_odd_answer_is_a_failed_try(stage, tmp_path):
+    stage.start("/work/task#1", Odd)
+    queue = stage.start(QUEUE, WorkQueue, home=str(tmp_path / "home"), attempts=1)
+
+    queue.ask(Submit((HashFile("/x"),)), timeout=10)
+
+    assert stage.event(RunFinished).detail == "/work/task#1 answered with a str (try 1)"
+
+
 def test_a_job_whose_worker_is_killed_is_done_by_another(stage, tmp_path):
     large = tmp_path / "large"
     large.write_bytes(b"x" * 400_000)
