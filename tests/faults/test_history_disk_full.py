@@ -94,6 +94,43 @@ def test_a_full_disk_refuses_batches_keeps_what_was_stored_and_recovers(tmp_path
     store.close()
 
 
+SHARED = """
+import resource, signal, sys, time
+from pathlib import Path
+import duckdb
+from support.history import batch_of, metric_rows
+from actors.history.errors import HistoryUnavailableError
+from actors.history.files import FileSettings, configuration
+from actors.history.store import HistoryStore
+
+path, settings = Path(sys.argv[1]) / "history.duckdb", FileSettings(wal_bytes=300_000)
+store = HistoryStore(path, settings, now=time.time)
+other = duckdb.connect(str(path), config=configuration(settings, path))  # shares DuckDB's database object
+signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+resource.setrlimit(resource.RLIMIT_FSIZE, (600_000, resource.RLIM_INFINITY))
+try:
+    for number in range(1, 100):
+        store.store(batch_of(number, [[n, 7, 1.0, "/", str(hash((n, number))), 1.0, "x"] for n in range(1000)]))
+except HistoryUnavailableError as error:
+    print("unavailable", error)
+other.close()
+"""
+
+
+def test_a_database_object_that_somebody_keeps_alive_is_no_damaged_file(tmp_path):
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(path for path in sys.path if path)}
+
+    done = subprocess.run(
+        [sys.executable, "-c", SHARED, str(tmp_path)], env=environment, capture_output=True, text=True, timeout=WAIT
+    )
+
+    assert done.stdout.startswith("unavailable"), done.stderr
+    assert [entry.name for entry in tmp_path.iterdir() if "corrupt" in entry.name] == []
+    store = open_store(tmp_path)
+    assert store.execute("SELECT count(*) > 0 FROM metrics") == [(True,)]
+    store.close()
+
+
 @pytest.fixture
 def small_disk(tmp_path):
     """A disk of a few megabytes, where this user may mount one."""

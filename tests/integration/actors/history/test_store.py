@@ -128,6 +128,23 @@ def test_a_bad_row_spoils_neither_the_batch_before_nor_the_one_after(store):
     assert count(store) == 22
 
 
+def test_a_batch_that_failed_leaves_nothing_behind_for_the_next(store):
+    store.store(batch_of(1))
+    store.execute("ALTER TABLE metrics RENAME TO elsewhere")
+
+    refused = store.store(batch_of(2))
+
+    assert refused.outcome is Outcome.REFUSED
+    assert refused.retry_after > 0
+    assert "metrics" in store.problem
+    store.execute("ALTER TABLE elsewhere RENAME TO metrics")
+    assert store.store(batch_of(3)).outcome is Outcome.STORED
+    assert store.store(batch_of(2)).outcome is Outcome.STORED
+    assert store.problem == ""
+    assert store.execute("SELECT count(*), count(DISTINCT seq) FROM metrics") == [(30, 30)]
+    assert store.execute("SELECT batch FROM batches ORDER BY batch") == [(1,), (2,), (3,)]
+
+
 def test_rows_for_tables_and_columns_that_do_not_exist_are_kept_as_text(store):
     data = encode_rows(
         [
