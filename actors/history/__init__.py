@@ -13,7 +13,8 @@ from actors.history.errors import (
     QueryError,
     QueryProblem,
 )
-from actors.history.feed import FeedLimits, FeedStatistics, HistoryFeed
+from actors.history.feed import HistoryFeed
+from actors.history.figures import FeedLimits, FeedStatistics
 from actors.history.protocol import (
     Checkpoint,
     CheckpointDone,

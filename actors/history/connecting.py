@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from actors.clock import Clock
-from actors.history.feed import DEFAULT_LIMITS, Bus, FeedLimits, HistoryFeed
+from actors.history.feed import Bus, HistoryFeed
+from actors.history.figures import DEFAULT_LIMITS, FeedLimits
 from actors.history.protocol import Outcome, Store, Stored
 from actors.history.rows import NodeRun
 
@@ -56,9 +57,6 @@ def feed_recorder(
         clock: Time.
         path: Path the feed's own events are about.
         recorder_path: When an actor with this path starts, everything unanswered is sent again at once.
-
-    Raises:
-        OSError: The spool file of an earlier run cannot be read.
     """
 
     def send(batch: Store) -> None:

@@ -19,20 +19,18 @@ from pathlib import Path
 from time import sleep
 from typing import Protocol
 
-from msgspec import Struct
-
 from actors.clock import Clock, SystemClock
 from actors.events import ActorStarted, Event, HistoryLost
 from actors.history.batching import BatchMaker
+from actors.history.figures import DEFAULT_LIMITS, FeedLimits, FeedStatistics
 from actors.history.outbox import Outbox
-from actors.history.protocol import BATCH_ROWS_LIMIT, Outcome, Store, Stored
+from actors.history.protocol import Outcome, Store, Stored
 from actors.history.rows import NodeRun
-from actors.history.spool import LIMIT_BYTES, Spool
+from actors.history.spool import Spool
 
 _log = logging.getLogger(__name__)
 
 SPOOL_NAME = "history.spool"
-MEBIBYTE = 1024 * 1024
 
 
 class Bus(Protocol):
@@ -47,77 +45,6 @@ class Cancellable(Protocol):
     """A subscription."""
 
     def cancel(self) -> None: ...
-
-
-class FeedLimits(Struct, frozen=True):
-    """The bounds of a feed.
-
-    Attributes:
-        buffer_events: Events waiting to be made rows; beyond, the oldest are dropped.
-        batch_rows: Rows of a batch at most.
-        batch_bytes: Bytes of text of a batch at about most; one event may exceed it alone.
-        interval: Seconds an event waits at most before it is shipped.
-        unacknowledged_bytes: Bytes of batches in memory without an answer; beyond, they go to the spool.
-        spool_bytes: Bytes of the spool file; beyond, batches are dropped.
-        in_flight: Batches sent and not answered.
-        answer_timeout: Seconds after which a batch is sent again.
-        retry_after: Seconds until the next try after `send` raised.
-        report_interval: Seconds between two reports of losses.
-    """
-
-    buffer_events: int = 65_536
-    batch_rows: int = BATCH_ROWS_LIMIT
-    batch_bytes: int = MEBIBYTE
-    interval: float = 0.25
-    unacknowledged_bytes: int = 16 * MEBIBYTE
-    spool_bytes: int = LIMIT_BYTES
-    in_flight: int = 4
-    answer_timeout: float = 10.0
-    retry_after: float = 1.0
-    report_interval: float = 5.0
-
-
-DEFAULT_LIMITS = FeedLimits()
-
-
-class FeedStatistics(Struct, frozen=True):
-    """A snapshot of a feed; counts are since its start.
-
-    Attributes:
-        events: Events made into rows.
-        rows: Rows made.
-        dropped_events: Events the buffer had no room for.
-        lost_rows: Rows neither memory nor spool had room for.
-        batches: Batches made.
-        acknowledged_batches: Batches that are stored, those of earlier runs from the spool included.
-        acknowledged_rows: Their rows.
-        acknowledged_through: Every batch of this feed up to this number is stored.
-        rejected_rows: Rows the recorder keeps as text because their table could not take them.
-        refused: Answers that a batch could not be stored.
-        resent: Batches sent more than once.
-        waiting_events: Events in the buffer now.
-        waiting_batches: Batches in memory without an answer.
-        waiting_bytes: Their bytes.
-        spool_bytes: Size of the spool file.
-        problem: Why the last try to send or to store did not succeed; "" after a success.
-    """
-
-    events: int
-    rows: int
-    dropped_events: int
-    lost_rows: int
-    batches: int
-    acknowledged_batches: int
-    acknowledged_rows: int
-    acknowledged_through: int
-    rejected_rows: int
-    refused: int
-    resent: int
-    waiting_events: int
-    waiting_batches: int
-    waiting_bytes: int
-    spool_bytes: int
-    problem: str
 
 
 class HistoryFeed:
@@ -135,8 +62,7 @@ class HistoryFeed:
         recorder_path: When an actor with this path starts, everything unanswered is sent again at once; "": only after
             `answer_timeout`, or when `send_again` is called.
 
-    Raises:
-        OSError: The spool file of an earlier run cannot be read.
+    A spool file of an earlier run that cannot be opened is told of by an event, and the feed runs without a spool.
     """
 
     def __init__(
@@ -157,7 +83,14 @@ class HistoryFeed:
         self._clock = clock if clock is not None else SystemClock()
         self._path = path
         self._recorder_path = recorder_path
-        self._spool = Spool(home / SPOOL_NAME, limits.spool_bytes) if home is not None else None
+        self._spool: Spool | None = None
+        self._spool_error = ""
+        if home is not None:
+            try:
+                self._spool = Spool(home / SPOOL_NAME, limits.spool_bytes)
+            except OSError as error:
+                self._spool_error = f"{SPOOL_NAME} cannot be used: {error}"
+                _log.error("%s", self._spool_error)
         self._outbox = Outbox(
             f"{run.node}#{run.epoch}",
             self._spool,
@@ -203,6 +136,8 @@ class HistoryFeed:
         self._thread = threading.Thread(target=self._run, name="history-feed", daemon=True)
         self._subscription = self._bus.subscribe(self._take)
         self._thread.start()
+        if self._spool_error:
+            self._bus.publish(HistoryLost(self._clock.time(), self._path, 0, self._spool_error))
 
     def stored(self, answer: Stored) -> None:
         """Take the recorder's answer to a batch. Any thread; never blocks."""

@@ -11,7 +11,8 @@ from support.waiting import WAIT, until
 from actors.core.bus import EventBus
 from actors.events import ActorExited, ActorStarted, Event, HistoryLost, MetricSampled, NodeChanged
 from actors.exits import ExitReason
-from actors.history.feed import SPOOL_NAME, FeedLimits, HistoryFeed
+from actors.history.feed import SPOOL_NAME, HistoryFeed
+from actors.history.figures import FeedLimits
 from actors.history.protocol import Notice, Outcome, Store, Stored, decode_rows
 from actors.history.rows import NodeRun
 
@@ -406,3 +407,16 @@ def test_a_feed_that_was_closed_takes_no_more_events(made):
 
     assert feed.statistics().events == 0
     assert feed.statistics().waiting_events == 0
+
+
+def test_a_spool_that_cannot_be_used_is_told_of_and_the_feed_runs_without(made, tmp_path):
+    (tmp_path / SPOOL_NAME).mkdir()
+    bus, receiver = EventBus(), Receiver()
+    feed = made(bus, receiver, tmp_path)
+    publish(bus, metrics(5))
+
+    assert feed.flush(WAIT)
+
+    assert len(receiver.rows("metrics")) == 5
+    ((*_, rows, why),) = receiver.rows("lost")
+    assert (rows, SPOOL_NAME in why) == (0, True)

@@ -17,7 +17,7 @@ from actors.exits import ExitKind, ExitReason
 from actors.history import recorder as recorder_module
 from actors.history.connecting import feed_recorder
 from actors.history.errors import QueryProblem
-from actors.history.feed import FeedLimits
+from actors.history.figures import FeedLimits
 from actors.history.migrations import MIGRATIONS, Migration, migrate
 from actors.history.protocol import (
     Checkpoint,
