@@ -101,11 +101,26 @@ def check_order_of_the_end(world: World) -> None:
     assert places == sorted(places, reverse=True)
 
 
+def check_order_of_a_group(world: World) -> None:
+    """Nothing of a group starts before all its old instances are gone."""
+    phase = world.state.phase
+    if not isinstance(phase, Active) or phase.round is None:
+        return
+    round = phase.round
+    begun = round.at - len(round.stops)
+    if begun < 0:
+        return
+    for id in round.stops:
+        record = world.state.children.get(id)
+        if record is not None and isinstance(record.state, Stopping):
+            assert id in round.starts[: begun + 1], "the new meet the old"
+
+
 @thorough
 @given(supervisor_specs(), st.data())
 def test_whatever_happens_the_states_are_true_and_the_effects_make_sense(spec: SupervisorSpec, data: st.DataObject):
     world = World(spec, obeys=False)
-    world.watch = lambda w: (check_states(w), check_order_of_the_end(w))
+    world.watch = lambda w: (check_states(w), check_order_of_the_end(w), check_order_of_a_group(w))
 
     Chaos(world, data).run(data.draw(st.integers(0, 40)))
 

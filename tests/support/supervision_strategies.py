@@ -50,7 +50,9 @@ NAMES = ("a", "b", "c", "d", "e")
 
 reasons = st.sampled_from(REASONS)
 chances = st.sampled_from((0.0, 0.5, 0.999))
-backoffs = st.sampled_from((Backoff(), Backoff(), Backoff(first=1.0), Backoff(first=4.0, factor=3.0, reset_after=2.0)))
+backoffs = st.sampled_from(
+    (Backoff(), Backoff(first=1.0, reset_after=2.0), Backoff(first=4.0, factor=3.0, reset_after=5.0))
+)
 budgets = st.sampled_from((None, None, Budget(0, 5.0), Budget(2, 5.0)))
 
 
@@ -81,7 +83,7 @@ def supervisor_specs(draw: st.DrawFn, strategies: tuple[Strategy, ...] = tuple(S
     return supervisor(
         *(draw(child_specs(id, auto_shutdown)) for id in ids),
         strategy=strategy,
-        intensity=draw(st.sampled_from((0, 1, 3, 100))),
+        intensity=draw(st.sampled_from((0, 1, 3, 100, 100))),
         period=5.0,
         auto_shutdown=auto_shutdown,
         on_limit=draw(st.sampled_from(OnLimit)),
@@ -106,6 +108,8 @@ class Chaos:
         self._ignores = ignores
 
     def run(self, steps: int) -> None:
+        if self._data.draw(st.integers(0, 3), "in the middle of the start") > 0:
+            obey(self.world, fires=False)
         for _ in range(steps):
             self.world.chance = self._data.draw(chances, "chance")
             self.world.now += self._data.draw(st.sampled_from((0.0, 0.0, 0.5, 3.0, 7.0)), "time passes")

@@ -99,12 +99,16 @@ def test_a_persons_stop_says_who_and_why_and_outlives_terminate():
     assert (view.state, view.detail, view.held) == ("stopped", "by ann: noisy", True)
 
 
-def test_a_persons_stop_is_announced_with_its_reason():
-    world = World(supervisor(child("b")))
+@pytest.mark.parametrize("state", ["running", "none", "held", "quarantined", "restarting"])
+def test_a_persons_stop_is_announced_with_its_reason(state: str):
+    world = world_with_b(state)
+    world.obeys = True
+    before = len(world.done)
 
     world.call(StopChild, "b", HOLD)
 
-    assert StateFact("b", 1, "stopped", "noisy") in [e for _, done in world.done for e in done]
+    effects = [effect for _, done in world.done[before:] for effect in done]
+    assert StateFact("b", 1, "stopped", "noisy") in effects
 
 
 def test_a_persons_stop_of_a_child_that_is_being_terminated_holds_it():
