@@ -5,7 +5,7 @@ Beside it, the registry learns why nobody is at a path, so that dead letters and
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import Any
 
 from actors.addresses import join
@@ -31,9 +31,12 @@ class Announcer:
 
     Attributes:
         pids: The process each child was started in, by id, from its start to its announcement.
+        state: The supervisor's state after the step whose facts are announced.
     """
 
-    def __init__(self, path: str, system: ActorSystem, own_pid: int) -> None:
+    def __init__(
+        self, path: str, system: ActorSystem, own_pid: int, state: State, on_removed: Callable[[str], object]
+    ) -> None:
         self._own = path
         self._own_pid = own_pid
         self._publish = system.bus.publish
@@ -41,6 +44,8 @@ class Announcer:
         self._registry = system.registry
         self._paths: dict[str, str] = {}
         self.pids: dict[str, int | None] = {}
+        self.state = state
+        self._on_removed = on_removed
 
     def path(self, id: str) -> str:
         """Return the path of the child `id`."""
@@ -49,39 +54,48 @@ class Announcer:
             path = self._paths[id] = join(self._own, id)
         return path
 
-    def announce(self, fact: fx.AnyFact, state: State) -> None:
-        """Put `fact` on the bus; `state` is the supervisor's after the step that found it."""
-        self._ANNOUNCE[type(fact)](self, fact, state)
+    def announcements(self) -> dict[type, Callable[[Any], None]]:
+        """Return what announces each kind of fact."""
+        return {
+            fx.StartedFact: self._started,
+            fx.IgnoredFact: self._ignored,
+            fx.StartFailedFact: self._start_failed,
+            fx.ExitedFact: self._exited,
+            fx.StateFact: self._changed,
+            fx.RestartFact: self._restart,
+            fx.LimitFact: self._limit,
+        }
 
-    def _started(self, fact: fx.StartedFact, state: State) -> None:
-        spec = get_childspec(state, fact.id)
+    def _started(self, fact: fx.StartedFact) -> None:
+        spec = get_childspec(self.state, fact.id)
         placement = spec.runs_in if spec is not None else "pool"
         pid = self.pids.pop(fact.id, None) or self._own_pid
         self._publish(ActorStarted(self._wall(), self.path(fact.id), fact.generation, placement, pid, fact.seconds))
 
-    def _ignored(self, fact: fx.IgnoredFact, _state: State) -> None:
+    def _ignored(self, fact: fx.IgnoredFact) -> None:
         self._publish(ActorIgnored(self._wall(), self.path(fact.id), fact.generation, fact.why))
 
-    def _start_failed(self, fact: fx.StartFailedFact, _state: State) -> None:
+    def _start_failed(self, fact: fx.StartFailedFact) -> None:
         path = self.path(fact.id)
         self._publish(ActorStartFailed(self._wall(), path, fact.generation, fact.reason, fact.attempt))
 
-    def _exited(self, fact: fx.ExitedFact, _state: State) -> None:
+    def _exited(self, fact: fx.ExitedFact) -> None:
         path = self.path(fact.id)
         at = self._wall()
         self._publish(ActorExited(at, path, fact.generation, fact.reason, fact.uptime, fact.phase, fact.expected))
 
-    def _changed(self, fact: fx.StateFact, _state: State) -> None:
+    def _changed(self, fact: fx.StateFact) -> None:
         path = self.path(fact.id)
         if fact.state in _ABSENT:
             self._registry.set_absent(path, fact.state)
         elif fact.state == "removed":
             self._registry.set_absent(path, None)
             del self._paths[fact.id]
+            self._on_removed(fact.id)
         self._publish(ActorStateChanged(self._wall(), path, fact.generation, fact.state, fact.detail))
 
-    def _restart(self, fact: fx.RestartFact, state: State) -> None:
-        spec = state.spec
+    def _restart(self, fact: fx.RestartFact) -> None:
+        spec = self.state.spec
         group = tuple([self.path(id) for id in fact.group])
         for path in group:
             self._registry.set_absent(path, "restarting")
@@ -92,7 +106,7 @@ class Announcer:
             )
         )  # fmt: skip
 
-    def _limit(self, fact: fx.LimitFact, _state: State) -> None:
+    def _limit(self, fact: fx.LimitFact) -> None:
         path = self._own if fact.scope == "supervisor" else self.path(fact.id)
         at = self._wall()
         self._publish(
@@ -100,13 +114,3 @@ class Announcer:
                 at, path, fact.scope, fact.action, fact.restarts, fact.intensity, fact.period, fact.reason
             )
         )  # fmt: skip
-
-    _ANNOUNCE: Mapping[type, Callable[[Any, Any, State], None]] = {
-        fx.StartedFact: _started,
-        fx.IgnoredFact: _ignored,
-        fx.StartFailedFact: _start_failed,
-        fx.ExitedFact: _exited,
-        fx.StateFact: _changed,
-        fx.RestartFact: _restart,
-        fx.LimitFact: _limit,
-    }

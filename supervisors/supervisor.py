@@ -13,7 +13,7 @@ from __future__ import annotations
 import logging
 import os
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from functools import partial
 from random import Random
 from typing import Any
@@ -208,9 +208,22 @@ class Supervisor(Actor):
         self._next_call = 1
         self._timers: dict[ev.Timer, Any] = {}
         self.published = core.new(spec, path)
+        self._announcer = Announcer(path, services.system, services.pid, self.published, self._forget_child)
+        self._performers: dict[type, Callable[[Any], None]] = {
+            fx.Launch: self._launch,
+            fx.AskStop: self._ask_stop,
+            fx.Kill: self._kill,
+            fx.Suspend: self._suspend,
+            fx.Resume: self._resume,
+            fx.ArmTimer: self._arm,
+            fx.CancelTimer: self._cancel,
+            fx.Ready: self._ready,
+            fx.End: self._end,
+            fx.Reply: self._reply,
+            **self._announcer.announcements(),
+        }
         self.handles: dict[str, tuple[int, ChildHandle]] = {}
         self.views: dict[str, tuple[ChildSpec, dict[str, Any]]] = {}
-        self._announcer = Announcer(path, services.system, services.pid)
         self._monotonic = services.system.clock.monotonic
 
     def on_start(self) -> None:
@@ -269,9 +282,11 @@ class Supervisor(Actor):
         return ev.ChildStartFailed(now=now, chance=chance, id=id, generation=generation, reason=outcome.reason)
 
     def _feed(self, event: ev.Event) -> None:
-        self.published, effects = core.step(self.published, event)
+        state, effects = core.step(self.published, event)
+        self.published = self._announcer.state = state
+        performers = self._performers
         for effect in effects:
-            self._PERFORM[type(effect)](self, effect)
+            performers[type(effect)](effect)
 
     # Effects. Each performs one and decides nothing.
 
@@ -280,7 +295,7 @@ class Supervisor(Actor):
         id, generation = effect.id, effect.generation
         path = self._announcer.path(id)
         request = LaunchRequest(path, spec, Incarnation(generation, effect.attempt, effect.last_exit))
-        report = partial(self._report, id, generation)
+        report = partial(self._report_here if spec.runs_in == "thread" else self._report, id, generation)
         try:
             if isinstance(spec.start, SupervisorSpec):
                 subtree = Subtree(report)
@@ -297,6 +312,10 @@ class Supervisor(Actor):
     def _report(self, id: str, generation: int, outcome: Outcome) -> None:
         """Post an outcome; called on any thread."""
         self.actor_ref.tell_system(_Notice(id, generation, outcome))
+
+    def _report_here(self, id: str, generation: int, outcome: Outcome) -> None:
+        """Take an outcome on the child's own thread, which has nothing else to do and may run this supervisor."""
+        self.actor_ref.tell_system_here(_Notice(id, generation, outcome))
 
     def _handle(self, id: str, generation: int) -> ChildHandle | None:
         held = self.handles.get(id)
@@ -348,34 +367,12 @@ class Supervisor(Actor):
         self._forget()
         self._parent.end(effect.reason)
 
+    def _forget_child(self, id: str) -> None:
+        self.views.pop(id, None)
+
     def _forget(self) -> None:
         for timer in self._timers.values():
             timer.cancel()
         self._timers.clear()
         if self._services.supervisors.get(self._supervisor_path) is self:
             del self._services.supervisors[self._supervisor_path]
-
-    def _announce(self, fact: fx.AnyFact) -> None:
-        self._announcer.announce(fact, self.published)
-        if type(fact) is fx.StateFact and fact.state == "removed":
-            self.views.pop(fact.id, None)
-
-    _PERFORM: Mapping[type, Callable[[Any, Any], None]] = {
-        fx.Launch: _launch,
-        fx.AskStop: _ask_stop,
-        fx.Kill: _kill,
-        fx.Suspend: _suspend,
-        fx.Resume: _resume,
-        fx.ArmTimer: _arm,
-        fx.CancelTimer: _cancel,
-        fx.Ready: _ready,
-        fx.End: _end,
-        fx.Reply: _reply,
-        fx.StartedFact: _announce,
-        fx.IgnoredFact: _announce,
-        fx.StartFailedFact: _announce,
-        fx.ExitedFact: _announce,
-        fx.StateFact: _announce,
-        fx.RestartFact: _announce,
-        fx.LimitFact: _announce,
-    }

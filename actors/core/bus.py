@@ -65,15 +65,17 @@ class EventBus:
         """
         with self._lock:
             self._head = number = self._head + 1
-            self._pending.append((number, event))
-            if not self._handing_out:
-                self._handing_out = True
-                try:
-                    while self._pending:
-                        self._hand_out(*self._pending.popleft())
-                finally:
-                    self._handing_out = False
-            return number
+            if self._handing_out:
+                self._pending.append((number, event))
+                return number
+            self._handing_out = True
+            try:
+                self._hand_out(number, event)
+                while self._pending:
+                    self._hand_out(*self._pending.popleft())
+            finally:
+                self._handing_out = False
+        return number
 
     def _hand_out(self, number: int, event: Event) -> None:
         kind = type(event)

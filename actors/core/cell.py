@@ -298,6 +298,21 @@ class Cell:
             work.stop(item.reason)
         self._wake()
 
+    def _post_here(self, item: Any) -> None:
+        """As `_post`, but run the turn on this thread if nobody holds it: for actors that never block."""
+        lane = self._lane
+        if lane is None or self._phase != RUNNING or self._work is not None:
+            self._post(item)
+            return
+        lane.append(item)
+        self._attention = True
+        try:
+            del self._turn
+        except AttributeError:
+            return  # its holder looks at the lanes before giving it back
+        self._idle = False
+        self._run(self)
+
     def _pending_stop(self) -> ExitReason | None:
         """Return the reason of a stop that waits in the system lane."""
         for item in tuple(self._lane or ()):

@@ -127,6 +127,7 @@ class Work:
     def _done(self, task: asyncio.Task[Any]) -> None:
         for timer in self._timers:
             timer.cancel()
+        self._coroutine.close()  # it has ended, unless the task was cancelled before its first step
         self._coroutine.close()  # one that was cancelled before its first step
         if task.cancelled():
             self._error = asyncio.CancelledError()

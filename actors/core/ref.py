@@ -253,6 +253,14 @@ class ActorRef(Cell, pykka.ActorRef[A], Generic[A]):
         check_fence()
         self._post(message)
 
+    def tell_system_here(self, message: Any) -> None:
+        """As `tell_system`, and where the actor is idle this thread runs it: a hand-over to another thread is saved.
+
+        For the runtime's own actors, whose handlers never block, told by a thread that is about to end or rest.
+        """
+        check_fence()
+        self._post_here(message)
+
     def watch(self, callback: Callable[[ExitReason], object]) -> links.Watch:
         """Call `callback(reason)` once, when the actor has ended, or now if it has; it must only post."""
         return links.watch(self, callback)

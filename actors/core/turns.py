@@ -32,8 +32,12 @@ THROUGHPUT: Final = 64
 
 def run(cell: ActorRef[Any]) -> None:
     """Run one turn of an actor whose handlers are all plain; the caller holds the turn."""
-    if cell._attention and not attend(cell):
-        return
+    if cell._attention:
+        if not attend(cell):
+            return
+        if cell._run is not run:  # the actor was made in this turn, and is of another kind
+            cell._run(cell)
+            return
     queue = cell._queue
     if queue:
         actor = cell._actor
