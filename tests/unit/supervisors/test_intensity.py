@@ -68,6 +68,18 @@ def test_the_window_agrees_with_the_algorithm_of_otp(gaps: list[float], period: 
     assert window.count(now + later, period) == sum(1 for t in times if t >= now + later - period)
 
 
+@pytest.mark.parametrize("period", [1.0, 6.3, 6.4, 6.5, 20.0])
+def test_the_window_agrees_with_the_algorithm_of_otp_over_many_leaves(period: float):
+    times, window = list[float](), EMPTY
+    for n in range(10 * LEAF):
+        now = n * 0.1 if n % 100 else n * 0.1 + 0.05
+        times = [t for t in times if t >= now - period] + [now]
+        window = window.record(now, period)
+
+        assert window.size == len(times)
+        assert window.count(now, period) == len(times)
+
+
 @given(st.integers(0, 5 * LEAF), st.integers(1, 5 * LEAF))
 def test_a_change_of_period_only_shortens_what_is_remembered(count: int, kept: int):
     window = recorded([float(n) for n in range(count)], 1000.0)
