@@ -21,6 +21,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
+from types import TracebackType
 from typing import ClassVar, TypeVar
 
 import duckdb
@@ -137,7 +138,12 @@ class Recorder(Actor):
         """Close the file; its log is moved into it."""
         await asyncio.to_thread(self._close)
 
-    def on_failure(self, *_: object) -> None:
+    def on_failure(
+        self,
+        exception_type: type[BaseException] | None,
+        exception_value: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
         """Close the file, so that the next instance can open it."""
         self._close()
 

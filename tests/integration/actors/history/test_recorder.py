@@ -247,6 +247,7 @@ def test_too_many_queries_that_cannot_be_interrupted_end_the_recorder(system, tm
     assert isinstance(ended, Exited)
     assert ended.reason.crash is not None
     assert "StuckQueriesError" in ended.reason.crash.type_name
+    until(lambda: all(thread.name != "history-query" for thread in threading.enumerate()))  # it ends by itself
 
 
 def test_a_damaged_file_is_mended_at_the_start_and_told_of_with_the_first_answer(system, tmp_path):
