@@ -28,7 +28,7 @@ import duckdb
 
 from actors.core.actor import Actor
 from actors.core.mailbox import MailboxSpec
-from actors.history.errors import HistoryError, HistoryUnavailableError
+from actors.history.errors import HistoryError
 from actors.history.files import MEBIBYTE, FileSettings, size_of, wal_of
 from actors.history.protocol import (
     Checkpoint,
@@ -271,11 +271,11 @@ class Recorder(Actor):
         """A connection for one query; any thread.
 
         Raises:
-            HistoryUnavailableError: There is no open file.
+            HistoryError: There is no open file.
         """
         store = self._store
         if store is None:
-            raise HistoryUnavailableError(str(self._path), self._problem)
+            raise HistoryError(self._problem)
         with store.reading() as connection:
             yield connection
 
