@@ -8,6 +8,7 @@ by whoever runs it.
 from __future__ import annotations
 
 import sys
+import time
 from collections.abc import Sequence
 from difflib import get_close_matches
 from pathlib import Path
@@ -75,9 +76,10 @@ def sql(
     """
     if names:
         return _named_analyses()
+    statement, parameters = _statement(query, file, values or [])
     arguments = SqlArguments(
-        query=_statement(query, file),
-        parameters=_parameters(values or []),
+        query=statement,
+        parameters=parameters,
         limit=call.choice.limit if call.choice.limit is not None else ROW_LIMIT,
         timeout=timeout,
     )
@@ -142,7 +144,8 @@ def query_history(file: Path, arguments: SqlArguments) -> SqlView:
     )
 
 
-def _statement(query: str | None, file: str | None) -> str:
+def _statement(query: str | None, file: str | None, values: Sequence[str]) -> tuple[str, dict[str, Any]]:
+    """Return the statement and its parameters."""
     if (query is None) == (file is None):
         raise usage("sql takes one of: a statement, the name of an analysis, or --from FILE", "actorctl sql --list")
     if file is not None:
@@ -157,16 +160,19 @@ def _statement(query: str | None, file: str | None) -> str:
     if not query.strip():
         raise usage("the statement is empty", 'actorctl sql "select * from events limit 10"')
     is_name = file is None and query.replace("-", "").replace("_", "").isalnum()
-    return _select(query) if is_name else query
+    given = _given(values)
+    if is_name:
+        return _of_name(query, given)
+    return query, {name: _scalar(text) for name, text in given.items()}
 
 
-def _parameters(values: Sequence[str]) -> dict[str, Any]:
-    found: dict[str, Any] = {}
+def _given(values: Sequence[str]) -> dict[str, str]:
+    found: dict[str, str] = {}
     for value in values:
         name, equals, text = value.partition("=")
         if not equals or not name.isidentifier():
             raise usage(f"--set {value!r} is no NAME=VALUE", "--set path=/io/gmail")
-        found[name] = _scalar(text)
+        found[name] = text
     return found
 
 
@@ -227,9 +233,14 @@ def _unique(names: Sequence[str]) -> list[str]:
 
 
 def _named_analyses() -> Listing:
+    from actors.history.queries import ANALYSES
     from actors.history.schema import TABLES, VIEWS
 
-    items = [QueryView(name=view.name, kind="analysis", about=view.about) for view in VIEWS]
+    items = [
+        QueryView(name=name, kind="analysis", about=found.about, columns=tuple(p.name for p in found.parameters))
+        for name, found in ANALYSES.items()
+    ]
+    items += [QueryView(name=view.name, kind="view", about=view.about) for view in VIEWS if view.name not in ANALYSES]
     items += [QueryView(name=t.name, kind="table", about=t.about, columns=t.column_names) for t in TABLES]
     columns = (
         Column("name", lambda q: q.name),
@@ -240,15 +251,22 @@ def _named_analyses() -> Listing:
     return Listing("QueryList", items, columns, lambda q: str(q.name), hints=("actorctl sql NAME",))
 
 
-def _select(name: str) -> str:
-    """Return the statement that shows the table or analysis `name`."""
+def _of_name(name: str, given: dict[str, str]) -> tuple[str, dict[str, Any]]:
+    """Return the statement of an analysis with its arguments, or that which shows a view or table."""
+    from actors.history.queries import ANALYSES, bind
     from actors.history.schema import TABLES, VIEWS
 
-    known = [*(view.name for view in VIEWS), *(table.name for table in TABLES)]
+    if name in ANALYSES:
+        try:
+            bound = bind(name, given, time.time())
+        except ValueError as error:
+            raise usage(str(error), f"actorctl sql {name} --set since=24h") from None
+        return bound.sql, dict(bound.parameters)
+    known = [*ANALYSES, *(view.name for view in VIEWS), *(table.name for table in TABLES)]
     if name not in known:
         near = get_close_matches(name, known, n=1)
         hint = (
             f"did you mean {near[0]}?" if near else f"there are {', '.join(known)}; a statement has more than one word"
         )
         raise CommandError("not_found", f"there is no table or analysis {name!r}", hint)
-    return f"SELECT * FROM {name}"
+    return f"SELECT * FROM {name}", {}

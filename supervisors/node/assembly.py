@@ -11,13 +11,11 @@ from collections.abc import Callable
 from contextlib import ExitStack
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
 
 from actors.core.outcomes import Incarnation, Outcome
 from actors.core.system import ActorSystem
 from actors.exits import ExitReason
-from actors.history.feed import HistoryFeed
-from actors.history.protocol import Store
+from actors.history.connecting import feed_recorder
 from actors.history.rows import NodeRun
 from supervisors.children import LocalLauncher
 from supervisors.node.desired import FILE_NAME as DESIRED
@@ -52,9 +50,6 @@ logger = logging.getLogger(__name__)
 
 FLUSH_TIMEOUT = 5.0
 """Longest wait for the history to be stored when the node ends, in seconds; the rest waits in the spool."""
-
-STORE_TIMEOUT = 60.0
-"""Seconds after which a batch's answer is no longer waited for; the feed sends it again long before."""
 
 
 class Node:
@@ -137,9 +132,9 @@ class Node:
         closing.callback(remove_socket, server.endpoint)
         closing.callback(server.close)
 
-        self.feed = HistoryFeed(
+        self.feed = feed_recorder(
             system.bus,
-            self._store,
+            system.ref(RECORDER),
             run=NodeRun(runtime.name, epoch, services.pid, facts.version, started_at),
             home=home,
             recorder_path=RECORDER,
@@ -168,7 +163,6 @@ class Node:
             ),
         )
         closing.callback(remove_endpoints, run, str(epoch))
-        self._system = system
         self._services = services
         self._tree = tree
         self._root = Subtree(on_root)
@@ -189,22 +183,6 @@ class Node:
     def close(self) -> None:
         """Close every part, in reverse order; the history that is not stored waits in its spool."""
         self._closing.close()
-
-    def _store(self, batch: Store) -> None:
-        """Send a batch to the recorder; its answer goes to the feed. Raises where there is no recorder."""
-        future: Any = self._system.ref(RECORDER).ask(batch, block=False, timeout=STORE_TIMEOUT)
-
-        def answered() -> None:
-            try:
-                answer = future.get(timeout=0)
-            except Exception as error:  # the recorder ended, or could not: the feed sends the batch again
-                logger.debug("batch %d was not answered: %s", batch.batch, error)
-            else:
-                self.feed.stored(answer)
-
-        if future.done:
-            future.get(timeout=0)
-        future.add_done_callback(answered)
 
     def _server_keys(self, reactor: Reactor, run: Path, transport: str) -> ServerKeys | None:
         """Return the node's CURVE keys, peers checked against its grants; None where the directory decides."""
