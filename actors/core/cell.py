@@ -310,8 +310,12 @@ class Cell:
             del self._turn
         except AttributeError:
             return  # its holder looks at the lanes before giving it back
-        self._idle = False
-        self._run(self)
+        if self._phase == RUNNING:
+            self._idle = False
+            self._run(self)
+        else:  # it has ended meanwhile
+            self._drain()
+            self._give_back()
 
     def _pending_stop(self) -> ExitReason | None:
         """Return the reason of a stop that waits in the system lane."""

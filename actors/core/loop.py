@@ -128,7 +128,6 @@ class Work:
         for timer in self._timers:
             timer.cancel()
         self._coroutine.close()  # it has ended, unless the task was cancelled before its first step
-        self._coroutine.close()  # one that was cancelled before its first step
         if task.cancelled():
             self._error = asyncio.CancelledError()
         else:

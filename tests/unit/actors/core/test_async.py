@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import gc
 import threading
 import time
 
@@ -97,6 +98,22 @@ def test_plain_and_async_handlers_of_one_actor_take_turns(system: ActorSystem, p
     assert ref.statistics().handled == 5
 
 
+@pytest.mark.parametrize("reentrant", [False, True])
+def test_async_messages_that_wait_for_the_start_are_awaited(system: ActorSystem, placement, reentrant):
+    go_on = threading.Event()
+
+    class Late(Agent):
+        def on_start(self) -> None:
+            assert go_on.wait(10)
+
+    Late.reentrant = reentrant
+    system.spawn(Late, path="/a", placement=placement, on_outcome=lambda _outcome: None)
+    answers = [system.ref("/a").ask(message, block=False) for message in (Wait(), Hello(), Wait())]
+    go_on.set()
+
+    assert [answer.get(timeout=10) for answer in answers] == ["waited", "hello", "waited"]
+
+
 def test_one_message_is_handled_at_a_time(system: ActorSystem, placement):
     class Careful(Actor):
         inside = 0
@@ -126,6 +143,28 @@ def test_a_stop_cancels_the_awaiting_handler(system: ActorSystem, placement):
     with pytest.raises(ActorExitedError, match="was stopped while handling"):
         asked.get(timeout=10)
     assert seen.all == ("hanging", "cancelled", "on_stop")
+
+
+def test_a_coroutine_that_is_cancelled_before_its_first_step_leaves_no_trace(system: ActorSystem):
+    held, go_on = threading.Event(), threading.Event()
+
+    def hold_up_the_loop() -> None:
+        held.set()
+        assert go_on.wait(30)
+
+    launched = launch(system, Agent, path="/a")
+    system.loop.post(hold_up_the_loop)
+    assert held.wait(10)
+    asked = launched.ref.ask(Hanging(), block=False)
+    until(lambda: launched.ref._work is not None)
+    system.loop.post(launched.ref._work.cancel, SHUTDOWN)  # comes between the task's making and its first step
+    launched.stop(SHUTDOWN)
+    go_on.set()
+
+    assert launched.outcomes.expect(Exited).reason == SHUTDOWN
+    with pytest.raises(ActorExitedError):
+        asked.get(timeout=10)
+    gc.collect()  # a coroutine that was never awaited would warn here
 
 
 def test_an_ask_that_times_out_cancels_its_handler_and_the_actor_goes_on(system: ActorSystem, placement):

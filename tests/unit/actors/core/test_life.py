@@ -13,6 +13,7 @@ from actors import (
     Actor,
     ActorExitedError,
     ActorSystem,
+    AskTimeoutError,
     Exited,
     Ignore,
     Ignored,
@@ -455,3 +456,19 @@ def test_a_watch_that_raises_does_not_keep_others_from_learning_the_end(system: 
 
     assert launched.outcomes.expect(Exited).reason == ends.expect(ExitReason) == SHUTDOWN
     launched.ref.watch(broken)  # at once, and as harmless
+
+
+def test_an_ask_that_came_too_late_is_an_event(system: ActorSystem, placement):
+    events = Collector()
+    system.bus.subscribe(events, (AskFailed,))
+    launched = launch(system, Worker, path="/a", placement=placement)
+    launched.ref.suspend()
+    until(lambda: launched.ref.statistics().is_suspended)
+
+    with pytest.raises(AskTimeoutError):
+        launched.ref.ask(Hello(), timeout=0.01)
+
+    failed = events.expect(AskFailed)
+    assert (failed.path, failed.message_type) == ("/a", "Hello")
+    assert "within 0.01 s" in failed.error
+    assert failed.seconds >= 0.01

@@ -190,3 +190,43 @@ def test_a_spare_ends_when_it_was_idle_for_a_while(system: ActorSystem, monkeypa
 def test_a_pool_that_makes_no_sense_is_refused(wrong):
     with pytest.raises(ValueError, match="size is 1 or more"):
         Pool("wrong", **wrong, clock=SystemClock())
+
+
+def test_what_becomes_ready_while_the_last_worker_parks_is_not_forgotten():
+    ran = threading.Event()
+
+    class Ready:
+        def _run(self, _cell: object) -> None:
+            ran.set()
+
+    class Cutting(Pool):
+        """Lets a sender cut in just before a parking worker says that one more may run."""
+
+        cut = False
+        stored = True
+
+        def _watch(self) -> None:
+            """No monitor: it would feed the pool, 10 ms later, whatever was forgotten."""
+
+        @property
+        def _hungry(self) -> bool:
+            return self.stored
+
+        @_hungry.setter
+        def _hungry(self, value: bool) -> None:
+            if self.cut and value and not self.stored:
+                self.cut = False
+                self.submit(Ready())
+            self.stored = value
+
+    pool = Cutting("cutting", clock=SystemClock())
+    first = threading.Event()
+    pool.submit(type("First", (), {"_run": lambda _self, _cell: first.set()})())
+    assert first.wait(10)
+    until(lambda: pool.statistics().parked == 1)
+
+    pool.cut = True
+    pool.submit(type("Second", (), {"_run": lambda _self, _cell: None})())
+
+    assert ran.wait(10)
+    assert pool.close(10) == 0
