@@ -124,7 +124,7 @@ def _ended_by_itself(
     round = phase.round if isinstance(phase, (Active, StartingUp)) else None
     if isinstance(phase, GoingDown) or (round is not None and child.id in round.stops[round.at :]):
         announce_stopped(draft, child, state.since, reason)  # it was about to be stopped: nothing follows
-        then = Then.DOWN if round is None else then_of(round, child.id)
+        then = Then.DOWN if round is None else then_of(draft, round, child.id)
         settle_down(draft, replace(child, last_exit=reason), then)
         return
     expected = is_expected_end(child.spec, reason)
@@ -219,8 +219,9 @@ def timer_fired(draft: Draft, event: TimerFired) -> None:
         case TimerKind.RETRY:
             child = draft.children.get(timer.id)
             if child is not None and isinstance(child.state, Restarting) and child.state.serial == timer.serial:
-                if draft.has_round:
-                    draft.deferred = (*draft.deferred, event)
+                if draft.has_round:  # it is due from now on, with no timer left to cancel
+                    draft.become(child, replace(child.state, serial=0))
+                    draft.deferred = (*draft.deferred, replace(event, timer=replace(timer, serial=0)))
                 else:
                     retry(draft, child)
         case _:

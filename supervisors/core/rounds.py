@@ -6,6 +6,8 @@ whatever happens meanwhile (a call stops one of them, one ends by itself, one ig
 
 from __future__ import annotations
 
+from msgspec.structs import replace
+
 from supervisors.core.draft import Draft, has_instance, is_waiting, stays_away
 from supervisors.core.effects import Done, Ready, Refusal, Refused, Reply, StateFact
 from supervisors.core.instances import cancel_retry, consume, launch, stop
@@ -74,8 +76,10 @@ def begin_group(draft: Draft, plan: Plan, is_delayed: bool, pivot: str) -> None:
             draft.drop(child)
         elif isinstance(state, Down):
             draft.become(child, Down(DownWhy.WAITING))
-    round = Round(RoundKind.GROUP, plan.stop, () if is_delayed else plan.start)
-    draft.phase = Active(round)
+    if is_delayed:
+        draft.phase = Active(Round(RoundKind.GROUP, plan.stop, (), pivot=pivot))
+    else:
+        draft.phase = Active(Round(RoundKind.GROUP, plan.stop, plan.start))
 
 
 def _enlist(draft: Draft, child: Child, state: Stopping) -> None:
@@ -94,9 +98,19 @@ def begin_hand(draft: Draft, child: Child, request: int | None, is_new: bool = F
         draft.phase = Active(Round(RoundKind.HAND, (), (child.id,)))
 
 
-def then_of(round: Round, id: str) -> Then:
-    """What becomes of a child that the round stops: it waits for its start, or its record goes with a new spec."""
-    return Then.DROP if round.kind is RoundKind.CHANGE and id not in round.starts else Then.WAIT
+def then_of(draft: Draft, round: Round, id: str) -> Then:
+    """What becomes of a child that the round stops.
+
+    It waits for its start; its record goes with a new spec; or, if the try that its group is to wait for was cancelled
+    meanwhile, it stays down.
+    """
+    if round.kind is RoundKind.CHANGE and id not in round.starts:
+        return Then.DROP
+    if round.pivot:
+        pivot = draft.children.get(round.pivot)
+        if pivot is None or not isinstance(pivot.state, Restarting):
+            return Then.DOWN
+    return Then.WAIT
 
 
 def advance(draft: Draft) -> bool:
@@ -113,13 +127,13 @@ def advance(draft: Draft) -> bool:
         child = draft.children.get(stops[at])
         if child is not None:
             if isinstance(child.state, UP):
-                stop(draft, child, then_of(round, child.id))
+                stop(draft, child, then_of(draft, round, child.id))
                 child = draft.children[child.id]
             if isinstance(child.state, Stopping):
                 _note(draft, round, at)
                 return False
             if isinstance(child.state, Ended):
-                consume(draft, child, then_of(round, child.id))
+                consume(draft, child, then_of(draft, round, child.id))
         at += 1
     while at < len(stops) + len(round.starts):
         child = draft.children.get(round.starts[at - len(stops)])
@@ -143,7 +157,7 @@ def advance(draft: Draft) -> bool:
 def _note(draft: Draft, round: Round, at: int) -> None:
     """Note how far the round has come."""
     if at != round.at:
-        round = Round(round.kind, round.stops, round.starts, at, round.request)
+        round = Round(round.kind, round.stops, round.starts, at, round.request, round.pivot)
         draft.phase = StartingUp(round) if round.kind is RoundKind.INITIAL else Active(round)
 
 
@@ -163,11 +177,20 @@ def _answer(draft: Draft, round: Round, request: int) -> None:
 
 
 def leave_group(draft: Draft, pivot: Child) -> None:
-    """After the retry of `pivot` was cancelled: what waited for it stays down until somebody starts it (as in OTP)."""
+    """After the retry of `pivot` was cancelled: what waits for it stays down until somebody starts it (as in OTP).
+
+    What another round is about to start does not wait for it.
+    """
     if not binds_siblings(draft.spec.strategy):
         return
+    phase = draft.phase
+    starts = phase.round.starts if isinstance(phase, Active) and phase.round is not None else ()
     for id in plan_group(draft, pivot).group:
         child = draft.children[id]
+        if id in starts:
+            continue
         if is_waiting(child.state):
             draft.become(child, Down(DownWhy.TERMINATED))
             draft.effects.append(StateFact(id, child.generation, "stopped", f"the restart of {pivot.id} was cancelled"))
+        elif isinstance(child.state, Stopping) and child.state.then is Then.WAIT:
+            draft.become(child, replace(child.state, then=Then.DOWN))

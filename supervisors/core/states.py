@@ -110,7 +110,7 @@ class Restarting(Struct, frozen=True):
 
     Attributes:
         next_at: Monotonic instant of the try.
-        serial: The serial of its timer.
+        serial: The serial of its timer; 0 once that has fired and the try waits for a round to be done.
         parked: Whether these are the slow tries after the supervisor's limit was reached.
     """
 
@@ -211,6 +211,7 @@ class Round(Struct, frozen=True):
         starts: Ids to start, in the order of starting.
         at: How many of the two lists together are done; the next one is in progress.
         request: The `Reconfigure` to answer when it is done, or None.
+        pivot: Of a group that is stopped and then waits: the child whose next try brings it back, else "".
     """
 
     kind: RoundKind
@@ -218,6 +219,7 @@ class Round(Struct, frozen=True):
     starts: tuple[str, ...]
     at: int = 0
     request: int | None = None
+    pivot: str = ""
 
 
 class Fresh(Struct, frozen=True):

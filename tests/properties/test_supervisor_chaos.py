@@ -28,6 +28,7 @@ from supervisors.core import (
     Starting,
     StartingUp,
     Stopping,
+    TimerFired,
     TimerKind,
     new,
     replay,
@@ -68,7 +69,8 @@ def check_states(world: World) -> None:
                 assert key not in world.live
             case Restarting(serial=serial):
                 assert (TimerKind.RETRY, record.id, serial) in armed or any(
-                    getattr(getattr(event, "timer", None), "serial", None) == serial for event in state.deferred
+                    isinstance(event, TimerFired) and event.timer.id == record.id and event.timer.serial == serial
+                    for event in state.deferred
                 ), "a next try that nothing will make"
                 assert key not in world.live
                 assert record.spec.restart is not Restart.TEMPORARY

@@ -175,7 +175,7 @@ class Chaos:
             case _:
                 kind = draw(st.sampled_from(TimerKind))
                 timer = Timer(kind, draw(st.sampled_from((id, ""))), draw(st.integers(0, 99)))
-                if timer in world.timers:
+                if timer.serial in {armed.serial for armed in world.timers}:
                     timer = Timer(timer.kind, timer.id, 1000)
                 return TimerFired(timer, **fields)
 

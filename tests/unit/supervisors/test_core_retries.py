@@ -328,3 +328,33 @@ def test_back_off_does_not_replace_the_budget():
 
     assert [fact.action for fact in of(LimitFact, effects)] == ["escalate"]
     assert describe(world.state, world.now).restarts == 2
+
+
+def test_cancelling_a_wait_while_its_group_still_stops_leaves_all_of_it_down():
+    world = World(supervisor(child("a", backoff=SLOW), child("b"), child("c"), strategy=ALL), obeys=False)
+    for id in "abc":
+        world.started(id)
+    world.exited("a")
+
+    world.call(TerminateChild, "a")
+    world.exited("c", SHUTDOWN)
+    world.exited("b", SHUTDOWN)
+
+    assert world.words() == {"a": "stopped", "b": "stopped", "c": "stopped"}
+
+
+def test_cancelling_a_wait_leaves_what_another_round_is_about_to_start():
+    world = World(supervisor(child("a", backoff=SLOW), child("b"), child("c"), strategy=REST, intensity=9))
+    world.exited("a")
+    world.call(RestartChild, "b")
+    world.call(RestartChild, "c")
+    world.obeys = False
+    world.exited("b")
+    assert world.words() == {"a": "restarting", "b": "waiting", "c": "stopping"}
+
+    world.call(TerminateChild, "a")
+    world.exited("c", SHUTDOWN)
+    world.started("b")
+    world.started("c")
+
+    assert world.words() == {"a": "stopped", "b": "running", "c": "running"}
