@@ -207,7 +207,7 @@ class Supervisor(Actor):
         self._calls: dict[int, Answer] = {}
         self._next_call = 1
         self._timers: dict[ev.Timer, Any] = {}
-        self.published = core.new(spec, path)
+        self.published = core.State(path, core.arrange(spec, path))  # checked whole by whoever starts the tree
         self._announcer = Announcer(path, services.system, services.pid, self.published, self._forget_child)
         self._performers: dict[type, Callable[[Any], None]] = {
             fx.Launch: self._launch,
@@ -371,6 +371,9 @@ class Supervisor(Actor):
         self.views.pop(id, None)
 
     def _forget(self) -> None:
+        calls, self._calls = self._calls, {}
+        for answer in calls.values():
+            answer(fx.Refused("", fx.Refusal.SHUTTING_DOWN, f"the supervisor {self._supervisor_path} has ended"))
         for timer in self._timers.values():
             timer.cancel()
         self._timers.clear()

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import inspect
+from collections.abc import Iterator
+from contextlib import contextmanager
 from difflib import get_close_matches
 from typing import Any
 
@@ -10,6 +12,7 @@ import msgspec
 import pykka
 
 from actors.core.actor import Actor
+from actors.core.context import enter_loop, leave_loop
 from actors.errors import ActorExitedError, AskTimeoutError
 from actors.messages import HANDLES, Handles, Message
 from supervisors.children import resolve
@@ -56,6 +59,16 @@ def message_types(services: Services, path: str) -> dict[str, type[Message[Any]]
     return types
 
 
+@contextmanager
+def never_waiting() -> Iterator[None]:
+    """Inside, a full mailbox refuses at once: a control thread must not wait for room that may never come."""
+    enter_loop()
+    try:
+        yield
+    finally:
+        leave_loop()
+
+
 def send_to_actor(services: Services, wanted: SendArguments) -> SentView:
     """Put the message into the mailbox of the actor.
 
@@ -67,7 +80,8 @@ def send_to_actor(services: Services, wanted: SendArguments) -> SentView:
     ref = services.system.ref(wanted.path)
     if not ref.is_alive():
         raise SelectorError("conflict", f"{wanted.path} is not running", f"actorctl why {wanted.path}")
-    ref.tell(message)
+    with never_waiting():
+        ref.tell(message)
     figures = ref.statistics()
     return SentView(path=wanted.path, message=wanted.message, mailbox=figures.depth if figures is not None else 0)
 
@@ -81,7 +95,8 @@ def ask_actor(services: Services, wanted: SendArguments, responder: Responder) -
     message = _message(services, wanted)
     clock = services.system.clock
     since = clock.monotonic()
-    future: Any = services.system.ref(wanted.path).ask(message, block=False, timeout=wanted.timeout)
+    with never_waiting():
+        future: Any = services.system.ref(wanted.path).ask(message, block=False, timeout=wanted.timeout)
     late = services.system.schedule(
         wanted.timeout,
         lambda: responder.fail(

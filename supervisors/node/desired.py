@@ -44,10 +44,13 @@ class DesiredState:
             return
         try:
             self._holds.update(msgspec.json.decode(data, type=dict[str, Hold]))
-        except msgspec.DecodeError as error:
+        except (msgspec.DecodeError, UnicodeDecodeError) as error:
             aside = self._path.with_suffix(".corrupt")
-            self._path.replace(aside)
             logger.error("%s is damaged (%s), set aside as %s; nothing is held stopped", self._path, error, aside)
+            try:
+                self._path.replace(aside)
+            except OSError as failed:
+                logger.error("%s could not be set aside: %s", self._path, failed)
 
     def hold(self, path: str, hold: Hold) -> None:
         """Keep the child at `path` stopped.

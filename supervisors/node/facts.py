@@ -17,7 +17,7 @@ from actors.events import Event, NodeChanged, RestartScheduled
 from actors.history.feed import HistoryFeed
 from actors.history.protocol import Query, QueryFailed, QueryResult
 from actors.history.protocol import Statistics as AskRecorder
-from supervisors.node.asking import message_types
+from supervisors.node.asking import message_types, never_waiting
 from supervisors.node.showing import ConfigRow
 from supervisors.requests import SqlArguments
 from supervisors.selectors import UNHEALTHY
@@ -132,7 +132,8 @@ class NodeFacts:
         if path in self.services.supervisors or not ref.is_alive():
             answer(None)
             return
-        future = ref.ask(ViewState(), block=False, timeout=STATE_TIMEOUT)
+        with never_waiting():
+            future = ref.ask(ViewState(), block=False, timeout=STATE_TIMEOUT)
         late = self.system.schedule(STATE_TIMEOUT, lambda: future.fail(TimeoutError(path)))
 
         def answered() -> None:

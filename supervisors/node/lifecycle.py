@@ -7,9 +7,9 @@ starting --ready--> ready --first signal, shutdown command--> draining --empty--
 
 from __future__ import annotations
 
+import contextlib
 import faulthandler
 import logging
-import os
 import sys
 import time
 from enum import IntEnum
@@ -19,6 +19,7 @@ from queue import SimpleQueue
 from actors.core.outcomes import Exited, Outcome, Started, StartFailed
 from actors.errors import ActorRuntimeError
 from actors.exits import ExitReason
+from supervisors import core
 from supervisors.errors import AlreadyRunningError, HomeError
 from supervisors.node.apps import load_app
 from supervisors.node.assembly import Node
@@ -105,11 +106,14 @@ class _Life:
         self._drain = float(loaded.config.runtime.drain)
         self._requests = StopRequests()
         self._outcomes: SimpleQueue[Outcome] = SimpleQueue()
-        self._node = Node(loaded, tree, ask_shutdown=self._ask_shutdown, on_root=self._on_root)
+        self._loaded = loaded
+        self._tree = tree
 
     def run(self) -> NodeExit:
-        facts = self._node.facts
         with self._requests:
+            core.new(self._tree)  # a spec with faults is refused before anything is made
+            self._node = Node(self._loaded, self._tree, ask_shutdown=self._ask_shutdown, on_root=self._on_root)
+            facts = self._node.facts
             try:
                 self._node.start()
                 end = self._until_asked()
@@ -132,8 +136,6 @@ class _Life:
                     logger.info("ready: actorctl tree --home %s   (Ctrl-C drains and ends)", facts.home)
                 elif isinstance(outcome, (StartFailed, Exited)):
                     return _report_end(outcome)
-            if request is StopRequest.KILL:
-                return self._die()
             if request is not None:
                 return None
 
@@ -164,16 +166,9 @@ class _Life:
             if left <= 0:
                 return None
             request = self._requests.take(timeout=left)
-            if request is StopRequest.KILL:
-                return self._die()
             if request is StopRequest.HURRY and not self._is_hurried:
                 self._is_hurried = True
                 return None
-
-    def _die(self) -> NodeExit:
-        """The third request: no hook runs, process children die with this process."""
-        _say("killed")
-        os._exit(NodeExit.INTERRUPTED)
 
     def _on_root(self, outcome: Outcome) -> None:
         self._outcomes.put(outcome)
@@ -210,4 +205,5 @@ def _report_end(outcome: StartFailed | Exited) -> NodeExit:
 
 
 def _say(text: str, hint: str = "") -> None:
-    sys.stderr.write(f"{text}\n" + (f"hint: {hint}\n" if hint else ""))
+    with contextlib.suppress(OSError, ValueError):  # nobody reads any more; the exit code still tells
+        sys.stderr.write(f"{text}\n" + (f"hint: {hint}\n" if hint else ""))

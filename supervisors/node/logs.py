@@ -6,10 +6,13 @@ payloads never reach a record: events carry none, and messages are shown by thei
 
 from __future__ import annotations
 
+import contextlib
 import json
 import logging
 import sys
+import threading
 import time
+from collections import deque
 from typing import Any, TextIO
 
 from actors.events import Event, MetricSampled
@@ -48,6 +51,61 @@ class JsonFormatter(logging.Formatter):
         return json.dumps(line, default=str)
 
 
+class LogWriter(logging.Handler):
+    """Writes records on a thread of its own, so that a reader who stops reading stops nobody but that thread.
+
+    Records wait in a bounded queue, the oldest go first; how many went is said in one line as soon as lines pass again.
+    """
+
+    def __init__(self, out: TextIO, formatter: logging.Formatter, capacity: int = 10_000) -> None:
+        super().__init__()
+        self.setFormatter(formatter)
+        self._out = out
+        self._waiting: deque[logging.LogRecord] = deque(maxlen=capacity)
+        self._taken = 0
+        self._put = 0
+        self._wake = threading.Event()
+        self._closing = False
+        self._thread = threading.Thread(target=self._run, name="log-writer", daemon=True)
+        self._thread.start()
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Queue a record; never waits."""
+        self._put += 1
+        self._waiting.append(record)
+        self._wake.set()
+
+    def close(self) -> None:
+        """Write what waits, for a second at most, and end the thread."""
+        self._closing = True
+        self._wake.set()
+        self._thread.join(CLOSE_TIMEOUT)
+        super().close()
+
+    def _run(self) -> None:
+        while not (self._closing and not self._waiting):
+            self._wake.wait()
+            self._wake.clear()
+            while self._waiting:
+                record = self._waiting.popleft()
+                self._taken += 1
+                lost = self._put - self._taken - len(self._waiting)
+                if lost > 0:
+                    self._taken += lost
+                    self._write(f"{lost} log records were dropped: nobody read them in time")
+                self._write(self.format(record))
+            if self._closing:
+                return
+
+    def _write(self, line: str) -> None:
+        with contextlib.suppress(OSError, ValueError):  # the reader is gone; the node is not there for it
+            self._out.write(line + "\n")
+            self._out.flush()
+
+
+CLOSE_TIMEOUT = 1.0
+
+
 def configure(level: str, style: str, stream: TextIO | None = None) -> logging.Handler:
     """Send all records of `level` and above to `stream` (standard error); return the handler, for `remove`.
 
@@ -58,8 +116,7 @@ def configure(level: str, style: str, stream: TextIO | None = None) -> logging.H
     """
     out = stream if stream is not None else sys.stderr
     is_human = style == "human" or (style == "auto" and out.isatty())
-    handler = logging.StreamHandler(out)
-    handler.setFormatter(HumanFormatter() if is_human else JsonFormatter())
+    handler = LogWriter(out, HumanFormatter() if is_human else JsonFormatter())
     root = logging.getLogger()
     root.addHandler(handler)
     root.setLevel(LEVELS[level])

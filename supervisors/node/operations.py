@@ -8,18 +8,21 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from typing import Any
 
 from actors.addresses import is_within, join, name_of, parent_of
 from actors.exits import KILLED
 from supervisors import core
+from supervisors.core import Held
 from supervisors.core import effects as fx
 from supervisors.core import events as ev
 from supervisors.node.desired import DesiredState
 from supervisors.requests import TargetArguments
 from supervisors.selectors import SelectorError, select
-from supervisors.supervisor import Call, Services
+from supervisors.specs import Strategy
+from supervisors.supervisor import Call, Services, Supervisor
 from supervisors.tree import nodes
 from supervisors.views import (
     BudgetView,
@@ -34,6 +37,8 @@ from supervisors.views import (
 
 Make = Callable[[str, ev.Hold], Callable[[int, float, float], ev.Request]]
 Answer = Callable[[CommandView], None]
+Settle = Callable[..., None]
+"""Takes one target's result, and what went wrong in keeping it."""
 
 _CODES = {
     fx.Refusal.NOT_FOUND: "not_found",
@@ -55,6 +60,7 @@ class Operations:
     def __init__(self, services: Services, desired: DesiredState) -> None:
         self._services = services
         self._desired = desired
+        self._writer = ThreadPoolExecutor(1, thread_name_prefix="desired")
 
     def run(self, verb: str, wanted: TargetArguments, author: str, why: str, answer: Answer) -> None:
         """Carry out `verb` on what `wanted` selects and give `answer` the outcome, once.
@@ -79,23 +85,41 @@ class Operations:
         else:
             gathering.arm(wanted.timeout)
 
-    def _post(self, verb: str, target: NodeView, hold: ev.Hold, settle: Callable[[fx.Done | fx.Refused], None]) -> None:
+    def _post(self, verb: str, target: NodeView, hold: ev.Hold, settle: Settle) -> None:
         parent = parent_of(target.path)
         supervisor = self._services.supervisors.get(parent) if parent is not None else None
         id = name_of(target.path)
         if supervisor is None:
             settle(fx.Refused(id, fx.Refusal.NOT_FOUND, f"the supervisor of {target.path} is not running"))
             return
-        if verb == "stop":
-            self._desired.hold(target.path, hold)
-        elif verb in {"start", "restart", "reset"}:
-            self._desired.release(target.path)
-        supervisor.actor_ref.tell_system(Call(_MAKE[verb](id, hold), settle))
+
+        def judged(result: fx.Done | fx.Refused) -> None:  # on the supervisor's thread: it only posts
+            self._writer.submit(self._record, verb, supervisor, target.path, result, settle)
+
+        supervisor.actor_ref.tell_system(Call(_MAKE[verb](id, hold), judged))
+
+    def _record(
+        self, verb: str, supervisor: Supervisor, path: str, result: fx.Done | fx.Refused, settle: Settle
+    ) -> None:
+        """Keep what the core decided, in the order in which it did, before the client hears of it."""
+        problem = ""
+        child = supervisor.published.children.get(name_of(path))
+        try:
+            if supervisor.published.spec.strategy is Strategy.SIMPLE_ONE_FOR_ONE:
+                pass  # its children are gone with their supervisor, so nothing of them can outlive it
+            elif child is not None and isinstance(child.state, Held):
+                self._desired.hold(path, child.state.hold)
+            elif child is None or (verb in {"start", "restart"} and isinstance(result, fx.Done)):
+                self._desired.release(path)
+        except OSError as error:
+            problem = f"done, but it could not be kept and will not outlive a restart: {error}"
+        settle(result, problem)
 
     def _planned(self, verb: str, target: NodeView, tree: Sequence[NodeView], now: float) -> TargetView:
         """What the verb would do; changes nothing."""
-        below = [n.path for n in tree if is_within(n.path, target.path) and n.kind is NodeKind.WORKER]
-        running = [n.path for n in tree if n.path in below and n.state in _RUNNING]
+        workers = [n for n in tree if n.kind is NodeKind.WORKER and is_within(n.path, target.path)]
+        below = [n.path for n in workers]
+        running = [n.path for n in workers if n.state in _RUNNING]
         stops: tuple[str, ...] = ()
         starts: tuple[str, ...] = ()
         limit: BudgetView | None = None
@@ -140,10 +164,12 @@ class _Gathering:
             if self._answer is not None:
                 self._timer = self._services.system.schedule(timeout, partial(self.close, TargetOutcome.PENDING))
 
-    def settle(self, path: str, result: fx.Done | fx.Refused) -> None:
-        """Take one target's answer."""
+    def settle(self, path: str, result: fx.Done | fx.Refused, problem: str = "") -> None:
+        """Take one target's answer; `problem` is what went wrong in keeping it."""
         seconds = self._services.system.clock.monotonic() - self._since
-        if isinstance(result, fx.Done):
+        if problem:
+            view = TargetView(path=path, outcome=TargetOutcome.FAILED, code="failed", message=problem, seconds=seconds)
+        elif isinstance(result, fx.Done):
             view = TargetView(path=path, outcome=TargetOutcome.DONE, seconds=seconds)
         elif result.code in _UNCHANGED.get(self._verb, ()):
             view = TargetView(path=path, outcome=TargetOutcome.UNCHANGED, message=result.message, seconds=seconds)
@@ -212,11 +238,17 @@ def _topmost(verb: str, chosen: Sequence[NodeView], tree: Sequence[NodeView]) ->
         return workers
     if any(node.path == "/" for node in chosen):
         chosen = [node for node in tree if parent_of(node.path) == "/"]
-    found: list[NodeView] = []
-    for node in chosen:
-        if not any(is_within(node.path, above.path) for above in found):
-            found.append(node)
-    return found
+    named = {node.path for node in chosen}
+    return [node for node in chosen if not _has_above(node.path, named)]
+
+
+def _has_above(path: str, named: set[str]) -> bool:
+    above = parent_of(path)
+    while above is not None:
+        if above in named:
+            return True
+        above = parent_of(above)
+    return False
 
 
 def _with_state(view: TargetView, state: NodeState | None) -> TargetView:

@@ -5,6 +5,7 @@ A handler only puts into a `SimpleQueue`, which is safe from inside a signal han
 
 from __future__ import annotations
 
+import os
 import signal
 from enum import Enum
 from queue import Empty, SimpleQueue
@@ -20,14 +21,16 @@ class StopRequest(Enum):
     KILL = "kill"
 
 
+KILLED_EXIT = 130
+
 _LADDER = (StopRequest.DRAIN, StopRequest.HURRY, StopRequest.KILL)
 
 
 class StopRequests:
     """Collects requests to end from signals and from `ask`; made and waited on by the main thread.
 
-    While it is entered SIGINT and SIGTERM (on Windows SIGINT and SIGBREAK) count up the ladder; leaving it puts the
-    handlers of before back.
+    While it is entered SIGINT, SIGTERM and SIGHUP (on Windows SIGINT and SIGBREAK) count up the ladder; leaving it puts
+    the handlers of before back. The third ends the process in the handler: no hook runs, process children die with it.
     """
 
     def __init__(self) -> None:
@@ -51,11 +54,14 @@ class StopRequests:
             return None
 
     def _on_signal(self, _number: int, _frame: FrameType | None) -> None:
-        self._queue.put(_LADDER[min(self._count, len(_LADDER) - 1)])
+        request = _LADDER[min(self._count, len(_LADDER) - 1)]
         self._count += 1
+        if request is StopRequest.KILL:
+            os._exit(KILLED_EXIT)  # here: whatever the main thread waits for, the third signal ends it
+        self._queue.put(request)
 
     def __enter__(self) -> Self:
-        names = ("SIGINT", "SIGTERM", "SIGBREAK")
+        names = ("SIGINT", "SIGTERM", "SIGHUP", "SIGBREAK")
         for number in (getattr(signal, name) for name in names if hasattr(signal, name)):
             self._before[number] = signal.signal(number, self._on_signal)
         return self

@@ -37,13 +37,16 @@ class Waiting:
         self._since = services.system.clock.monotonic()
         self._lock = threading.Lock()
         self._is_armed = False
-        call.on_cancel(lambda _why: self._give_up())
+        self._call = call
+        self._subscription: Any = None
+        self._deadline: Any = None
 
     def begin(self) -> None:
         """Look for the first time; the answer may come at once."""
         system = self._services.system
         self._subscription = system.bus.subscribe(lambda _seq, _event: self._arm(), _LIFE)
         self._deadline = system.schedule(max(0.0, self._wanted.timeout), lambda: self._look(is_last=True))
+        self._call.on_cancel(lambda _why: self._give_up())
         self._look()
 
     def _arm(self) -> None:
@@ -58,8 +61,8 @@ class Waiting:
             self._is_armed = False
             if self._answer is None:
                 return
-        pending, matched = self._pending()
-        if pending and not is_last:
+        pending, matched, is_met = self._pending()
+        if not is_met and not is_last:
             return
         with self._lock:
             answer, self._answer = self._answer, None
@@ -69,29 +72,29 @@ class Waiting:
         answer(
             WaitView(
                 condition=self._wanted.condition,
-                is_met=not pending,
+                is_met=is_met,
                 seconds=self._services.system.clock.monotonic() - self._since,
                 matched=matched,
                 pending=tuple(pending),
             )
         )
 
-    def _pending(self) -> tuple[list[NodeView], int]:
+    def _pending(self) -> tuple[list[NodeView], int, bool]:
+        """Return the nodes the condition does not hold for, how many were looked at, and whether it holds."""
         tree = nodes(self._services)
         is_gone = self._wanted.condition == "gone"
         try:
             chosen = select(tree, self._wanted.selectors) if self._wanted.selectors else tree
         except SelectorError:
-            if is_gone:
-                return [], 0
-            return list(tree[:1]), 0  # nothing there yet: the root stands for it
+            return [], 0, is_gone  # nothing is there (yet)
         if is_gone:
-            return list(chosen), len(chosen)
+            return list(chosen), len(chosen), not chosen
         if not self._wanted.selectors:
             chosen = tuple(
                 n for n in chosen if n.kind is NodeKind.SUPERVISOR or n.state is not NodeState.NOT_CONFIGURED
             )
-        return [node for node in chosen if not self._is_met(node)], len(chosen)
+        pending = [node for node in chosen if not self._is_met(node)]
+        return pending, len(chosen), bool(chosen) and not pending
 
     def _give_up(self) -> None:
         with self._lock:
@@ -99,8 +102,9 @@ class Waiting:
         self._end()
 
     def _end(self) -> None:
-        self._subscription.cancel()
-        self._deadline.cancel()
+        for held in (self._subscription, self._deadline):
+            if held is not None:
+                held.cancel()
 
 
 def _condition(text: str) -> Callable[[NodeView], bool]:
