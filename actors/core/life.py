@@ -62,7 +62,7 @@ def start(cell: ActorRef[Any]) -> bool:
 def started(cell: ActorRef[Any], result: Any) -> bool:
     """Go on after `on_start` returned `result`; return whether the turn goes on here."""
     launch = cell._launch
-    if isinstance(result, Ignore):
+    if result is not None and isinstance(result, Ignore):
         if launch is not None:
             launch.ignored = result.why
         finish(cell, NORMAL)

@@ -17,7 +17,7 @@ from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Literal
 from weakref import WeakSet
 
-from actors.addresses import PATH_LIMIT, check_path, check_segment
+from actors.addresses import PATH_LIMIT, SEGMENT_LIMIT, check_path, check_segment
 from actors.clock import Clock, SystemClock
 from actors.core import context
 from actors.core.bus import EventBus
@@ -312,7 +312,8 @@ class ActorSystem:
         if not slash or not name or len(path) > PATH_LIMIT:
             check_path(path)  # the root, or a fault to be named
         else:
-            check_segment(name)
+            if not (name.isascii() and name.isidentifier() and len(name) <= SEGMENT_LIMIT):  # those are names, too
+                check_segment(name)
             if above:
                 _check_above(above)
         cell: ActorRef[Any] = ActorRef(DEFAULT_MAILBOX if mailbox is None else mailbox, path)
