@@ -78,6 +78,12 @@ def test_a_failing_child_ends_the_start_without_a_second_try(strategy: Strategy,
     assert (world.ended.kind, world.ended.detail) == (ExitKind.SHUTDOWN, "failed-to-start")
 
 
+def test_what_was_never_attempted_is_not_shown_as_waiting_for_ever():
+    world = World(supervisor(child("a"), child("b"), child("c")), starts={"b": ["fail"]})
+
+    assert world.words() == {"a": "stopped", "b": "failed", "c": "not started"}
+
+
 def test_the_reason_of_a_failed_start_names_the_child_and_its_reason_at_each_level():
     inner = World(supervisor(child("y")), starts={"y": ["fail"]}, path="/s/inner")
     assert inner.ended is not None
