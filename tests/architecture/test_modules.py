@@ -16,7 +16,7 @@ SHOWN = [path.relative_to(ROOT).as_posix() for path in MODULES]
 
 LONGEST = 400
 LONGER = {
-    "actors/core/cell.py": "one protocol over one set of slots; that no message sleeps is only seen with all of it in sight",
+    "actors/core/cell.py": "one protocol over one set of slots; to see that no message sleeps takes all of it",
     "actors/core/pool.py": "one lock and what it guards: workers, spares, and the monitor that counts them",
     "actors/core/ref.py": "a third of it is overloads and their texts, by which an ask has its answer's type",
     "actors/core/system.py": "an instance's launch and the system that holds its path; to be parted when it grows",
