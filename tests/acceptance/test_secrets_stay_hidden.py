@@ -116,7 +116,7 @@ def test_nothing_that_is_shown_or_kept_holds_a_secret(running: Node) -> None:
             ("describe", "/keep/process", "--spec"),
             ("why", "/keep/process"),
             ("events", "/keep/process", "-o", "json"),
-            ("config", "show", "--origin", "-o", "json"),
+            ("config", "show", "-o", "json"),
             ("sql", "select * from events", "-o", "json"),
             ("doctor",),
             ("check",),
