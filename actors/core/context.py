@@ -1,7 +1,7 @@
 """What a thread is to the kernel: a pool's worker, an event loop, a thread whose actor was abandoned, or none of them.
 
-The hot paths ask one question only, `special and get_ident() in special`, which costs a global's truth test as long as
-no thread needs care.
+The hot paths ask one question only, whether a set is empty, and look closer where it is not: a tell at `fenced`, an ask
+that may run its target at `special`.
 """
 
 from __future__ import annotations
@@ -43,8 +43,10 @@ here = _Here()
 special: set[int] = set()
 """Idents of threads that need care when they send: event loops and fenced threads."""
 
+fenced: set[int] = set()
+"""Those of them whose actor was abandoned: all that a tell looks at."""
+
 _loops: set[int] = set()
-_fenced: set[int] = set()
 
 
 def enter_loop() -> None:
@@ -66,13 +68,13 @@ def on_loop() -> bool:
 
 def fence(ident: int) -> None:
     """Refuse what the thread `ident` sends from now on; it must never run another actor."""
-    _fenced.add(ident)
+    fenced.add(ident)
     special.add(ident)
 
 
 def unfence() -> None:
     """Forget the current thread's fence, as it ends (idents are used again)."""
-    _fenced.discard(get_ident())
+    fenced.discard(get_ident())
     special.discard(get_ident())
 
 
@@ -85,7 +87,7 @@ def check_fence() -> None:
     Raises:
         AbandonedError: The current thread was fenced, and the actor it is inside of was abandoned.
     """
-    if _fenced and get_ident() in _fenced:
+    if fenced and get_ident() in fenced:
         for cell in turns_here():
             if not cell.is_abandoned:
                 return

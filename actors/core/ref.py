@@ -167,7 +167,7 @@ class ActorRef(Cell, pykka.ActorRef[A], Generic[A]):
             ActorExitedError: The actor, started by its class's `start`, has ended (a `pykka.ActorDeadError`).
             AbandonedError: The sender itself was abandoned.
         """
-        if context.special:
+        if context.fenced:
             check_fence()
         queue = self._queue
         if queue is None or len(queue) >= self._limit:
@@ -240,7 +240,7 @@ class ActorRef(Cell, pykka.ActorRef[A], Generic[A]):
             MailboxFullError: The mailbox is full and refuses (an event loop of the kernel never waits for room).
             Exception: What the handler raised.
         """
-        if context.special:
+        if context.fenced:
             check_fence()
         ask: Ask[Any] = Ask(message, timeout)
         self._put(ask)

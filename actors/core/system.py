@@ -306,7 +306,7 @@ class ActorSystem:
         """
         if placement not in {"pool", "thread"}:
             raise ValueError(f"placement is pool or thread, got {placement!r}")
-        if context.special:
+        if context.fenced:
             check_fence()
         above, slash, name = path.rpartition("/")
         if not slash or not name or len(path) > PATH_LIMIT:
@@ -365,8 +365,9 @@ class ActorSystem:
             if self._is_closed:
                 return True
             self._is_closed = True
-            loop = self._loop
         ended = self._stop_all(deadline)
+        with self._lock:
+            loop = self._loop  # the last actors may have needed one
         self.timers.close(max(0.0, deadline - time.monotonic()))
         if loop is not None:
             ended &= loop.close(max(0.0, deadline - time.monotonic()))

@@ -44,6 +44,24 @@ def test_shutdown_stops_every_actor_and_ends_every_thread(placement):
     assert len(system.registry) == 0
 
 
+def test_shutdown_ends_an_event_loop_that_was_first_needed_by_it(placement):
+    before = set(threading.enumerate())
+    calls = Collector()
+
+    class Parting(Actor):
+        async def on_stop(self) -> None:
+            await asyncio.sleep(0)
+            calls("on_stop")
+
+    system = ActorSystem("test")
+    launch(system, Parting, path="/a", placement=placement)
+
+    assert system.shutdown(30.0)
+
+    assert calls.all == ("on_stop",)
+    assert set(threading.enumerate()) <= before
+
+
 def test_shutdown_gives_up_who_does_not_end_in_time_and_says_so(placement):
     entered, go_on = threading.Event(), threading.Event()
 
@@ -94,6 +112,40 @@ def test_a_system_that_makes_no_sense_is_refused(wrong, error):
 def test_a_launch_that_makes_no_sense_is_refused(wrong, error, system: ActorSystem):
     with pytest.raises(error):
         system.spawn(Plain, **{"path": "/a", "on_outcome": print, **wrong})
+
+
+def test_a_thread_the_machine_refuses_is_a_failed_start(system: ActorSystem, monkeypatch):
+    def refuse(_thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    outcomes = Collector()
+    with monkeypatch.context() as patched:
+        patched.setattr(threading.Thread, "start", refuse)
+        system.spawn(Plain, path="/a", placement="thread", on_outcome=outcomes)
+
+    assert "can't start new thread" in outcomes.expect(StartFailed).reason.crash.message
+    launch(system, Plain, path="/a", placement="thread")  # the path is free
+
+
+def test_a_spare_the_machine_refuses_leaves_the_pool_working(system: ActorSystem, monkeypatch, caplog):
+    release = threading.Event()
+
+    class Blocking(Actor):
+        def on_receive(self, message):
+            return release.wait(30)
+
+    plain = launch(system, Plain, path="/plain").ref
+    blocking = launch(system, Blocking, path="/blocking").ref
+
+    def refuse(_thread) -> None:
+        release.set()
+        raise RuntimeError("can't start new thread")
+
+    monkeypatch.setattr(threading.Thread, "start", refuse)
+    blocking.tell("go")
+
+    assert plain.ask(1, timeout=30) == 1
+    assert "no thread for a spare" in caplog.text
 
 
 def test_chance_repeats_with_its_seed():
