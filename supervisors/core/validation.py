@@ -39,7 +39,7 @@ def validate_tree(spec: SupervisorSpec, path: str = ROOT) -> list[Fault]:
 
     Args:
         spec: The tree's top supervisor.
-        path: Where it will stand.
+        path: Where it will stand. A need of something outside is taken as met: whoever holds the whole tree checks it.
     """
     faults = list(_supervisor_faults(spec, path))
     faults.extend(_need_faults(spec, path))
@@ -182,17 +182,18 @@ def _need_faults(spec: SupervisorSpec, path: str) -> Iterable[Fault]:
         if child is None:
             continue
         supervisor = at.rpartition("/")[0] or ROOT
-        siblings = [other for other in paths if other != path and (other.rpartition("/")[0] or ROOT) == supervisor]
         for need in child.needs:
             target = _target(need, supervisor)
             if target is None:
                 yield Fault(at, "needs", f"{need!r} is neither an id nor a path")
-            elif target not in paths or target == path:
-                known = [*(p.rpartition("/")[2] for p in siblings), *(p for p in paths if p != path)]
-                close = get_close_matches(need, known, 1)
-                yield Fault(at, "needs", f"there is no {need!r}", f"did you mean {close[0]!r}?" if close else "")
             elif is_within(at, target):
                 yield Fault(at, "needs", f"{need!r} is it itself or above it, so it can never be there first")
+            elif not is_within(target, path):
+                continue  # in a branch that only the tree above knows
+            elif target not in paths:
+                siblings = [other for other in paths if (other.rpartition("/")[0] or ROOT) == supervisor]
+                close = get_close_matches(need, [*(p.rpartition("/")[2] for p in siblings), *paths], 1)
+                yield Fault(at, "needs", f"there is no {need!r}", f"did you mean {close[0]!r}?" if close else "")
             elif is_within(target, at):
                 yield Fault(at, "needs", f"{need!r} is below it, so it can never be there first")
     yield from _circles(spec, path, paths)
@@ -240,6 +241,8 @@ def _edges(spec: SupervisorSpec, path: str) -> dict[str, set[str]]:
 def _sorted(spec: SupervisorSpec, path: str) -> tuple[list[ChildSpec], list[str]]:
     """The children in start order, those in no circle; and the ids that lie in or behind one."""
     edges = _edges(spec, path)
+    if not any(edges.values()):
+        return list(spec.children), []
     order: list[ChildSpec] = []
     placed: set[str] = set()
     rest = list(spec.children)

@@ -37,7 +37,7 @@ from supervisors.core import (
 from supervisors.specs import Restart, Strategy, SupervisorSpec
 
 thorough = settings(
-    max_examples=400, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large]
+    max_examples=250, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large]
 )
 
 

@@ -245,6 +245,15 @@ def test_a_supervisor_cannot_need_what_is_below_it():
     assert [(fault.path, fault.key) for fault in validate_tree(tree)] == [("/io", "needs")]
 
 
+def test_a_branch_alone_takes_needs_of_other_branches_as_met_and_checks_its_own():
+    branch = supervisor(child("one", needs=("/io/mail", "two", "/agents/three")), child("two"))
+
+    (fault,) = validate_tree(branch, "/agents")
+
+    assert (fault.path, fault.message) == ("/agents/one", "there is no '/agents/three'")
+    assert [spec.id for spec in arrange(supervisor(*branch.children), "/agents").children] == ["two", "one"]
+
+
 @pytest.mark.parametrize("need", ["a b", "", 3])
 def test_a_need_is_an_id_or_a_path(need: Any):
     assert [fault.key for fault in validate_tree(supervisor(child("b", needs=(need,))))] == ["needs"]
