@@ -267,11 +267,11 @@ def reset_child(draft: Draft, event: ResetChild) -> None:
     if child is None:
         _not_found(draft, event, event.id)
         return
+    child = replace(child, attempt=0, restarts=0, parked=False, window=EMPTY)
+    draft.put(child)
     if isinstance(child.state, Quarantined):
         _start_by_hand(draft, child, event)
         return
-    child = replace(child, attempt=0, parked=False, window=EMPTY)
-    draft.put(child)
     if isinstance(child.state, Restarting):
         _retry_now(draft, child, child.state)
     draft.done(event.request, child)

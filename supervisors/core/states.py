@@ -174,7 +174,7 @@ class Child(Struct, frozen=True):
         generation: The newest instance's, 0 before the first.
         state: What it does now.
         attempt: Restarts decided since it last ran quietly for `backoff.reset_after`.
-        restarts: Restarts decided in all.
+        restarts: Restarts decided since it was last reset.
         parked: Whether its restarts are the slow ones, until it ran quietly or was reset.
         last_exit: How its last instance ended, or why its last start failed.
         window: Its own restart window.

@@ -39,7 +39,7 @@ class ChildView(Struct, frozen=True):
         detail: What the word leaves open: why it was ignored, who stopped it and why.
         generation: Its newest instance.
         attempt: Restarts decided since it last ran quietly.
-        restarts: Restarts decided in all.
+        restarts: Restarts decided since it was last reset.
         since: Monotonic instant since when it runs or starts; None where it does neither.
         next_at: Monotonic instant of its next try while `restarting`, else None.
         parked: Whether its limit was reached and it is tried slowly.

@@ -229,6 +229,17 @@ def test_a_reset_lets_the_delays_begin_again():
     assert (fact.attempt, fact.delay) == (1, 2.0)
 
 
+def test_a_reset_lets_the_counts_begin_again():
+    world = World(supervisor(child("a"), intensity=99))
+    world.exited("a")
+
+    world.call(ResetChild, "a")
+
+    view = view_child(world.state, "a")
+    assert view is not None
+    assert (view.attempt, view.restarts) == (0, 0)
+
+
 def test_a_start_by_hand_counts_attempts_from_0():
     world = World(supervisor(child("a", backoff=SLOW), intensity=99))
     world.exited("a")
