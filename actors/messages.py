@@ -155,11 +155,12 @@ def _walk(kind: inspect.Type, message: str, where: str, seen: set[type]) -> None
             f"{getattr(shown, '__qualname__', shown)} would not cross a process unchanged: name its type",
         )
     cls = getattr(kind, "cls", None)
-    if isinstance(cls, type) and hasattr(kind, "fields"):
+    fields = getattr(kind, "fields", None)
+    if isinstance(cls, type) and fields is not None:
         if cls in seen:
             return
         seen.add(cls)
-        for field in kind.fields:
+        for field in fields:
             _walk(field.type, message, f"{where} > {cls.__qualname__}.{field.name}", seen)
         return
     for inner in ("item_type", "key_type", "value_type"):

@@ -15,12 +15,13 @@ from actors.core import life
 from actors.core.context import check_fence, here
 from actors.core.future import Future
 from actors.core.handlers import HandlerTable, is_async
+from actors.core.inbox import Inbox
 from actors.core.inspection import ViewState, view_state
 from actors.core.links import Down, Monitor, link, unlink
 from actors.core.mailbox import DEFAULT_MAILBOX, MailboxSpec
 from actors.core.outcomes import Ignore, Incarnation
 from actors.core.pathref import PathRef
-from actors.core.ref import ActorRef, Inbox, Ref
+from actors.core.ref import ActorRef, Ref
 from actors.core.threads import ActorThread
 from actors.core.timers import ActorTimer, Tick
 from actors.core.turns import RUNTIME_HANDLERS, run_mixed
@@ -75,7 +76,9 @@ class Actor(pykka.Actor):
         cls._actor_handlers = HandlerTable(cls, _RUNTIME_HANDLERS, Actor.on_receive)
 
     @classmethod
-    def start(cls, *args: Any, **kwargs: Any) -> ActorRef[Self]:
+    def start(  # pyright: ignore[reportIncompatibleMethodOverride] # as above
+        cls, *args: Any, **kwargs: Any
+    ) -> ActorRef[Self]:
         """Start an actor outside any supervisor, as pykka does, on the dispatcher its class names.
 
         Args:
@@ -107,12 +110,12 @@ class Actor(pykka.Actor):
             cell._run = run_interleaved
         elif table.has_coroutines:
             cell._run = run_mixed
-        self._actor_ref = cell
+        self._actor_ref = cell  # pyright: ignore[reportIncompatibleVariableOverride] # pykka's, and more
 
     # -- who it is --------------------------------------------------------------------------------
 
     @property
-    def actor_ref(self) -> ActorRef[Self]:
+    def actor_ref(self) -> ActorRef[Self]:  # pyright: ignore[reportIncompatibleMethodOverride] # as above
         """The ref of this instance."""
         return self._actor_ref
 

@@ -25,7 +25,7 @@ from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from actors.core.context import here, on_loop, turns_here
 from actors.core.future import Ask
-from actors.core.mailbox import MailboxSpec
+from actors.core.mailbox import MailboxSpec, Pressure
 from actors.errors import ActorExitedError, MailboxFullError
 from actors.events import AskFailed
 from actors.exits import ExitReason
@@ -88,18 +88,6 @@ class Notice(Message[None], frozen=True, local=True):
 
 NOT_KEPT: Final = (Stop, Suspend, Resume, Notice)
 """What becomes no dead letter when its actor has ended."""
-
-
-class Pressure:
-    """What a mailbox that was full at least once counts, and the senders that wait for room."""
-
-    __slots__ = ("blocked", "dropped", "rejected", "waiters")
-
-    def __init__(self) -> None:
-        self.blocked = 0
-        self.dropped = 0
-        self.rejected = 0
-        self.waiters: deque[Any] = deque()
 
 
 class Cell:

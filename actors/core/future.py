@@ -228,6 +228,18 @@ class Future(pykka.Future[T]):
             worker.goes_on()
 
 
+async def answered(ask: Future[Any], timeout: float) -> bool:
+    """Await that `ask` is answered, with a value or an error; False where `timeout` seconds were not enough."""
+    import asyncio  # whoever awaits has it loaded already
+
+    try:
+        async with asyncio.timeout(timeout):
+            await ask.settled()
+    except TimeoutError:
+        return ask.done
+    return True
+
+
 class _Settled:
     """Awaits a future without taking its value."""
 

@@ -8,6 +8,8 @@ senders on `n` threads may overshoot it by `n - 1` messages.
 from __future__ import annotations
 
 import sys
+from collections import deque
+from collections.abc import Callable
 from typing import Literal, get_args
 
 from msgspec import Struct
@@ -78,3 +80,15 @@ class ActorStatistics(Struct, frozen=True):
     rejected: int
     blocked: int
     is_suspended: bool
+
+
+class Pressure:
+    """What a mailbox that was full at least once counts, and the senders that wait for room."""
+
+    __slots__ = ("blocked", "dropped", "rejected", "waiters")
+
+    def __init__(self) -> None:
+        self.blocked = 0
+        self.dropped = 0
+        self.rejected = 0
+        self.waiters: deque[Callable[[], object]] = deque()

@@ -205,10 +205,7 @@ class Pool:
             )
 
     def fence(self, cell: ActorRef[Any]) -> None:
-        """Have the worker that runs `cell` take no other actor and send nothing more.
-
-        Nothing happens where no worker is in its turn: the thread inside may be an asker's, which is left alone.
-        """
+        """Have the worker inside `cell` take no other actor and send nothing more; an asker's thread is left alone."""
         with self._lock:
             for worker in self._workers:
                 if worker.cell is not cell:
@@ -224,10 +221,7 @@ class Pool:
                 return
 
     def close(self, timeout: float) -> int:
-        """End the threads once nothing is ready; return how many are still there after `timeout` seconds.
-
-        Those left are inside a handler; they are daemon threads and hold up no exit.
-        """
+        """End the threads once nothing is ready; return how many are stuck after `timeout` seconds (daemon threads)."""
         deadline = time.monotonic() + timeout
         with self._lock:
             self._closed = True

@@ -19,7 +19,9 @@ from actors.core import context, links
 from actors.core.cell import ENDING, Cell, Resume, Stop, Suspend
 from actors.core.context import check_fence, on_loop, turn_codes
 from actors.core.future import Ask, Future
+from actors.core.future import answered as answered
 from actors.core.handlers import DEFERRED, HandlerTable
+from actors.core.inbox import Inbox
 from actors.core.life import ended_by, outlives
 from actors.core.mailbox import ActorStatistics, MailboxSpec
 from actors.core.turns import reply, run
@@ -186,7 +188,9 @@ class ActorRef(Cell, pykka.ActorRef[A], Generic[A]):
     def ask(self, message: Any, *, block: Literal[False], timeout: float | None = None) -> Future[Any]: ...
     @overload
     def ask(self, message: Any, *, block: bool = True, timeout: float | None = None) -> Any: ...
-    def ask(self, message: Any, *, block: bool = True, timeout: float | None = None) -> Any:
+    def ask(  # pyright: ignore[reportIncompatibleMethodOverride] # the order: a typed message comes first
+        self, message: Any, *, block: bool = True, timeout: float | None = None
+    ) -> Any:
         """Send `message` and wait for its answer.
 
         An idle pool actor with plain handlers, asked without a timeout, is run by the asking thread.
@@ -393,41 +397,4 @@ class ActorRef(Cell, pykka.ActorRef[A], Generic[A]):
 _naming = threading.Lock()
 
 
-async def answered(ask: Future[Any], timeout: float) -> bool:
-    """Await that `ask` is answered, with a value or an error; False where `timeout` seconds were not enough."""
-    import asyncio  # whoever awaits has it loaded already
-
-    try:
-        async with asyncio.timeout(timeout):
-            await ask.settled()
-    except TimeoutError:
-        return ask.done
-    return True
-
-
 turn_codes[ActorRef._run_here.__code__] = "self"
-
-
-class Inbox:
-    """Pykka's inbox protocol in front of a mailbox, for code that uses `actor_inbox`."""
-
-    __slots__ = ("_ref",)
-
-    def __init__(self, ref: ActorRef[Any]) -> None:
-        self._ref = ref
-
-    def put(self, envelope: Any) -> None:
-        """Put a pykka envelope into the mailbox."""
-        self._ref.tell(envelope)
-
-    def get(self) -> Any:
-        """Not for callers: the actor takes its messages itself.
-
-        Raises:
-            RuntimeError: Always.
-        """
-        raise RuntimeError("only the actor takes messages out of its mailbox")
-
-    def empty(self) -> bool:
-        """Whether nothing waits."""
-        return not self._ref._queue

@@ -24,17 +24,16 @@ from actors.core.bus import EventBus
 from actors.core.cell import ENDED, Stop
 from actors.core.context import check_fence
 from actors.core.deadletters import DeadLetters
-from actors.core.future import Ask
-from actors.core.life import finish
+from actors.core.launch import Launch as Launch
 from actors.core.mailbox import DEFAULT_MAILBOX, MailboxSpec
-from actors.core.outcomes import Incarnation, Outcome, Started, StartFailed
+from actors.core.outcomes import Incarnation, Outcome, StartFailed
 from actors.core.pathref import PathRef
 from actors.core.pool import Pool
 from actors.core.ref import ActorRef
 from actors.core.registry import Registry
 from actors.core.threads import ActorThread
 from actors.core.timers import Timer, Timers
-from actors.errors import ActorExitedError, ActorRuntimeError
+from actors.errors import ActorRuntimeError
 from actors.exits import SHUTDOWN, ExitReason
 
 if TYPE_CHECKING:
@@ -45,8 +44,6 @@ logger = logging.getLogger(__name__)
 
 _FIRST = Incarnation()
 
-ABANDONED = ExitReason.killed("abandoned")
-
 Placement = Literal["pool", "thread"]
 
 
@@ -56,141 +53,6 @@ class PathTakenError(ActorRuntimeError):
     def __init__(self, path: str) -> None:
         super().__init__(f"{path} is taken: its instance has not ended yet")
         self.path = path
-
-
-class Launch:
-    """One launched instance, as its supervisor holds it. Every method may be called on any thread and never blocks.
-
-    Attributes:
-        factory: What makes the actor.
-        incarnation: Which instance it is.
-        owner: The system it runs in.
-    """
-
-    __slots__ = (
-        "_cell",
-        "_report",
-        "factory",
-        "ignored",
-        "incarnation",
-        "is_abandoned",
-        "is_started",
-        "owner",
-        "takes_class_mailbox",
-    )
-
-    def __init__(
-        self,
-        owner: ActorSystem,
-        cell: ActorRef[Any],
-        factory: Callable[[], Actor],
-        incarnation: Incarnation,
-        report: Callable[[Outcome], None],
-        takes_class_mailbox: bool,
-    ) -> None:
-        self._cell = cell
-        self._report = report
-        self.factory = factory
-        self.ignored: str | None = None
-        """Why `on_start` ignored the start, once it has."""
-        self.incarnation = incarnation
-        self.is_abandoned = False
-        """Whether nothing this instance does counts any more."""
-        self.is_started = False
-        self.owner = owner
-        self.takes_class_mailbox = takes_class_mailbox
-
-    @property
-    def ref(self) -> ActorRef[Any] | None:
-        """The ref of the instance; None until it has started."""
-        return self._cell if self.is_started else None
-
-    @property
-    def is_finished(self) -> bool:
-        """Whether the instance has ended, was never ready, or was abandoned."""
-        return self._cell._phase == ENDED or self.is_abandoned
-
-    @property
-    def is_awaiting(self) -> bool:
-        """Whether one of its coroutines runs: a stop cancels it."""
-        return self._cell._work is not None
-
-    def stop(self, reason: ExitReason) -> None:
-        """Ask the instance to end with `reason`, ahead of its queued messages; an awaiting handler is cancelled.
-
-        The end arrives as `Exited`, or `StartFailed` where the instance was not ready yet.
-        """
-        self._cell._post(Stop(reason))
-
-    def suspend(self) -> None:
-        """Hold back the user lane."""
-        self._cell.suspend()
-
-    def resume(self) -> None:
-        """Let the user lane go on."""
-        self._cell.resume()
-
-    def abandon(self) -> bool:
-        """Give the instance up: a thread cannot be killed.
-
-        Its path is free at once; what waits in its mailbox, and the ask in its hand, are answered with
-        `ActorExitedError`; who monitors it gets `Down`; it reports nothing more. An awaiting coroutine is cancelled. A
-        thread that is inside the actor runs on, and is refused at its next attempt to send, link, monitor or set a
-        timer.
-
-        Returns:
-            True where the actor was not running and has ended for real; False where something is still inside it.
-        """
-        cell = self._cell
-        if self.is_abandoned or cell._phase == ENDED:
-            return cell._phase == ENDED
-        self.is_abandoned = True
-        cell._attention = True
-        try:
-            del cell._turn
-        except AttributeError:
-            self._fence()
-            return False
-        if cell._work is not None:
-            cell._work.abandon()
-        finish(cell, ABANDONED)
-        return True
-
-    def _fence(self) -> None:
-        """Cut off an instance whose turn another thread holds."""
-        cell = self._cell
-        cell._limit = -1
-        self.owner.note_abandoned(self, True)
-        self.release()
-        cell._dispatcher.fence(cell)
-        work = cell._work
-        if work is not None:
-            work.abandon()
-        item = cell._handling
-        if isinstance(item, Ask):
-            cell._fail_ask(item, ActorExitedError(str(cell), "was abandoned while handling the message"))
-        cell._drain()
-        if cell._pressure is not None:
-            cell._make_room()
-        if cell._bonds is not None:
-            cell._bonds.broken(ABANDONED)
-
-    # -- for the kernel ---------------------------------------------------------------------------
-
-    def release(self) -> None:
-        """Free the path."""
-        self.owner.registry.release(self._cell.path, self._cell)
-
-    def report(self, outcome: Outcome) -> None:
-        """Pass `outcome` on, unless the instance was abandoned."""
-        if self.is_abandoned:
-            if not isinstance(outcome, Started):
-                self.owner.note_abandoned(self, False)
-            return
-        try:
-            self._report(outcome)
-        except Exception:
-            logger.exception("a supervisor could not take an outcome", extra={"path": self._cell.path})
 
 
 class ActorSystem:
