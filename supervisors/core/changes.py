@@ -168,7 +168,12 @@ def _carry_out(draft: Draft, change: Change, request: int) -> None:
         if isinstance(state, UP):
             stops.append(child.id)
         elif isinstance(state, Stopping):  # only of those to be removed
-            draft.become(child, replace(state, then=Then.DROP, hold=None))
+            requests = state.requests
+            if state.then is Then.START:
+                for waiting in requests:
+                    draft.refuse(waiting, child.id, Refusal.STOPPING, f"{child.id} is not in the new spec")
+                requests = ()
+            draft.become(child, replace(state, then=Then.DROP, requests=requests, hold=None))
             stops.append(child.id)
         elif child.id in change.remove:
             if isinstance(state, Restarting):

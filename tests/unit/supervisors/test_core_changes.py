@@ -289,18 +289,24 @@ def test_applied_removed_children_that_do_not_run_are_dropped():
     assert world.words() == {"k": "running"}
 
 
-def test_applied_a_child_that_is_being_stopped_by_hand_is_dropped_when_removed():
+@pytest.mark.parametrize(
+    ("call", "answer"),
+    [((StopChild, "a", Hold("ann")), Done), ((TerminateChild, "a"), Done), ((RestartChild, "a", True), Refused)],
+)
+def test_applied_a_child_that_is_being_stopped_is_dropped_when_removed_and_waited_for(
+    call: tuple[object, ...], answer: type
+):
     world = World(supervisor(child("a"), child("b")), obeys=False)
     world.started("a")
     world.started("b")
-    world.call(StopChild, "a", Hold("ann"))
+    world.call(*call)  # type: ignore[arg-type]
 
-    world.call(Reconfigure, supervisor(child("b")), apply=True)
+    assert world.call(Reconfigure, supervisor(child("b")), apply=True) is None
     world.exited("a", SHUTDOWN)
 
     assert world.words() == {"b": "running"}
-    assert all(isinstance(result, Done) for result in world.replies.values())
-    assert len(world.replies) == 2
+    assert isinstance(world.replies[1], answer)
+    assert world.replies[2] == Done("")
 
 
 def test_applied_a_deleted_child_whose_spec_stays_the_same_does_not_come_back():
