@@ -191,7 +191,7 @@ class Page:
             self.do(block)
 
     def _run(self, block: Block, step: Step) -> None:
-        deadline = time.monotonic() + TIMEOUT / 2
+        deadline = time.monotonic() + TIMEOUT
         while True:
             terminal = self._open(f"{{ {self._named(step.command)}\n}}; {self._keep_state()}")
             try:
