@@ -1,14 +1,21 @@
 """kill -9 of every kind of process in random order while commands run: no orphan, no stored event lost, tree correct.
 
-`FAULT_ROUNDS` says how many rounds (the suite runs a few, `make faults` 100), `FAULT_SEED` which order.
+`FAULT_ROUNDS` says how many rounds (the suite runs a few, `make faults` 100), `FAULT_SEED` which order, `FAULT_RECORD`
+the file that a clean trial is written to.
 """
 
 from __future__ import annotations
 
+import json
+import logging
 import os
+import platform
 import random
 import signal
+import subprocess
 import threading
+import time
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -16,8 +23,17 @@ import psutil
 import pytest
 from support.nodes import Node, wait_until
 
+from supervisors.processes.marks import read_mark
+
+logger = logging.getLogger(__name__)
+
 ROUNDS = int(os.environ.get("FAULT_ROUNDS", "5"))
 SEED = int(os.environ.get("FAULT_SEED", "20261121"))
+
+RECORD = os.environ.get("FAULT_RECORD", "")
+
+KINDS = ("node", "recorder", "worker", "warden", "two")
+"""What a round kills; "two" are two children of the node at once."""
 
 CONFIG = """\
 version = 1
@@ -90,14 +106,19 @@ def test_the_tree_survives_kill_nine_of_anything_in_any_order(tmp_path: Path) ->
     (tmp_path / "actors.toml").write_text(CONFIG)
     (tmp_path / "some.txt").write_text("text\n")
     stored: set[tuple[int, int]] = set()
+    kills: Counter[str] = Counter()
+    began = time.monotonic()
     running = Node(tmp_path)
     try:
         running.wait_ready()
         with Commands(tmp_path) as commands:
             for number in range(ROUNDS):
-                kind = chance.choice(["node", "recorder", "worker", "two"])
+                kind = chance.choice(KINDS)
+                logger.info("%.0f s, round %d of %d: %s", time.monotonic() - began, number + 1, ROUNDS, kind)
                 running = shoot(running, kind, chance)
+                kills[kind] += 1
                 wait_ready(running, f"round {number} ({kind})")
+                wait_no_strays(running)
                 stored |= check_history(running, stored)
         assert commands.unexpected == []
         assert commands.count > ROUNDS
@@ -107,6 +128,30 @@ def test_the_tree_survives_kill_nine_of_anything_in_any_order(tmp_path: Path) ->
         assert only_ours(tmp_path) == []
     finally:
         running.close()
+    if RECORD:
+        record(kills, commands=commands.count, events=len(stored), seconds=time.monotonic() - began)
+
+
+def record(kills: Counter[str], *, commands: int, events: int, seconds: float) -> None:
+    """Keep what a clean trial went through in the file `FAULT_RECORD`, with the code that it was of."""
+    at = ["git", "-C", str(Path(__file__).parent), "describe", "--always", "--abbrev=12", "--dirty"]
+    found = {
+        "question": "kill -9 of every kind of process in random order while commands run: does anything get lost?",
+        "commit": subprocess.run(at, capture_output=True, text=True, check=True).stdout.strip(),
+        "at": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
+        "platform": platform.platform(),
+        "python": platform.python_version(),
+        "cores": os.cpu_count(),
+        "seed": SEED,
+        "rounds": ROUNDS,
+        "kills": dict(sorted(kills.items())),
+        "commands": commands,
+        "stored_events": events,
+        "seconds": round(seconds, 1),
+        "lost_events": 0,
+        "orphans": 0,
+    }
+    Path(RECORD).write_text(json.dumps(found, indent=1) + "\n")
 
 
 def shoot(running: Node, kind: str, chance: random.Random) -> Node:
@@ -116,6 +161,7 @@ def shoot(running: Node, kind: str, chance: random.Random) -> Node:
         "node": [],
         "recorder": ["/sys/recorder"],
         "worker": [chance.choice(["/work/task#1", "/work/task#2"])],
+        "warden": [],
         "two": chance.sample(sorted(pids), 2),
     }[kind]
     if kind == "node":
@@ -128,11 +174,38 @@ def shoot(running: Node, kind: str, chance: random.Random) -> Node:
         fresh = Node(running.folder)
         fresh.wait_ready()
         return fresh
+    if kind == "warden":
+        (before,) = wait_until(lambda: wardens(running), "a warden")
+        before.kill()
+        wait_until(lambda: wardens(running) not in ([], [before]), "another warden")
+        return running
     for path in victims:
         os.kill(pids[path], signal.SIGKILL)
     for path in victims:
         wait_until(lambda p=path: changed(running, p, pids[p]), f"another process at {path}")
     return running
+
+
+def wardens(running: Node) -> list[psutil.Process]:
+    """The processes that watch over the node's launcher."""
+    found = []
+    for process in running.processes()[1:]:
+        try:
+            if any("marks" in word for word in process.cmdline()):
+                found.append(process)
+        except psutil.Error:
+            continue
+    return found
+
+
+def strays(running: Node) -> list[psutil.Process]:
+    """Children of a node in this folder that are not below the running one."""
+    below = running.processes()
+    return [found for found in only_ours(running.folder) if read_mark(found.pid) and found not in below]
+
+
+def wait_no_strays(running: Node) -> None:
+    wait_until(lambda: strays(running) == [], "no process is left that is not the node's")
 
 
 def changed(running: Node, path: str, before: int) -> bool:
