@@ -40,7 +40,8 @@ from actors.exits import ExitReason
 from supervisors.children import LaunchRequest, Report
 from supervisors.processes.capture import Capture
 from supervisors.processes.door import Door
-from supervisors.processes.handle import ProcessChild, Shared
+from supervisors.processes.handle import ProcessChild
+from supervisors.processes.life import Life, Shared
 from supervisors.processes.protocol import Handover
 from supervisors.processes.spawning import Warden, Worker, spawn
 from supervisors.processes.states import KillAsked, SpawnFailed
@@ -118,6 +119,7 @@ class ProcessLauncher:
         self._owner = Owner(home, pid, create_time_ms(pid), secrets.token_hex(4))
         self._window = window
         self._door = Door()
+        self._lives: set[Life] = set()  # of the reactor's thread
         self._on_empty: Callable[[], None] | None = None
         self._serial = itertools.count(1)
         self._launched = self._undelivered = 0
@@ -187,14 +189,14 @@ class ProcessLauncher:
             secret_key=keys.secret if keys is not None else "",
         )
         child.begin()
-        self._reactor.post(lambda: self._door.expect(child, token, handover.public_key))
+        self._reactor.post(lambda: self._expect(child, token, handover.public_key))
         self._spawner.post(lambda: self._spawn(child, handover))
         return child
 
     def statistics(self) -> LauncherStatistics:
         """Return the figures of this moment."""
         return LauncherStatistics(
-            len(self._door),
+            len(self._lives),
             self._launched,
             self._door.refused,
             self._door.strangers,
@@ -223,7 +225,7 @@ class ProcessLauncher:
 
         def kill_all() -> None:
             self._on_empty = is_empty.set
-            for child in self._door:
+            for child in tuple(self._lives):
                 child.feed(KillAsked(time.monotonic()))
                 child.feed(KillAsked(time.monotonic()))
             self._note_empty()
@@ -301,12 +303,18 @@ class ProcessLauncher:
             spec, lambda _socket, frames: self._door.take(frames[0], frames[1:]), self._not_delivered
         )
 
-    def _forget(self, child: ProcessChild) -> None:
-        self._door.forget(child)
+    def _expect(self, child: ProcessChild, token: bytes, public_key: str) -> None:
+        self._lives.add(child)
+        self._door.expect(child, token, public_key)
+
+    def _forget(self, child: Life) -> None:
+        self._lives.discard(child)
+        if isinstance(child, ProcessChild):
+            self._door.forget(child)
         self._note_empty()
 
     def _note_empty(self) -> None:
-        if self._on_empty is not None and not self._door:
+        if self._on_empty is not None and not self._lives:
             self._on_empty()
 
     def _not_delivered(self, _frames: object, why: str) -> None:
@@ -323,7 +331,7 @@ class ProcessLauncher:
             self._warden_watch = None
 
     def _sample(self) -> None:
-        for child in self._door:
+        for child in tuple(self._lives):
             child.sample()
 
 
