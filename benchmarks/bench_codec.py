@@ -19,7 +19,7 @@ from typing import Any
 
 import msgpack
 import zmq
-from measuring import interleave, percentile, pin, ratio, save, say
+from measuring import Spread, interleave, percentile, pin, ratios, save, say
 
 from actors.core.bus import EventBus
 from actors.events import MetricSampled
@@ -167,14 +167,16 @@ def main() -> None:
         endpoint = f"ipc://{Path(folder)}/s"
         figures = interleave(
             ROUNDS,
-            **codec(),
-            tell=lambda: tell(endpoint),
-            tell_bare=lambda: tell_bare(endpoint),
-            call=lambda: call(endpoint),
-            call_bare=lambda: call_bare(endpoint),
-            publish_nobody=lambda: publish(endpoint, "nobody"),
-            publish_one=lambda: publish(endpoint, "one"),
-            publish_bare=lambda: publish(endpoint, "bare"),
+            {
+                **codec(),
+                "tell": lambda: tell(endpoint),
+                "tell_bare": lambda: tell_bare(endpoint),
+                "call": lambda: call(endpoint),
+                "call_bare": lambda: call_bare(endpoint),
+                "publish_nobody": lambda: publish(endpoint, "nobody"),
+                "publish_one": lambda: publish(endpoint, "one"),
+                "publish_bare": lambda: publish(endpoint, "bare"),
+            },
         )
     say(f"{'pinned to one core' if pinned else 'free'}, {ROUNDS} rounds: median [lowest..highest]")
     for name, unit, bare in (
@@ -187,8 +189,10 @@ def main() -> None:
         ("publish_one", "us an event", "publish_bare"),
     ):
         values = figures[name]
-        beside = f"   {ratio(figures, name, bare):5.2f} x bare ({percentile(figures[bare], 0.5):,.2f})" if bare else ""
-        say(f"{name:15} {percentile(values, 0.5):12,.2f} [{min(values):,.2f}..{max(values):,.2f}] {unit:15}{beside}")
+        beside = ""
+        if bare:
+            beside = f"   x {ratios(values, figures[bare]).show()} of bare {Spread.of(figures[bare]).show()}"
+        say(f"{name:15} {Spread.of(values).show(unit):50}{beside}")
     save("codec", {"pinned": pinned, "rounds": ROUNDS, "figures": figures})
 
 

@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import json
 import os
-import sys
 import tempfile
 import time
 from collections.abc import Callable
@@ -22,8 +21,7 @@ from pathlib import Path
 from typing import Any
 
 import duckdb
-
-sys.path.insert(0, str(Path(__file__).parent.parent))
+from measuring import Row, Spread, arguments, interleave, pin, quiet_gc, ratios, report
 
 from actors.core.bus import EventBus
 from actors.events import ActorStateChanged, Event, MetricSampled
@@ -33,7 +31,6 @@ from actors.history.protocol import Outcome, Store, Stored, TableRows, encode_ro
 from actors.history.rows import NodeRun, rows_of
 from actors.history.schema import BY_NAME
 from actors.history.store import HistoryStore
-from benchmarks.common import Row, Spread, arguments, pin, quiet_gc, ratios, report, rounds
 
 EVENTS = 20_000
 BATCH = 1_000
@@ -182,7 +179,7 @@ def main() -> None:
     if not options.free:
         pin()
     ours, many, lines = Side(BATCHES, recorder), Side(BATCHES // 10, executemany), Side(BATCHES, json_lines)
-    found = rounds(
+    found = interleave(
         options.rounds,
         {
             "source": source_us,
@@ -204,7 +201,7 @@ def main() -> None:
             None,
             kept,
             Spread.of(found["executemany"]),
-            Spread.of(ratios(found["recorder"], found["executemany"])),
+            ratios(found["recorder"], found["executemany"]),
             "rows/s",
         ),
         Row(
@@ -213,7 +210,7 @@ def main() -> None:
             cpu.median <= 6.0,
             cpu,
             many_cpu,
-            Spread.of(ratios(ours.cpu[1:], many.cpu[1:])),
+            ratios(ours.cpu[1:], many.cpu[1:]),
             "us",
         ),
         Row(
@@ -222,7 +219,7 @@ def main() -> None:
             None,
             kept,
             Spread.of(found["json lines"]),
-            Spread.of(ratios(found["recorder"], found["json lines"])),
+            ratios(found["recorder"], found["json lines"]),
             "rows/s",
         ),
         Row(
@@ -231,11 +228,11 @@ def main() -> None:
             None,
             cpu,
             lines_cpu,
-            Spread.of(ratios(ours.cpu[1:], lines.cpu[1:])),
+            ratios(ours.cpu[1:], lines.cpu[1:]),
             "us",
         ),
     ]
-    report("What the history costs", "history", rows, save=not options.no_save)
+    report("What the history costs", "history", rows, keep=not options.no_save)
 
 
 if __name__ == "__main__":

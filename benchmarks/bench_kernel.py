@@ -19,7 +19,7 @@ from itertools import count
 from typing import Any
 
 import pykka
-from common import Row, Spread, arguments, pin, quiet_gc, ratios, report, rounds
+from measuring import Row, Spread, arguments, interleave, pin, quiet_gc, ratios, report
 
 from actors import Actor, ActorSystem
 from actors.testing import launch
@@ -217,8 +217,8 @@ def compare(
     name: str, target: str, goal: float, n: int, ours: Callable[[], float], plain: Callable[[], float], unit: str
 ) -> Row:
     """Measure both sides in turn and hold the median of the ratios to `goal`."""
-    found = rounds(n, {"plain": plain, "ours": ours})
-    ratio = Spread.of(ratios(found["ours"], found["plain"]))
+    found = interleave(n, {"plain": plain, "ours": ours})
+    ratio = ratios(found["ours"], found["plain"])
     met = ratio.median >= goal if goal else None
     return Row(name, target, met, Spread.of(found["ours"]), Spread.of(found["plain"]), ratio, unit)
 
@@ -283,7 +283,7 @@ def main() -> None:
         messaged = idle(True)
         spawned, size = Spread.of([one[0] for one in fresh]), Spread.of([one[1] for one in fresh])
         threads = Spread.of([one[2] for one in fresh])
-        ratio = Spread.of(ratios(spawned.values, started))
+        ratio = ratios(spawned.values, started)
         met = spawned.median >= 80_000
         rows.append(Row("spawn", ">= 80,000/s", met, spawned, Spread.of(started), ratio, "/s"))
         rows.append(
@@ -298,7 +298,7 @@ def main() -> None:
         "The kernel beside plain pykka" + ("" if pinned else " (free)"),
         "kernel" if pinned else "kernel-free",
         rows,
-        save=not options.no_save,
+        keep=not options.no_save,
     )
 
 

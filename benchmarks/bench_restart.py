@@ -8,15 +8,12 @@ from __future__ import annotations
 
 import logging
 import os
-import sys
 import threading
 import time
-from pathlib import Path
 from typing import Any
 
 import pykka
-
-sys.path.insert(0, str(Path(__file__).parent.parent))
+from measuring import Spread, interleave, percentile, pin, ratios, save, say
 
 from actors.core.actor import Actor
 from actors.core.outcomes import Incarnation
@@ -25,7 +22,6 @@ from actors.history.feed import HistoryFeed
 from actors.history.protocol import Store
 from actors.history.rows import NodeRun
 from actors.messages import Message, on
-from benchmarks.measuring import interleave, percentile, pin, ratio, save, say
 from supervisors.children import LocalLauncher
 from supervisors.specs import ChildSpec, LocalStart, SupervisorSpec
 from supervisors.supervisor import Services, Subtree
@@ -127,15 +123,15 @@ def main() -> None:
     pool, thread = Family("pool"), Family("thread")
     Theirs.start()
     up.acquire()
-    figures = interleave(ROUNDS, pykka=plain, pool=pool.away, thread=thread.away)
+    figures = interleave(ROUNDS, {"pykka": plain, "pool": pool.away, "thread": thread.away})
     say(f"crash -> restarted under its supervisor, history on ({'one core' if pinned else 'unpinned'}), p50 in us")
     result: dict[str, Any] = {"pinned": pinned}
     for name, values in figures.items():
-        middle = percentile(values, 0.5)
-        result[name] = {"p50_us": middle, "rounds": values}
-        beside = "" if name == "pykka" else f"   {ratio(figures, 'pykka', name):5.2f} x faster than plain pykka by hand"
-        say(f"  {name:<8} {middle:8.1f}  [{min(values):.1f} .. {max(values):.1f}]{beside}")
-    result["times_faster"] = {name: ratio(figures, "pykka", name) for name in ("pool", "thread")}
+        found = Spread.of(values)
+        result[name] = {"p50_us": found.median, "rounds": values}
+        faster = ratios(figures["pykka"], values).show("x faster than plain pykka by hand") if name != "pykka" else ""
+        say(f"  {name:<8} {found.show('us'):<30} {faster}")
+    result["times_faster"] = {name: ratios(figures["pykka"], figures[name]).median for name in ("pool", "thread")}
     save("restart", result)
     os._exit(0)  # the actors are left as they are
 

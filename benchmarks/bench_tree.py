@@ -17,13 +17,12 @@ import time
 from pathlib import Path
 from typing import Any
 
-sys.path.insert(0, str(Path(__file__).parent.parent))
+from measuring import percentile, save, say
 
 from actors.core.actor import Actor
 from actors.core.outcomes import Incarnation
 from actors.core.system import ActorSystem
 from actors.messages import Message, on
-from benchmarks.measuring import percentile, save, say
 from supervisors.children import LocalLauncher
 from supervisors.node.desired import DesiredState
 from supervisors.node.desk import PERMISSIONS, ControlDesk

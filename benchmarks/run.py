@@ -1,35 +1,44 @@
-"""Run every benchmark, one after another, each in a process of its own: `python -m benchmarks.run [--peers] [NAME...]`.
+"""Run benchmarks, one after another, each in a process of its own.
 
 Each prints its figures beside the peer or the raw limit measured in the same run, and keeps them in
-`benchmarks/results`. `--peers` also runs what other runtimes have to say to the same questions (Erlang/OTP, from
-Debian's erlang-base).
+`benchmarks/results`. `erlang` asks another runtime the same questions (Erlang/OTP, from Debian's erlang-base).
 """
 
 from __future__ import annotations
 
+import argparse
 import json
 import shutil
 import subprocess
 import sys
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 
 HERE = Path(__file__).parent
+OURS = tuple(sorted(path.stem.removeprefix("bench_") for path in HERE.glob("bench_*.py")))
+PEERS = ("erlang",)
 
 
-def main(args: list[str]) -> int:
-    """Run what was named, else everything; return 1 where one of them failed."""
-    names = [arg for arg in args if not arg.startswith("--")]
-    found = sorted(HERE.glob("bench_*.py"))
-    failed = 0
-    for path in found:
-        if names and path.stem.removeprefix("bench_") not in names:
-            continue
-        _say(f"== {path.stem}")
-        failed += subprocess.run([sys.executable, str(path)], check=False).returncode != 0
-    if "--peers" in args:
-        failed += not erlang()
+def main(args: Sequence[str] | None = None) -> int:
+    """Run what was named, else every benchmark of ours; return 1 where one of them failed."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.run", description=__doc__)
+    known = ", ".join((*OURS, *PEERS))
+    parser.add_argument("names", nargs="*", metavar="NAME", help=f"what to run: {known}; all but the peers by default")
+    parser.add_argument("--peers", action="store_true", help=f"run the peers too: {', '.join(PEERS)}")
+    options = parser.parse_args(args)
+    unknown = sorted({*options.names} - {*OURS, *PEERS})
+    if unknown:
+        parser.error(f"there is no benchmark {unknown[0]!r}; there are {known}")
+    names = [*(options.names or OURS), *(PEERS if options.peers else ())]
+    failed = [name for name in dict.fromkeys(names) if not (erlang() if name == "erlang" else ours(name))]
     return 1 if failed else 0
+
+
+def ours(name: str) -> bool:
+    """Run one benchmark of ours; return whether it ended well."""
+    _say(f"== {name}")
+    return subprocess.run([sys.executable, str(HERE / f"bench_{name}.py")], check=False).returncode == 0
 
 
 def erlang() -> bool:
@@ -57,4 +66,4 @@ def _say(text: str) -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    sys.exit(main())
