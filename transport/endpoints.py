@@ -3,7 +3,7 @@
 On POSIX the endpoints are `ipc://` sockets in a directory that only its owner may enter: the directory is the
 authority. Elsewhere, or where configured, they are `tcp://` on the loopback address, and CURVE keys are the authority
 (`security`). `<home>/run/endpoints.json` (mode 0600, replaced atomically) says where a node listens and which process
-it is; `verify` says whether that is still true, by process id *and* creation time, since ids are used again.
+it is; `verify` says whether that is still true.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ import msgspec
 from msgspec import Struct
 
 from transport.errors import EndpointError
+from transport.identity import ProcessIdentity, Sighting
 
 API: Final = "actors/v1"
 FILE_NAME: Final = "endpoints.json"
@@ -27,15 +28,13 @@ SOCKET_PATH_LIMIT: Final = 103
 """Longest path of a POSIX socket in bytes: 104 with its closing zero on macOS, 108 on Linux."""
 
 _FILE_LIMIT: Final = 64 * 1024
-_CREATE_TIME_SLACK: Final = 1.0  # seconds: psutil rounds, and the boot time it counts from may be adjusted
 
 
 class Endpoints(Struct, frozen=True):
     """The contents of `endpoints.json`.
 
     Attributes:
-        pid: The node's process.
-        create_time: When that process was made, in seconds since the epoch.
+        process: The node's process.
         name: The node's name.
         version: Version of the software that runs.
         control: Endpoint of control RPC.
@@ -46,8 +45,7 @@ class Endpoints(Struct, frozen=True):
         api: Version of this file's layout.
     """
 
-    pid: int
-    create_time: float
+    process: ProcessIdentity
     name: str
     version: str
     control: str
@@ -148,26 +146,15 @@ def verify(run: Path) -> Verdict:
         return Verdict(Presence.OTHER_USER, shown, None, f"{path} belongs to another user{_owner_of(path)}")
     except (OSError, EndpointError) as error:
         return Verdict(Presence.UNREADABLE, shown, None, str(error))
-    import psutil  # only here, where it is needed: it costs a client 10 ms
-
-    try:
-        process = psutil.Process(endpoints.pid)
-        made, status = process.create_time(), process.status()
-    except (psutil.NoSuchProcess, ValueError, OverflowError):
-        return Verdict(Presence.STALE, shown, endpoints, f"process {endpoints.pid} named by {path} is gone")
-    except psutil.AccessDenied:
-        return Verdict(Presence.OTHER_USER, shown, endpoints, f"process {endpoints.pid} belongs to another user")
-    if abs(made - endpoints.create_time) > _CREATE_TIME_SLACK or status == psutil.STATUS_ZOMBIE:
-        detail = f"process {endpoints.pid} named by {path} is gone (its id has another process now, or a dead one)"
-        return Verdict(Presence.STALE, shown, endpoints, detail)
-    return Verdict(Presence.RUNNING, shown, endpoints, f"{endpoints.name} runs as process {endpoints.pid}")
-
-
-def own_create_time() -> float:
-    """Return when this process was made, as `verify` will compare it."""
-    import psutil
-
-    return float(psutil.Process().create_time())
+    pid = endpoints.process.pid
+    match endpoints.process.look():
+        case Sighting.ALIVE:
+            return Verdict(Presence.RUNNING, shown, endpoints, f"{endpoints.name} runs as process {pid}")
+        case Sighting.HIDDEN:
+            return Verdict(Presence.OTHER_USER, shown, endpoints, f"process {pid} belongs to another user")
+        case Sighting.GONE:
+            detail = f"process {pid} named by {path} is gone (or its id has another process now, or a dying one)"
+            return Verdict(Presence.STALE, shown, endpoints, detail)
 
 
 def ipc_is_usual() -> bool:

@@ -12,7 +12,7 @@ import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 from msgspec import Struct
 
@@ -137,15 +137,15 @@ def check_pid_file(patient: Patient) -> CheckView:
     file = patient.home / "run" / "node.pid"
     if not file.exists():
         return _found("pid-file", OK, "there is none")
-    pid, created = read_pid_file(patient.home)
-    if pid is None or created is None:
+    process = read_pid_file(patient.home)
+    if process is None:
         return _found("pid-file", FAILED, f"{file} cannot be read", "actorctl doctor --fix stale-pid")
-    if _is_alive(pid, created):
-        return _found("pid-file", OK, f"{file} names process {pid}, which runs")
+    if process.is_alive:
+        return _found("pid-file", OK, f"{file} names process {process.pid}, which runs")
     return CheckView(
         name="pid-file",
         outcome=WARNING,
-        detail=f"{file} names process {pid}, which is gone",
+        detail=f"{file} names process {process.pid}, which is gone",
         fix="actorctl doctor --fix stale-pid",
     )
 
@@ -261,8 +261,8 @@ def fix_stale_pid(home: Path) -> list[str]:
     from supervisors.node.instance import read_pid_file
 
     file = home / "run" / "node.pid"
-    pid, created = read_pid_file(home)
-    if not file.exists() or (pid is not None and created is not None and _is_alive(pid, created)):
+    process = read_pid_file(home)
+    if not file.exists() or (process is not None and process.is_alive):
         return []
     file.unlink()
     return [str(file)]
@@ -277,18 +277,6 @@ FIXES: Final[dict[str, Callable[[Path], list[str]]]] = {
 
 def _found(name: str, outcome: CheckOutcome, detail: str, fix: str = "") -> CheckView:
     return CheckView(name=name, outcome=outcome, detail=detail, fix=fix)
-
-
-def _is_alive(pid: int, created: float) -> bool:
-    import psutil
-
-    try:
-        process: Any = psutil.Process(pid)
-        return bool(abs(process.create_time() - created) <= 1.0 and process.status() != psutil.STATUS_ZOMBIE)
-    except psutil.AccessDenied:
-        return True
-    except (psutil.NoSuchProcess, ValueError, OverflowError):
-        return False
 
 
 def _files_of(home: Path) -> list[Path]:

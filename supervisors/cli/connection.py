@@ -6,7 +6,6 @@ endpoints.verify`, which asks the operating system about the process): not runni
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterable
 from types import TracebackType
 from typing import Final, TypeVar
@@ -19,8 +18,8 @@ from supervisors.cli.failures import CommandError
 from supervisors.requests import COMMANDS, Arguments
 from supervisors.views import View, from_wire
 from transport.control.client import CONNECT, ControlClient, client_keys
-from transport.endpoints import Endpoints, Presence, Verdict, read_endpoints, verify
-from transport.errors import ControlError, EndpointError, UnreachableError
+from transport.endpoints import Endpoints, Presence, Verdict, verify
+from transport.errors import ControlError, UnreachableError
 
 READ_SECONDS: Final = 5.0
 """Longest wait for the answer to a reading command, unless `--timeout` says otherwise."""
@@ -105,20 +104,17 @@ def connect(call: Call, *, patience: float = CONNECT) -> Node:
 
 
 def find_node(looked_at: Iterable[Place]) -> tuple[Place, Endpoints]:
-    """Return the first place whose endpoints file names a process that may be alive.
+    """Return the first place whose endpoints file names a process that lives.
 
     Raises:
         CommandError: `unreachable`.
     """
     tried: list[tuple[Place, Verdict]] = []
     for place in looked_at:
-        try:
-            endpoints = read_endpoints(place.endpoints.parent)
-        except (OSError, EndpointError):
-            endpoints = None
-        if endpoints is not None and _may_be_alive(endpoints.pid):
-            return place, endpoints
-        tried.append((place, verify(place.endpoints.parent)))
+        verdict = verify(place.endpoints.parent)
+        if verdict.presence is Presence.RUNNING and verdict.endpoints is not None:
+            return place, verdict.endpoints
+        tried.append((place, verdict))
     raise _nobody(tried)
 
 
@@ -160,16 +156,3 @@ def _explained(place: Place, error: UnreachableError) -> CommandError:
     if verdict.presence is not Presence.RUNNING:
         return _nobody([(place, verdict)])
     return CommandError("unreachable", f"{error.message}; {verdict.detail}", error.hint)
-
-
-def _may_be_alive(pid: int) -> bool:
-    """Whether a process with this id is there: one system call, where `verify` would load a library."""
-    if os.name == "nt":
-        return True  # signal 0 would be Ctrl-C there; a dead node shows when the connection is made
-    try:
-        os.kill(pid, 0)
-    except (ProcessLookupError, OverflowError):
-        return False
-    except PermissionError:
-        return True
-    return True

@@ -35,13 +35,13 @@ from transport.endpoints import (
     Endpoints,
     ipc_endpoint,
     ipc_is_usual,
-    own_create_time,
     private_directory,
     remove_endpoints,
     remove_socket,
     tcp_endpoint,
     write_endpoints,
 )
+from transport.identity import ProcessIdentity
 from transport.reactor import Reactor
 from transport.security import Gatekeeper, KeyStore, ServerKeys
 from transport.taps import TapPublisher
@@ -151,8 +151,7 @@ class Node:
         write_endpoints(
             run,
             Endpoints(
-                pid=services.pid,
-                create_time=own_create_time(),
+                process=ProcessIdentity.own(),
                 name=runtime.name,
                 version=facts.version,
                 control=server.endpoint,

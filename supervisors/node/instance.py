@@ -2,23 +2,30 @@
 
 The lock is the truth: it is held by the kernel for the process and goes with it, kill -9 included, so nothing stale is
 ever mended by hand. The lock file is never deleted (deleting it would let two nodes hold two different files of the
-same name). `node.pid` is for people and other tools; it names the process and its start time, since pids are reused.
+same name). `node.pid` is for people and other tools; it names the process for good, since pids are reused.
+
+A process that was killed holds its locks until it is gone, which takes as long as giving its memory back. A node that
+is started right after waits for that.
 """
 
 from __future__ import annotations
 
-import json
-import os
+import time
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import Final, Self
 
+import msgspec
 from filelock import FileLock, Timeout
 
 from supervisors.errors import AlreadyRunningError, HomeError
-from transport.endpoints import own_create_time, write_private
+from transport.endpoints import write_private
+from transport.identity import ProcessIdentity
 
 RUN_DIR = "run"
+
+DYING: Final = 10.0
+"""Seconds that a killed node is given to be gone."""
 
 
 class InstanceLock:
@@ -45,15 +52,11 @@ class InstanceLock:
             self._home.mkdir(mode=0o700, parents=True, exist_ok=True)
             self._run.mkdir(mode=0o700, exist_ok=True)
             self._run.chmod(0o700)
-            self._lock.acquire(timeout=0)
-        except Timeout:
-            pid, _ = read_pid_file(self._home)
-            raise AlreadyRunningError(str(self._home), pid) from None
+            self._take()
         except OSError as error:
             raise HomeError(str(self._home), error.strerror or str(error)) from error
         try:
-            about = {"pid": os.getpid(), "create_time": own_create_time()}
-            write_private(self._pid_file, json.dumps(about).encode() + b"\n")
+            write_private(self._pid_file, msgspec.json.encode(ProcessIdentity.own()) + b"\n")
         except OSError as error:
             self._lock.release()
             raise HomeError(str(self._home), error.strerror or str(error)) from error
@@ -63,6 +66,18 @@ class InstanceLock:
         if self._lock.is_locked:
             self._pid_file.unlink(missing_ok=True)
             self._lock.release()
+
+    def _take(self) -> None:
+        until = time.monotonic() + DYING
+        while True:
+            try:
+                self._lock.acquire(timeout=0)
+                return
+            except Timeout:
+                holder = read_pid_file(self._home)
+                if holder is None or holder.is_alive or time.monotonic() > until:
+                    raise AlreadyRunningError(str(self._home), holder.pid if holder is not None else None) from None
+            time.sleep(0.02)
 
     def __enter__(self) -> Self:
         self.acquire()
@@ -74,10 +89,9 @@ class InstanceLock:
         self.release()
 
 
-def read_pid_file(home: Path) -> tuple[int | None, float | None]:
-    """Return (pid, create time) of `<home>/run/node.pid`, or (None, None) where it is missing or no JSON of ours."""
+def read_pid_file(home: Path) -> ProcessIdentity | None:
+    """Return the process that `<home>/run/node.pid` names, None where it is missing or none of ours."""
     try:
-        found = json.loads((home / RUN_DIR / "node.pid").read_text("utf-8"))
-        return int(found["pid"]), float(found["create_time"])
-    except (OSError, ValueError, KeyError, TypeError):
-        return None, None
+        return msgspec.json.decode((home / RUN_DIR / "node.pid").read_bytes(), type=ProcessIdentity)
+    except (OSError, ValueError):
+        return None

@@ -45,9 +45,10 @@ from supervisors.processes.life import Life, Shared
 from supervisors.processes.protocol import Handover
 from supervisors.processes.spawning import Warden, Worker, spawn
 from supervisors.processes.states import KillAsked, SpawnFailed
-from supervisors.processes.trees import Owner, create_time_ms, sweep_leftovers
+from supervisors.processes.trees import Owner, sweep_leftovers
 from transport.channels import WINDOW
 from transport.endpoints import ipc_endpoint, ipc_is_usual, remove_socket, tcp_endpoint
+from transport.identity import ProcessIdentity
 from transport.reactor import Reactor
 from transport.security import KeyPair, ServerKeys
 from transport.sockets import Socket, SocketSpec
@@ -115,8 +116,7 @@ class ProcessLauncher:
         """
         home = hashlib.sha256(os.fsencode(run.absolute()) + name.encode()).hexdigest()[:12]
         sweep_leftovers(home)
-        pid = os.getpid()
-        self._owner = Owner(home, pid, create_time_ms(pid), secrets.token_hex(4))
+        self._owner = Owner(home, ProcessIdentity.own(), secrets.token_hex(4))
         self._window = window
         self._door = Door()
         self._lives: set[Life] = set()  # of the reactor's thread
@@ -180,7 +180,7 @@ class ProcessLauncher:
             token,
             request.path,
             request.incarnation.generation,
-            self._owner.pid,
+            self._owner.process.pid,
             self._shared.system.name,
             tuple(sys.path),
             self._window,

@@ -33,7 +33,8 @@ from supervisors.processes.capture import Capture, Captured
 from supervisors.processes.measures import rss_bytes
 from supervisors.processes.spawning import Worker
 from supervisors.processes.terms import limits_of
-from supervisors.processes.trees import Member, kill_tree, signal_group, sweep_remains
+from supervisors.processes.trees import kill_tree, signal_group, sweep_remains
+from transport.identity import ProcessIdentity
 from transport.reactor import Reactor, Timer
 
 logger = logging.getLogger(__name__)
@@ -86,7 +87,7 @@ class Life(ABC):
         self._process: subprocess.Popen[bytes] | None = None
         self._pidfd: int | None = None
         self._captured: Captured | None = None
-        self._below: list[Member] = []
+        self._below: list[ProcessIdentity] = []
         self._timer: Timer | None = None
 
     # -- for the supervisor, on any thread ------------------------------------------------------------

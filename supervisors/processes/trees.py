@@ -1,8 +1,8 @@
 """Ending a process with everything it started: its group, its descendants, and those that slipped away from both.
 
 Three nets, because each has holes. The process *group* dies in one call, but `setsid` leaves it. The *descendants* are
-read from the process table before the kill, with their creation times so that a reused pid is never hit, but a double
-fork leaves the table's tree. The *mark* (`supervisors.processes.marks`) finds the rest. Only a program that cleaned its
+read from the process table before the kill, with their starts so that a reused pid is never hit, but a double fork
+leaves the table's tree. The *mark* (`supervisors.processes.marks`) finds the rest. Only a program that cleaned its
 environment, left the group and left the tree has left all three.
 """
 
@@ -10,39 +10,41 @@ from __future__ import annotations
 
 import contextlib
 import os
+import signal
 
 import psutil
 from msgspec import Struct
 
 from supervisors.processes.marks import KILL, MARK, marked, read_mark, sweep
+from transport.identity import ProcessIdentity, Sighting, this_boot
 
 SWEEP_TIMEOUT = 5.0
 """Seconds spent on ending what a child left behind."""
 
 
-class Member(Struct, frozen=True, gc=False):
-    """One process, safe against the reuse of its pid."""
-
-    pid: int
-    create_time: float
-
-
-def descendants(pid: int) -> list[Member]:
+def descendants(pid: int) -> list[ProcessIdentity]:
     """Return the processes below `pid` as the process table shows them now, parents before children."""
-    found: list[Member] = []
+    found: list[ProcessIdentity] = []
     with contextlib.suppress(psutil.Error):
         for process in psutil.Process(pid).children(recursive=True):
-            with contextlib.suppress(psutil.Error):
-                found.append(Member(process.pid, process.create_time()))
+            with contextlib.suppress(ProcessLookupError, PermissionError):
+                found.append(ProcessIdentity.of(process.pid))
     return found
 
 
-def kill_member(member: Member) -> None:
-    """Send KILL to the process that `member` names, unless its pid belongs to another one by now."""
-    with contextlib.suppress(psutil.Error):
-        process = psutil.Process(member.pid)
-        if process.create_time() == member.create_time:
-            process.kill()
+def kill_member(member: ProcessIdentity) -> None:
+    """Send KILL to the process `member`, unless its pid belongs to another one by now."""
+    with contextlib.suppress(OSError):
+        if not hasattr(os, "pidfd_open"):
+            if member.look() is Sighting.ALIVE:
+                os.kill(member.pid, KILL)
+            return
+        fd = os.pidfd_open(member.pid)  # holds the process while it is looked at
+        try:
+            if member.look() is Sighting.ALIVE:
+                signal.pidfd_send_signal(fd, KILL)
+        finally:
+            os.close(fd)
 
 
 def signal_group(pid: int, number: int) -> None:
@@ -63,7 +65,7 @@ def signal_process(pid: int, number: int) -> None:
         os.kill(pid, number)
 
 
-def kill_tree(pid: int) -> list[Member]:
+def kill_tree(pid: int) -> list[ProcessIdentity]:
     """Send KILL to `pid`, its group and its descendants; return the descendants that were found.
 
     `pid` must not have been waited for yet.
@@ -76,7 +78,7 @@ def kill_tree(pid: int) -> list[Member]:
     return below
 
 
-def sweep_remains(mark: str, below: list[Member]) -> list[int]:
+def sweep_remains(mark: str, below: list[ProcessIdentity]) -> list[int]:
     """End what a process left behind once it is gone; return the pids that could not be ended.
 
     Args:
@@ -96,30 +98,18 @@ class Owner(Struct, frozen=True):
 
     Attributes:
         home: Name of the home that it works for; letters and digits.
-        pid: Its process.
-        started: When that process was created, in whole milliseconds since the epoch.
+        process: Its process.
         nonce: Tells launchers of one process apart.
     """
 
     home: str
-    pid: int
-    started: int
+    process: ProcessIdentity
     nonce: str
 
     @property
     def mark(self) -> str:
         """What the marks of all its launches share."""
-        return f"{self.home}.{self.pid}.{self.started}.{self.nonce}."
-
-    @property
-    def is_alive(self) -> bool:
-        """Whether the launcher's process still runs; one that ended and was not waited for does not."""
-        try:
-            if psutil.Process(self.pid).status() == psutil.STATUS_ZOMBIE:
-                return False
-            return abs(create_time_ms(self.pid) - self.started) <= 10
-        except psutil.Error:
-            return False
+        return f"{self.home}.{self.process.pid}.{self.process.start}.{self.nonce}."
 
     @classmethod
     def of_mark(cls, mark: str) -> Owner | None:
@@ -127,16 +117,7 @@ class Owner(Struct, frozen=True):
         parts = mark.split(".")
         if len(parts) != 5 or not (parts[1].isdecimal() and parts[2].isdecimal()):
             return None
-        return cls(parts[0], int(parts[1]), int(parts[2]), parts[3])
-
-
-def create_time_ms(pid: int) -> int:
-    """Return when the process `pid` was created, in whole milliseconds since the epoch.
-
-    Raises:
-        psutil.Error: It is gone.
-    """
-    return round(float(psutil.Process(pid).create_time()) * 1000)
+        return cls(parts[0], ProcessIdentity(int(parts[1]), int(parts[2]), this_boot()), parts[3])
 
 
 def sweep_leftovers(home: str) -> list[int]:
@@ -149,7 +130,7 @@ def sweep_leftovers(home: str) -> list[int]:
     for pid in marked(f"{home}."):
         for mark in read_mark(pid).split(";"):
             owner = Owner.of_mark(mark)
-            if owner is not None and owner.home == home and not owner.is_alive:
+            if owner is not None and owner.home == home and not owner.process.is_alive:
                 dead.add(owner.mark)
                 leftovers.append(pid)
                 break

@@ -8,6 +8,7 @@ import subprocess
 import time
 from pathlib import Path
 
+import msgspec
 import pytest
 from support.command_line import run
 from support.fake_node import fake_node
@@ -16,7 +17,8 @@ from support.history import NOW, crashed, keep, open_store
 from actors.events import ActorExited, RestartScheduled
 from supervisors.cli.checks import CHECKS, FIXES
 from supervisors.cli.topics import TOPICS
-from transport.endpoints import Endpoints, own_create_time, private_directory, write_endpoints
+from transport.endpoints import Endpoints, private_directory, write_endpoints
+from transport.identity import ProcessIdentity, this_boot
 
 
 @pytest.fixture(autouse=True)
@@ -138,12 +140,11 @@ def stale_home(folder: Path) -> Path:
     run_folder = private_directory(home / "run")
     process = subprocess.Popen(["true"])
     process.wait(timeout=60)
+    gone = ProcessIdentity(process.pid, 1, this_boot())
     socket = run_folder / "control.sock"
     socket.touch()
-    write_endpoints(
-        run_folder, Endpoints(process.pid, 1.0, "old", "0.1.0", f"ipc://{socket}", "ipc:///nowhere", 1.0, "01")
-    )
-    (run_folder / "node.pid").write_text(json.dumps({"pid": process.pid, "create_time": 1.0}))
+    write_endpoints(run_folder, Endpoints(gone, "old", "0.1.0", f"ipc://{socket}", "ipc:///nowhere", 1.0, "01"))
+    (run_folder / "node.pid").write_bytes(msgspec.json.encode(gone))
     return home
 
 
@@ -171,7 +172,7 @@ def test_doctor_finds_what_a_killed_node_left_and_removes_it_only_when_told_to(f
 def test_a_fix_leaves_a_living_node_alone(folder, fix):
     with fake_node(folder / ".actors") as node:
         pid_file = node.home / "run" / "node.pid"
-        pid_file.write_text(json.dumps({"pid": os.getpid(), "create_time": own_create_time()}))
+        pid_file.write_bytes(msgspec.json.encode(ProcessIdentity.own()))
 
         result = run("doctor", "instance", "--fix", fix)
 

@@ -11,10 +11,12 @@ from pathlib import Path
 
 import pytest
 from msgspec import structs
+from msgspec.structs import replace
 from support.command_line import Result, commands_in, parse, run
 from support.fake_node import FakeNode, fake_node
 
-from transport.endpoints import Endpoints, own_create_time, private_directory, write_endpoints
+from transport.endpoints import Endpoints, private_directory, write_endpoints
+from transport.identity import ProcessIdentity, this_boot
 from transport.security import KeyPair
 
 
@@ -35,18 +37,18 @@ def node(project: Path) -> Iterator[FakeNode]:
         yield node
 
 
-def dead_process() -> tuple[int, float]:
-    """Return id and start time of a process that has ended."""
+def dead_process() -> ProcessIdentity:
+    """Return a process that has ended."""
     process = subprocess.Popen([sys.executable, "-c", ""])
     process.wait(timeout=60)
-    return process.pid, own_create_time()
+    return ProcessIdentity(process.pid, 1, this_boot())
 
 
-def claim(home: Path, pid: int, created: float, control: str = "ipc:///nowhere/control.sock") -> None:
+def claim(home: Path, process: ProcessIdentity, control: str = "ipc:///nowhere/control.sock") -> None:
     """Write an endpoints file."""
     write_endpoints(
         private_directory(home / "run") if home.exists() else _made(home),
-        Endpoints(pid, created, "old", "0.1.0", control, "ipc:///nowhere/taps.sock", 1.0, "01"),
+        Endpoints(process, "old", "0.1.0", control, "ipc:///nowhere/taps.sock", 1.0, "01"),
     )
 
 
@@ -124,19 +126,20 @@ def test_a_named_home_without_a_node_keeps_its_name_in_the_hint(tmp_path):
 
 
 def test_a_dead_process_is_called_stale(project):
-    claim(project / ".actors", *dead_process())
+    claim(project / ".actors", dead_process())
 
     assert_unreachable(run("tree"), "stale", "is gone")
 
 
 def test_a_process_id_in_new_hands_is_called_stale(project):
-    claim(project / ".actors", os.getpid(), own_create_time() - 1_000.0)
+    own = ProcessIdentity.own()
+    claim(project / ".actors", replace(own, start=own.start + 100_000))
 
     assert_unreachable(run("tree"), "stale", "its id has another process now")
 
 
 def test_a_living_process_that_does_not_answer_is_called_so(project):
-    claim(project / ".actors", os.getpid(), own_create_time())
+    claim(project / ".actors", ProcessIdentity.own())
 
     assert_unreachable(run("tree"), "no node answers", f"process {os.getpid()}")
 

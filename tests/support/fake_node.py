@@ -69,11 +69,11 @@ from transport.control.server import ControlServer
 from transport.endpoints import (
     Endpoints,
     ipc_endpoint,
-    own_create_time,
     private_directory,
     tcp_endpoint,
     write_endpoints,
 )
+from transport.identity import ProcessIdentity
 from transport.reactor import Reactor
 from transport.security import Gatekeeper, KeyStore, ServerKeys
 from transport.taps import TapPublisher
@@ -145,8 +145,7 @@ class FakeNode:
         self._taps = TapPublisher(self._reactor, taps, self.bus, node="openclaw", epoch="01JD8Z", keys=keys, beat=0.1)
         self.bus.subscribe(self._keep)
         self.endpoints = Endpoints(
-            pid=os.getpid(),
-            create_time=own_create_time(),
+            process=ProcessIdentity.own(),
             name="openclaw",
             version="0.1.0",
             control=self._server.endpoint,

@@ -12,13 +12,15 @@ import time
 import msgpack
 import pytest
 import zmq
+from msgspec.structs import replace
 from support.wire import PATIENCE, Inbox, open_descriptors, reactor, run_directory, wait_until
 
 from transport.control.client import ControlClient, open_client
 from transport.control.protocol import Request, encode_message
 from transport.control.server import ControlServer
-from transport.endpoints import Endpoints, ipc_endpoint, own_create_time, write_endpoints
+from transport.endpoints import Endpoints, ipc_endpoint, write_endpoints
 from transport.errors import AuthenticationError, ControlError, EndpointError, ErrorCode, UnreachableError
+from transport.identity import ProcessIdentity
 from transport.limits import Limits
 from transport.security import ClientKeys, Gatekeeper, KeyPair, KeyStore, Role, ServerKeys
 
@@ -449,8 +451,7 @@ def test_a_node_that_stops_says_so_to_those_who_wait(client, server, node):
 
 def write(run, server, **changes) -> None:
     fields = {
-        "pid": os.getpid(),
-        "create_time": own_create_time(),
+        "process": ProcessIdentity.own(),
         "name": "n",
         "version": "0",
         "control": server.endpoint if server is not None else f"ipc://{run}/control.sock",
@@ -479,7 +480,8 @@ def test_a_node_that_is_not_running_is_said_to_be_so_and_where_it_was_looked_for
 
 
 def test_a_node_that_died_is_said_to_be_stale(run):
-    write(run, None, create_time=own_create_time() - 100)
+    own = ProcessIdentity.own()
+    write(run, None, process=replace(own, start=own.start + 10_000))
 
     with pytest.raises(UnreachableError, match="is gone") as error:
         open_client(run)

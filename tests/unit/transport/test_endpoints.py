@@ -10,13 +10,13 @@ import threading
 
 import msgspec
 import pytest
+from msgspec.structs import replace
 
 from transport.endpoints import (
     SOCKET_PATH_LIMIT,
     Endpoints,
     Presence,
     ipc_endpoint,
-    own_create_time,
     private_directory,
     read_endpoints,
     remove_endpoints,
@@ -26,14 +26,14 @@ from transport.endpoints import (
     write_private,
 )
 from transport.errors import EndpointError
+from transport.identity import ProcessIdentity, this_boot
 
 posix = pytest.mark.skipif(os.name != "posix", reason="modes and owners are POSIX's")
 
 
 def endpoints(**changes) -> Endpoints:
     fields = {
-        "pid": os.getpid(),
-        "create_time": own_create_time(),
+        "process": ProcessIdentity.own(),
         "name": "openclaw",
         "version": "0.1.0",
         "control": "ipc:///x/control.sock",
@@ -199,39 +199,38 @@ def test_no_file_is_not_running_and_says_where_it_looked(tmp_path):
 def test_a_process_that_ended_is_stale(tmp_path):
     ended = subprocess.Popen([sys.executable, "-c", ""])
     ended.wait()
-    write_endpoints(tmp_path, endpoints(pid=ended.pid))
+    write_endpoints(tmp_path, endpoints(process=ProcessIdentity(ended.pid, 1, this_boot())))
 
     assert verify(tmp_path).presence is Presence.STALE
 
 
 def test_a_process_that_ended_and_was_not_waited_for_is_stale(tmp_path):
     with subprocess.Popen([sys.executable, "-c", ""], stdout=subprocess.PIPE) as zombie:
-        import psutil
-
-        made = psutil.Process(zombie.pid).create_time()
+        made = ProcessIdentity.of(zombie.pid)
         zombie.stdout.read()
         os.waitid(os.P_PID, zombie.pid, os.WEXITED | os.WNOWAIT)
-        write_endpoints(tmp_path, endpoints(pid=zombie.pid, create_time=made))
+        write_endpoints(tmp_path, endpoints(process=made))
 
         assert verify(tmp_path).presence is Presence.STALE
 
 
 def test_a_process_id_that_was_used_again_is_stale(tmp_path):
-    write_endpoints(tmp_path, endpoints(create_time=own_create_time() - 60))
+    own = ProcessIdentity.own()
+    write_endpoints(tmp_path, endpoints(process=replace(own, start=own.start + 60_000)))
 
     assert verify(tmp_path).presence is Presence.STALE
 
 
 @pytest.mark.parametrize("pid", [-5, 2**40])
 def test_a_process_id_that_cannot_be_is_stale(tmp_path, pid):
-    write_endpoints(tmp_path, endpoints(pid=pid))
+    write_endpoints(tmp_path, endpoints(process=ProcessIdentity(pid, 1, this_boot())))
 
     assert verify(tmp_path).presence is Presence.STALE
 
 
 @pytest.mark.parametrize(
     "data",
-    [b"", b"{", b"[]", b"\xff", b'{"pid": "x"}', b'{"api": "actors/v2"}', b"x" * 100_000],
+    [b"", b"{", b"[]", b"\xff", b'{"process": "x"}', b'{"api": "actors/v2"}', b"x" * 100_000],
     ids=["empty", "cut short", "no object", "no UTF-8", "wrong type", "fields missing", "huge"],
 )
 def test_a_file_that_cannot_be_understood_is_unreadable(tmp_path, data):

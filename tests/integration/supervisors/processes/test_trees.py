@@ -9,14 +9,13 @@ from uuid import uuid4
 
 import psutil
 import pytest
+from msgspec.structs import replace
 from support.processes import DAEMON, SLEEPER, environment, first_line, instance, is_alive, process, wait_gone
 
 from supervisors.processes import marks
 from supervisors.processes.spawning import Warden
 from supervisors.processes.trees import (
-    Member,
     Owner,
-    create_time_ms,
     descendants,
     environment_with,
     kill_member,
@@ -24,6 +23,7 @@ from supervisors.processes.trees import (
     sweep_leftovers,
     sweep_remains,
 )
+from transport.identity import ProcessIdentity, this_boot
 
 FAMILY = f"""
 import subprocess, sys
@@ -86,10 +86,11 @@ def test_a_member_whose_pid_belongs_to_another_process_by_now_is_left_alone():
     with process("print('up', flush=True); print(input(), flush=True); input()", stdin=subprocess.PIPE) as child:
         first_line(child)
 
-        kill_member(Member(child.pid, create_time=1.0))
+        found = ProcessIdentity.of(child.pid)
+        kill_member(replace(found, start=found.start + 60_000))
         child.stdin.write(b"still here\n")
         assert first_line(child) == "still here"
-        kill_member(Member(child.pid, psutil.Process(child.pid).create_time()))
+        kill_member(found)
 
         assert child.wait(20) == -9
         child.stdin.close()
@@ -97,8 +98,9 @@ def test_a_member_whose_pid_belongs_to_another_process_by_now_is_left_alone():
 
 def test_leftovers_of_a_dead_launcher_are_ended_and_those_of_a_living_one_are_not():
     home = f"h{uuid4().hex}"
-    living = Owner(home, os.getpid(), create_time_ms(os.getpid()), "aa")
-    dead = Owner(home, os.getpid(), create_time_ms(os.getpid()) - 60_000, "bb")
+    own = ProcessIdentity.own()
+    living = Owner(home, own, "aa")
+    dead = Owner(home, replace(own, start=own.start + 60_000), "bb")
     with (
         process(env=environment_with(f"{living.mark}1", environment())) as kept,
         process(env=environment_with(f"{dead.mark}1", environment())) as ended,
@@ -114,7 +116,7 @@ def test_leftovers_of_a_dead_launcher_are_ended_and_those_of_a_living_one_are_no
 
 
 def test_an_owner_is_read_back_from_its_marks():
-    owner = Owner("home", 12, 34567, "ab")
+    owner = Owner("home", ProcessIdentity(12, 34567, this_boot()), "ab")
 
     assert Owner.of_mark(f"{owner.mark}7") == owner
     assert Owner.of_mark("") is None
