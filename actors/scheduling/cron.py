@@ -1,66 +1,42 @@
-"""When a cron expression fires: the one adapter over croniter, with a written rule for days when clocks change.
+"""When a cron expression fires: instants from wall-clock times, with a written rule for days when clocks change.
 
-croniter is asked about wall-clock times without a zone, where it is right for the canonical expressions of
-`expression`; which instants those are in a zone is decided here (its own answer runs fixed times twice in the repeated
-hour and invents runs in the skipped one). The rule:
+Which wall-clock times match is `walls`; which instants those are in a zone is decided here. The rule:
 
 * a *fixed* expression (times of day named) runs once: at its first pass where an hour repeats, at the first instant
   after the gap where an hour is skipped, several such times merged into one;
 * an interval expression (`*` in second, minute or hour) follows real time: both passes of a repeated hour, nothing in
   a skipped one.
 
-All functions are pure and may be called on any thread: the same arguments give the same answer.
+Source: the rule Vixie's cron states for clocks that change by up to three hours. All functions are pure and may be
+called on any thread: the same arguments give the same answer.
 """
 
 from __future__ import annotations
 
+import math
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache
 from typing import Final
-from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+from zoneinfo import ZoneInfo
 
-from croniter import CroniterBadDateError, croniter  # type: ignore[import-untyped]  # it ships no types
-
-from actors.errors import ActorRuntimeError
 from actors.scheduling.expression import CronError, Expression, parse
+from actors.scheduling.walls import YEARS, Walls, walls_of
+from actors.scheduling.zones import DAY, change_in, offset_at, steady_offset
 
-_SECOND: Final = timedelta(seconds=1)
-_YEARS: Final = 60
-_REFERENCE: Final = datetime(2024, 1, 1)  # noqa: DTZ001 (a wall-clock time, without a zone on purpose)
-
-
-class ZoneError(ActorRuntimeError, ValueError):
-    """A name that is no time zone of the IANA database."""
-
-    def __init__(self, name: str) -> None:
-        super().__init__(f"{name!r} is no time zone; expected an IANA name such as UTC or America/New_York")
-        self.name = name
+_REFERENCE: Final = 1_704_067_200  # 2024-01-01; any day serves to see whether an expression ever fires
+_NAIVE_EPOCH: Final = datetime(1970, 1, 1)  # noqa: DTZ001 (a wall-clock time, without a zone on purpose)
 
 
-def zone_of(name: str) -> ZoneInfo:
-    """Return the time zone called `name`.
-
-    Raises:
-        ZoneError: There is none.
-    """
-    try:
-        return ZoneInfo(name)
-    except (ZoneInfoNotFoundError, ValueError, OSError):
-        raise ZoneError(name) from None
-
-
-@lru_cache(maxsize=1024)
+@lru_cache(maxsize=4096)
 def check(text: str) -> Expression:
     """Return the checked form of `text`, which fires at least once within sixty years.
 
     Raises:
-        CronError: `text` is no expression, a refused combination, or one that never fires (30 February).
+        CronError: `text` is no expression, or one that never fires (30 February).
     """
     expression = parse(text)
-    try:
-        _Walls(expression, _REFERENCE).next()
-    except CroniterBadDateError:
-        raise CronError(text, f"never fires within {_YEARS} years: there is no such date") from None
+    if walls_of(expression).after(_REFERENCE) is None:
+        raise CronError(text, f"never fires within {YEARS} years: there is no such date")
     return expression
 
 
@@ -73,86 +49,81 @@ def next_after(expression: Expression, zone: ZoneInfo, after: datetime) -> datet
         after: An aware datetime.
 
     Raises:
-        CronError: It does not fire within sixty years.
+        CronError: It does not fire within sixty years, or not before the year 10000.
         ValueError: `after` is naive.
     """
     if after.tzinfo is None:
         raise ValueError("after is an aware datetime")
-    start = after.astimezone(UTC).replace(microsecond=0)
+    walls = walls_of(expression)
+    start = math.floor(after.timestamp())
     try:
-        if expression.fixed:
-            return _next_fixed(expression, zone, start)
-        return _next_interval(expression, zone, start)
-    except CroniterBadDateError:
-        raise CronError(expression.text, f"does not fire within {_YEARS} years after {start.isoformat()}") from None
+        found = _next_steady(walls, zone, start)
+        if found is None:
+            found = (_next_fixed if expression.fixed else _next_interval)(walls, zone, start)
+        return datetime.fromtimestamp(found, UTC)
+    except (_NeverError, OverflowError, ValueError):
+        raise CronError(expression.text, f"does not fire within {YEARS} years after {after.isoformat()}") from None
 
 
-class _Walls:
-    """Wall-clock times that match, ascending, strictly after a start."""
-
-    def __init__(self, expression: Expression, start: datetime) -> None:
-        self._cursor = croniter(expression.canonical, start, second_at_beginning=True, max_years_between_matches=_YEARS)
-
-    def next(self) -> datetime:
-        found = self._cursor.get_next(datetime)
-        assert isinstance(found, datetime)
-        return found
+class _NeverError(Exception):
+    """No match within reach."""
 
 
-def _passes(wall: datetime, zone: ZoneInfo) -> tuple[datetime, datetime]:
-    """Return the instants of `wall` read with fold 0 and 1: equal, ascending (repeated) or descending (skipped)."""
-    first = wall.replace(tzinfo=zone, fold=0).astimezone(UTC)
-    second = wall.replace(tzinfo=zone, fold=1).astimezone(UTC)
-    return first, second
+def _next_steady(walls: Walls, zone: ZoneInfo, start: int) -> int | None:
+    """Return the next instant where no clock changes near `start` or near it; None where one does."""
+    offset = steady_offset(zone, start // DAY)
+    if offset is None:
+        return None
+    wall = _after(walls, start + offset)
+    if wall // DAY == (start + offset) // DAY:
+        return wall - offset
+    offset = steady_offset(zone, wall // DAY)
+    return None if offset is None else wall - offset
 
 
-def _change_between(zone: ZoneInfo, low: datetime, high: datetime) -> datetime:
-    """Return the first instant in (low, high] with another offset than `low`; there is exactly one change there."""
-    before = low.astimezone(zone).utcoffset()
-    while high - low > _SECOND:
-        middle = low + timedelta(seconds=int((high - low).total_seconds()) // 2)
-        if middle.astimezone(zone).utcoffset() == before:
-            low = middle
-        else:
-            high = middle
-    return high
-
-
-def _next_fixed(expression: Expression, zone: ZoneInfo, start: datetime) -> datetime:
-    walls = _Walls(expression, _wall_of(start, zone))
+def _next_fixed(walls: Walls, zone: ZoneInfo, start: int) -> int:
+    wall = start + offset_at(zone, start)
     while True:
-        first, second = _passes(walls.next(), zone)
-        instant = _change_between(zone, second, first) if first > second else first
+        wall = _after(walls, wall)
+        first, second = _passes(wall, zone)
+        instant = change_in(zone, second, first) if first > second else first
         if instant > start:  # else it is in the second pass of a repeated hour, and has run in the first
             return instant
 
 
-def _next_interval(expression: Expression, zone: ZoneInfo, start: datetime) -> datetime:
-    local = start.astimezone(zone)
-    wall = local.replace(tzinfo=None, fold=0)
-    found = _first_existing(expression, zone, wall, start)
+def _next_interval(walls: Walls, zone: ZoneInfo, start: int) -> int:
+    wall = start + offset_at(zone, start)
+    found = _first_existing(walls, zone, wall, start)
     first, second = _passes(wall, zone)
-    if first < second and local.fold == 0:  # the first pass of a repeated hour: the second may come before `found`
-        change = _change_between(zone, start, start + (second - first))
+    if first == start < second:  # the first pass of a repeated hour: the second may come before `found`
+        change = change_in(zone, start, second)
         if change <= found:
-            return _first_existing(expression, zone, _wall_of(change, zone) - _SECOND, change - _SECOND)
+            return _first_existing(walls, zone, change + offset_at(zone, change) - 1, change - 1)
     return found
 
 
-def _first_existing(expression: Expression, zone: ZoneInfo, wall: datetime, start: datetime) -> datetime:
+def _first_existing(walls: Walls, zone: ZoneInfo, wall: int, start: int) -> int:
     """Return the first instant after `start` of a matching wall time after `wall`, passing over skipped ones."""
-    walls = _Walls(expression, wall)
     while True:
-        found = walls.next()
-        first, second = _passes(found, zone)
+        wall = _after(walls, wall)
+        first, second = _passes(wall, zone)
         if first > second:  # skipped: go on where the clock goes on
-            change = _change_between(zone, second, first)
-            walls = _Walls(expression, _wall_of(change, zone) - _SECOND)
+            change = change_in(zone, second, first)
+            wall = change + offset_at(zone, change) - 1
         elif first > start:
             return first
         elif second > start:
             return second
 
 
-def _wall_of(instant: datetime, zone: ZoneInfo) -> datetime:
-    return instant.astimezone(zone).replace(tzinfo=None, fold=0)
+def _after(walls: Walls, wall: int) -> int:
+    found = walls.after(wall)
+    if found is None:
+        raise _NeverError
+    return found
+
+
+def _passes(wall: int, zone: ZoneInfo) -> tuple[int, int]:
+    """Return the instants of `wall` read with fold 0 and 1: equal, ascending (repeated) or descending (skipped)."""
+    first = (_NAIVE_EPOCH + timedelta(seconds=wall)).replace(tzinfo=zone)
+    return int(first.timestamp()), int(first.replace(fold=1).timestamp())

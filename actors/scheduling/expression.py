@@ -3,26 +3,30 @@
     second minute hour day-of-month month day-of-week        (with 5 fields the second is 0)
 
 Each field is `*` or a list of `a`, `a-b`, `a-b/n`, `a/n` (from a to the end) and `*/n`; names in the last two fields,
-case-insensitive, also in ranges; 0 and 7 are Sunday. `L` is the last day of the month, `nW` the weekday nearest to day
-n, `d#n` the n-th weekday d, `dL` (or `Ld`) the last one; `?` is `*` in the two day fields.
+case-insensitive, also in ranges; 0 and 7 are Sunday. Of the month's days, `L` is the last, `L-n` the n-th before it,
+`nW` the weekday (Monday to Friday) nearest to day n within its month, `LW` the last weekday. Of the week's days, `d#n`
+is the n-th d of the month, `dL` the last. All of them may stand in lists. `?` is `*` in the two day fields. A name
+(`@daily`, `DAILY_MAINTENANCE`; `names`) stands for a whole expression.
 
 Rules: an equal range `5-5` is that value. A reversed range is refused with the rewrite in the message. Both day fields
 restricted means either (OR); `*` or `?` alone is unrestricted, `*/n` is restricted. An expression is *fixed* when
 minute, hour and, with 6 fields, second do not begin with `*`; `cron.next_after` treats it apart where clocks change.
 
-What croniter 7.0 gets wrong is refused by name rather than run wrongly: W or # or dL beside another restricted day
-field, 29W to 31W, W in lists, # beside plain days. `LW` and `L-n` are refused too. The canonical form holds plain
-sorted numbers, so that nothing but those reaches croniter.
+This module reads; which days an expression means is `days`, which instants is `cron`.
 """
 
 from __future__ import annotations
 
 import re
+from difflib import get_close_matches
 from typing import Final
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from actors.errors import ActorRuntimeError
+from actors.scheduling.days import Days
+from actors.scheduling.names import NAMED
 
 TEXT_LIMIT: Final = 4096
 """Longest expression read, in characters."""
@@ -53,13 +57,22 @@ class Expression(Struct, frozen=True):
 
     Attributes:
         text: As it was written, blanks collapsed.
-        canonical: Six fields of `*`, sorted numbers, `L`, `nW`, `d#n` and `Ld`: what croniter is given.
+        canonical: Six fields of `*`, sorted numbers and sorted special days; two texts that mean the same share it.
         fixed: Whether it names its times of day rather than an interval.
+        days: Which days it fires on.
     """
 
     text: str
     canonical: str
     fixed: bool
+    days: Days
+
+    def __hash__(self) -> int:
+        return hash(self.canonical)  # a text keeps its hash; the days would be hashed anew each time
+
+
+_Special = tuple[str, int, int]
+"""An item that no set of plain values can stand for: L (days before the last), W (day), LW, # (weekday, n), dL."""
 
 
 class _Field(Struct, frozen=True):
@@ -83,13 +96,14 @@ _FIELDS: Final = (
 )
 _NUMBER: Final = re.compile(r"[0-9]{1,4}\Z")
 _NEAREST: Final = re.compile(r"(?:([0-9]{1,2})W|W([0-9]{1,2}))\Z")
+_BEFORE_LAST: Final = re.compile(r"L-([0-9]{1,2})\Z")
 
 
 class _Parsed(Struct, frozen=True):
-    """One field: its plain values, its special items in canonical spelling, and whether it restricts at all."""
+    """One field: its plain values, its special items, each as (kind, numbers), and whether it restricts at all."""
 
     values: frozenset[int]
-    special: tuple[str, ...]
+    special: frozenset[_Special]
     restricted: bool
 
 
@@ -99,7 +113,7 @@ def parse(text: str) -> Expression:
     Whether it ever fires is not decided here but by `cron.check`.
 
     Raises:
-        CronError: `text` is no expression, or one of the combinations refused (module docstring).
+        CronError: `text` is no expression.
         TypeError: `text` is not a `str`.
     """
     if not isinstance(text, str):
@@ -109,20 +123,33 @@ def parse(text: str) -> Expression:
     if not text.isascii():
         raise CronError(text, "holds characters other than ASCII")
     tokens = [(match.group(), match.start()) for match in re.finditer(r"[^ \t]+", text)]
+    if len(tokens) == 1 and not tokens[0][0][0].isdigit() and tokens[0][0] != "*":
+        name, position = tokens[0]
+        if name not in NAMED:
+            raise CronError(
+                text, "there is no such name", field="name", token=name, position=position, hint=_near(name)
+            )
+        return replace(parse(NAMED[name]), text=name)
     if len(tokens) not in (5, 6):
-        hint = "named forms such as @daily are written out: 0 0 * * *" if text.lstrip().startswith("@") else ""
-        raise CronError(text, f"has {len(tokens)} fields, not 5 or 6", hint=hint)
+        raise CronError(text, f"has {len(tokens)} fields, not 5 or 6")
     timed = tokens if len(tokens) == 6 else [("0", 0), *tokens]
     parsed = [
         _Reader(text, field, position).read(token) for field, (token, position) in zip(_FIELDS, timed, strict=True)
     ]
-    days = _day_fields(text, parsed[3], parsed[5], timed[3], timed[5])
-    plain = [_spell(field, item) for field, item in zip(_FIELDS, parsed, strict=True)]
+    day, month, weekday = parsed[3:]
+    if day.values == frozenset(range(1, 32)) or weekday.values == frozenset(range(7)):
+        day = weekday = _Parsed(frozenset(), frozenset(), False)  # either matches every day, and OR keeps it so
     return Expression(
         text=" ".join(token for token, _ in tokens),
-        canonical=" ".join((*plain[:3], days[0], plain[4], days[1])),
+        canonical=" ".join(map(_spell, _FIELDS, (*parsed[:3], day, month, weekday))),
         fixed=not any(token.startswith("*") for token, _ in timed[:3]),
+        days=_days(day, month, weekday),
     )
+
+
+def _near(name: str) -> str:
+    close = get_close_matches(name, NAMED, 1, 0.5) or get_close_matches(name.upper(), NAMED, 1, 0.5)
+    return f"did you mean {close[0]}?" if close else "names are " + ", ".join(NAMED)
 
 
 class _Reader:
@@ -135,9 +162,9 @@ class _Reader:
 
     def read(self, token: str) -> _Parsed:
         if token == "*" or (token == "?" and self._field in (_DAY, _WEEKDAY)):
-            return _Parsed(frozenset(), (), False)
+            return _Parsed(frozenset(), frozenset(), False)
         values: set[int] = set()
-        special: list[str] = []
+        special: set[_Special] = set()
         offset = 0
         for item in token.split(","):
             at = self._position + offset
@@ -145,50 +172,52 @@ class _Reader:
             if not item:
                 raise self._error(token, self._position, "empty item")
             found = self._special(item.upper(), at)
-            if found:
-                if found not in special:
-                    special.append(found)
+            if found is not None:
+                special.add(found)
             else:
                 values.update(self._plain(item, at))
-        return _Parsed(frozenset(values), tuple(special), True)
+        return _Parsed(frozenset(values), frozenset(special), True)
 
-    def _special(self, item: str, at: int) -> str:
-        """Return the canonical spelling of an L, W or # item, or "" for a plain one."""
+    def _special(self, item: str, at: int) -> _Special | None:
+        """Return an L, W or # item, or None for a plain one."""
         if self._field is _DAY:
             return self._special_day(item, at)
         if self._field is _WEEKDAY:
             return self._special_weekday(item, at)
-        return ""
+        return None
 
-    def _special_day(self, item: str, at: int) -> str:
+    def _special_day(self, item: str, at: int) -> _Special | None:
         if item == "L":
-            return "L"
-        if item in {"LW", "WL"} or re.fullmatch(r"L-[0-9]+", item):
-            raise self._error(item, at, "is not supported", hint="of L, only the last day itself")
+            return ("L", 0, 0)
+        if item in {"LW", "WL"}:
+            return ("LW", 0, 0)
+        before = _BEFORE_LAST.match(item)
+        if before is not None:
+            if int(before[1]) > 30:
+                raise self._error(item, at, "the number after L- is 0 to 30")
+            return ("L", int(before[1]), 0)
         nearest = _NEAREST.match(item)
         if nearest is None:
-            return ""
+            return None
         day = int(nearest[1] or nearest[2])
         if day not in range(1, 32):
             raise self._error(item, at, "out of range 1-31")
-        if day > 28:
-            raise self._error(item, at, "29W to 31W are not supported", hint="they would fire in shorter months too")
-        return f"{day}W"
+        return ("W", day, 0)
 
-    def _special_weekday(self, item: str, at: int) -> str:
+    def _special_weekday(self, item: str, at: int) -> _Special | None:
         if "#" in item:
             day, _, nth = item.partition("#")
             if nth == "L":
-                return f"L{self._value(day, at) % 7}"
+                return ("dL", self._value(day, at) % 7, 0)
             if nth not in {"1", "2", "3", "4", "5"}:
                 raise self._error(item, at, "the number after # is 1 to 5")
-            return f"{self._value(day, at) % 7}#{nth}"
+            return ("#", self._value(day, at) % 7, int(nth))
         if item == "L":
             raise self._error(item, at, "L stands beside a day here", hint="the last Friday is 5L")
         if item.endswith("L") or (item.startswith("L") and len(item) > 1):
             day = item[:-1] if item.endswith("L") else item[1:]
-            return f"L{self._value(day, at) % 7}"
-        return ""
+            return ("dL", self._value(day, at) % 7, 0)
+        return None
 
     def _plain(self, item: str, at: int) -> range | set[int]:
         body, slash, step_text = item.partition("/")
@@ -250,30 +279,22 @@ class _Reader:
         return CronError(self._text, why, field=self._field.name, token=token, position=at, hint=hint)
 
 
-def _day_fields(
-    text: str, day: _Parsed, weekday: _Parsed, day_token: tuple[str, int], weekday_token: tuple[str, int]
-) -> tuple[str, str]:
-    """Return the two day fields in canonical form; refuse what croniter would get wrong together."""
-    every_day = day.restricted and day.values == frozenset(range(1, 32))
-    every_weekday = weekday.restricted and weekday.values == frozenset(range(7))
-    if every_day or every_weekday:
-        return "*", "*"  # either of them matches every day, and OR keeps it so
+def _days(day: _Parsed, month: _Parsed, weekday: _Parsed) -> Days:
+    def numbers(field: _Parsed, kind: str) -> tuple[int, ...]:
+        return tuple(sorted(number for found, number, _ in field.special if found == kind))
 
-    def refuse(field: _Field, token: tuple[str, int], why: str) -> CronError:
-        return CronError(text, why, field=field.name, token=token[0], position=token[1], hint="use two schedules")
-
-    if any(item.endswith("W") for item in day.special):
-        if len(day.special) > 1 or day.values:
-            raise refuse(_DAY, day_token, "W beside other days is not supported")
-        if weekday.restricted:
-            raise refuse(_DAY, day_token, "W beside a restricted day-of-week is not supported")
-    if weekday.special:
-        if day.restricted:
-            raise refuse(_WEEKDAY, weekday_token, "# or L beside a restricted day-of-month is not supported")
-        kinds = {"#" in item for item in weekday.special}
-        if weekday.values or len(kinds) > 1:
-            raise refuse(_WEEKDAY, weekday_token, "#, L and plain days in one list are not supported")
-    return _spell(_DAY, day), _spell(_WEEKDAY, weekday)
+    return Days(
+        months=tuple(sorted(month.values)) or tuple(range(1, 13)),
+        plain=tuple(sorted(day.values)),
+        before_last=numbers(day, "L"),
+        nearest=numbers(day, "W"),
+        last_weekday=("LW", 0, 0) in day.special,
+        weekdays=tuple(sorted(weekday.values)),
+        nth=tuple(sorted((number, n) for kind, number, n in weekday.special if kind == "#")),
+        last=numbers(weekday, "dL"),
+        by_month=day.restricted,
+        by_week=weekday.restricted,
+    )
 
 
 def _spell(field: _Field, parsed: _Parsed) -> str:
@@ -281,4 +302,20 @@ def _spell(field: _Field, parsed: _Parsed) -> str:
         return "*"
     if field not in (_DAY, _WEEKDAY) and parsed.values == frozenset(range(field.low, field.high + 1)):
         return "*"
-    return ",".join((*map(str, sorted(parsed.values)), *parsed.special))
+    return ",".join((*map(str, sorted(parsed.values)), *map(_spell_special, sorted(parsed.special))))
+
+
+def _spell_special(item: _Special) -> str:
+    match item:
+        case ("L", 0, _):
+            return "L"
+        case ("L", back, _):
+            return f"L-{back}"
+        case ("W", day, _):
+            return f"{day}W"
+        case ("#", day, n):
+            return f"{day}#{n}"
+        case ("dL", day, _):
+            return f"{day}L"
+        case _:
+            return "LW"

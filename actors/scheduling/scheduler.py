@@ -33,8 +33,9 @@ from actors.jobs.cycles import (
 from actors.messages import Message
 from actors.scheduling import core
 from actors.scheduling.core import Cron, Dispatch, Every, Forget, Miss, Now, Skip
-from actors.scheduling.cron import ZoneError, check, zone_of
+from actors.scheduling.cron import check
 from actors.scheduling.expression import CronError
+from actors.scheduling.zones import ZoneError, zone_of
 
 logger = logging.getLogger(__name__)
 

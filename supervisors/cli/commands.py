@@ -26,6 +26,7 @@ MODULES: Final = {
     "run": "running",
     "check": "projects",
     "config": "projects",
+    "cron": "cron",
     "tree": "trees",
     "ps": "trees",
     "status": "trees",

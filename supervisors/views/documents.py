@@ -41,6 +41,47 @@ class FaultView(View, frozen=True, gc=False):
     hint: str = ""
 
 
+class SyntaxFaultView(View, frozen=True, gc=False):
+    """Why a text is no cron expression: which field, which part of it, and where that begins, counted from 0."""
+
+    message: str
+    field: str = ""
+    token: str = ""
+    position: int = 0
+    hint: str = ""
+
+
+class CronView(View, frozen=True):
+    """What one cron expression means.
+
+    Attributes:
+        valid: Whether it is one that ever fires.
+        canonical: Six fields of sorted numbers; what means the same has the same.
+        next_runs: The next five, ISO 8601 with the offset that clocks in `timezone` show then.
+        smallest_gap: Seconds between the two closest of the next runs (a thousand, or those of four years).
+        largest_gap: Seconds between the two neighbours that are farthest apart.
+    """
+
+    expression: str
+    valid: bool
+    canonical: str = ""
+    description: str = ""
+    timezone: str = "UTC"
+    next_runs: tuple[str, ...] = ()
+    smallest_gap: float = 0.0
+    largest_gap: float = 0.0
+    error: SyntaxFaultView | None = None
+    warnings: tuple[str, ...] = ()
+
+
+class RunView(View, frozen=True, gc=False):
+    """One coming run: when, what clocks in the zone show then, and in how many seconds."""
+
+    at: Instant
+    local: str
+    after: float
+
+
 class CheckOutcome(Enum):
     """What one check of `doctor` found."""
 
@@ -130,6 +171,8 @@ DOCUMENTS: dict[str, Any] = {
     "QueryList": QueryView,
     "ConfigList": ConfigEntry,
     "FaultList": FaultView,
+    "CronList": CronView,
+    "RunList": RunView,
     "CheckList": CheckView,
     "VersionList": VersionView,
     "SchemaList": SchemaView,

@@ -28,7 +28,8 @@ from actors.scheduling.core import (
     step,
     why_not_now,
 )
-from actors.scheduling.cron import check, zone_of
+from actors.scheduling.cron import check
+from actors.scheduling.zones import zone_of
 
 START = datetime(2025, 5, 5, 12, 0, 0, tzinfo=UTC).timestamp()
 UTC_ZONE = zone_of("UTC")

@@ -12,8 +12,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from actors.scheduling.cron import ZoneError, check, next_after, zone_of
+from actors.scheduling.cron import check, next_after
 from actors.scheduling.expression import CronError, parse
+from actors.scheduling.zones import ZoneError, zone_of
 
 ZONE_UTC = ZoneInfo("UTC")
 NEW_YORK = ZoneInfo("America/New_York")
@@ -48,8 +49,13 @@ def day_matches(canonical: str, day: date) -> bool:
     def by_day(item: str) -> bool:
         if item == "L":
             return day.day == last
+        if item.startswith("L-"):
+            return day.day == last - int(item[2:])
         if item.endswith("W"):
-            wanted = date(day.year, day.month, int(item[:-1]))
+            number = last if item == "LW" else int(item[:-1])
+            if number > last:
+                return False
+            wanted = date(day.year, day.month, number)
             candidates = [
                 date(day.year, day.month, d) for d in range(1, last + 1) if date(day.year, day.month, d).weekday() < 5
             ]
@@ -57,8 +63,8 @@ def day_matches(canonical: str, day: date) -> bool:
         return day.day == int(item)
 
     def by_weekday(item: str) -> bool:
-        if item.startswith("L"):
-            return weekday == int(item[1:]) and day.day + 7 > last
+        if item.endswith("L"):
+            return weekday == int(item[:-1]) and day.day + 7 > last
         if "#" in item:
             wanted, nth = item.split("#")
             return weekday == int(wanted) and (day.day - 1) // 7 + 1 == int(nth)
@@ -172,36 +178,31 @@ def test_firings_around_a_clock_change_are_those_of_the_written_rule(text, zone,
     assert found == expected
 
 
+MONTH_DAYS = st.one_of(
+    st.integers(1, 31).map(str),
+    st.just("L"),
+    st.just("LW"),
+    st.integers(1, 30).map("L-{}".format),
+    st.integers(1, 31).map("{}W".format),
+    st.sampled_from(["8-14", "*/9", "20/4"]),
+)
+WEEK_DAYS = st.one_of(
+    st.integers(0, 7).map(str),
+    st.integers(0, 7).map("{}L".format),
+    st.tuples(st.integers(0, 7), st.integers(1, 5)).map("{0[0]}#{0[1]}".format),
+    st.sampled_from(["MON-FRI", "5-7", "SAT#5", "FRIL", "*/3"]),
+)
+
+
 @st.composite
 def day_expressions(draw):
-    numbers = st.lists(st.integers(1, 31), min_size=1, max_size=3).map(lambda n: ",".join(map(str, n)))
-    weekdays = st.lists(st.integers(0, 7), min_size=1, max_size=3).map(lambda n: ",".join(map(str, n)))
-    day = draw(
-        st.one_of(
-            st.just("*"), numbers, st.just("L"), numbers.map(lambda n: n + ",L"), st.integers(1, 28).map("{}W".format)
-        )
-    )
-    if day == "*":
-        weekday = draw(
-            st.one_of(
-                st.just("*"),
-                weekdays,
-                st.integers(0, 7).map("{}L".format),
-                st.lists(st.tuples(st.integers(0, 7), st.integers(1, 5)), min_size=1, max_size=2).map(
-                    lambda p: ",".join(f"{d}#{n}" for d, n in p)
-                ),
-                st.lists(st.integers(0, 6).map("{}L".format), min_size=1, max_size=2).map(",".join),
-            )
-        )
-    elif day.endswith("W"):
-        weekday = "*"
-    else:
-        weekday = draw(st.one_of(st.just("*"), weekdays))
+    day = draw(st.one_of(st.just("*"), st.lists(MONTH_DAYS, min_size=1, max_size=3).map(",".join)))
+    weekday = draw(st.one_of(st.just("*"), st.lists(WEEK_DAYS, min_size=1, max_size=3).map(",".join)))
     month = draw(st.one_of(st.just("*"), st.integers(1, 12).map(str), st.sampled_from(["*/3", "FEB", "JUN-AUG"])))
     return f"0 12 {day} {month} {weekday}"
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=600, deadline=None)
 @given(day_expressions(), st.dates(date(2023, 1, 1), date(2029, 1, 1)))
 def test_run_days_are_those_of_the_calendar(text, day):
     try:
