@@ -4,13 +4,18 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: run test check lint types contracts wheel bench bench-peers faults clean
+# Programs in Node.js that the tests run; where there is no npm, those tests are skipped and say so.
+NODE := $(if $(shell command -v npm),tests/node/node_modules/.installed)
+
+.PHONY: run test node check lint types contracts wheel bench bench-peers faults clean
 
 run: $(STAMP)
 	$(BIN)/actorctl run $(ARGS)
 
-test: $(STAMP)
+test: $(STAMP) $(NODE)
 	$(BIN)/python -m pytest -q $(ARGS)
+
+node: $(NODE)
 
 check: lint types contracts
 
@@ -47,5 +52,9 @@ $(STAMP): pyproject.toml constraints.txt
 	$(BIN)/pip install -q --disable-pip-version-check -c constraints.txt -e '.[dev]'
 	touch $(STAMP)
 
+tests/node/node_modules/.installed: tests/node/package.json
+	cd tests/node && npm install --no-package-lock --no-audit --no-fund --loglevel=error
+	touch $@
+
 clean:
-	rm -rf $(VENV) dist build .mypy_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) dist build .mypy_cache .ruff_cache .hypothesis tests/node/node_modules
