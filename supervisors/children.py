@@ -17,6 +17,7 @@ from typing import Any, Literal, Protocol
 
 from msgspec import Struct
 
+from actors.core.actor import Actor
 from actors.core.mailbox import ActorStatistics
 from actors.core.outcomes import Exited, Incarnation, Outcome, StartFailed
 from actors.core.system import ActorSystem, Launch
@@ -178,7 +179,10 @@ def maker_of(spec: ChildSpec) -> Callable[[], Any]:
 
 
 def _make_imported(target: str, kwargs: Mapping[str, Any]) -> Any:
-    return resolve(target)(**kwargs)
+    made = resolve(target)(**kwargs)
+    if not isinstance(made, Actor):
+        raise TypeError(f"{target} made a {type(made).__name__}, which is no Actor")
+    return made
 
 
 @lru_cache(maxsize=1024)

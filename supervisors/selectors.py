@@ -132,4 +132,4 @@ def _candidates(selector: str, paths: list[str]) -> list[str]:
     """Return the paths worth comparing with a misspelt one: its siblings, its namesakes, then others, not too many."""
     parent, _, name = selector.rpartition("/")
     likely = [path for path in paths if path.rpartition("/")[0] == parent or path.rpartition("/")[2] == name]
-    return [*likely[:CANDIDATES], *paths[:CANDIDATES]]
+    return list(dict.fromkeys([*likely[:CANDIDATES], *paths[:CANDIDATES]]))

@@ -249,16 +249,18 @@ def write_private(path: Path, data: bytes) -> None:
         OSError: It cannot be written; the old file is as it was.
     """
     beside = path.with_name(f".{path.name}.{os.urandom(4).hex()}")
-    fd = os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_CLOEXEC", 0), 0o600)
     try:
+        fd = os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_CLOEXEC", 0), 0o600)
         with os.fdopen(fd, "wb") as file:
             file.write(data)
             file.flush()
             os.fsync(file.fileno())
         os.replace(beside, path)
-    except BaseException:
+    except BaseException as error:
         with contextlib.suppress(OSError):
             beside.unlink()
+        if isinstance(error, OSError):  # names the file that was to be written, which the system's own error may not
+            raise type(error)(error.errno, error.strerror, str(path)) from error
         raise
 
 

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from actors.clock import Clock
+from actors.errors import ActorExitedError
 from actors.history.feed import Bus, HistoryFeed
 from actors.history.figures import DEFAULT_LIMITS, FeedLimits
 from actors.history.protocol import Outcome, Store, Stored
@@ -64,14 +65,16 @@ def feed_recorder(
         answer.add_done_callback(lambda: take(batch, answer))
 
     def take(batch: Store, answer: Answer) -> None:
+        is_absent = False
         try:
             stored = answer.get(timeout=0.0)
             if not isinstance(stored, Stored):
                 raise TypeError(f"the recorder answered with {type(stored).__qualname__}")
         except Exception as error:  # whatever ended the ask, the batch is not known to be stored
+            is_absent = isinstance(error, ActorExitedError)
             why = f"{type(error).__name__}: {error}"
             stored = Stored(batch.source, batch.batch, Outcome.REFUSED, why=why, retry_after=limits.retry_after)
-        feed.stored(stored)
+        feed.stored(stored, is_absent=is_absent)
 
     feed = HistoryFeed(
         bus, send, run=run, home=home, limits=limits, clock=clock, path=path, recorder_path=recorder_path

@@ -101,7 +101,7 @@ class HistoryFeed:
         self._maker = BatchMaker(run, self._outbox.put, rows_limit=limits.batch_rows, bytes_limit=limits.batch_bytes)
         self._buffer: deque[tuple[int, Event]] = deque()
         self._crowd = limits.batch_rows
-        self._answers: deque[Stored] = deque()
+        self._answers: deque[tuple[Stored, bool]] = deque()
         self._wake = threading.Event()
         self._settled = threading.Condition()
         self._flushes = 0  # asked for
@@ -123,6 +123,7 @@ class HistoryFeed:
         self._rejected = 0
         self._refused = 0
         self._problem = ""
+        self._is_warned = False
 
     @property
     def source(self) -> str:
@@ -139,9 +140,14 @@ class HistoryFeed:
         if self._spool_error:
             self._bus.publish(HistoryLost(self._clock.time(), self._path, 0, self._spool_error))
 
-    def stored(self, answer: Stored) -> None:
-        """Take the recorder's answer to a batch. Any thread; never blocks."""
-        self._answers.append(answer)
+    def stored(self, answer: Stored, *, is_absent: bool = False) -> None:
+        """Take the recorder's answer to a batch. Any thread; never blocks.
+
+        Args:
+            answer: What became of the batch.
+            is_absent: There was no recorder to answer: normal before its first start and after its end.
+        """
+        self._answers.append((answer, is_absent))
         self._wake.set()
 
     def send_again(self) -> None:
@@ -288,29 +294,35 @@ class HistoryFeed:
             try:
                 self._send(batch)
             except Exception as error:  # whatever stands between here and the recorder
-                self._note(f"{type(error).__name__}: {error}")
+                self._note(f"{type(error).__name__}: {error}", is_expected=self._may_be_absent)
                 self._outbox.not_sent(batches[number:], now + self._limits.retry_after)
                 return
 
     def _take_answers(self, now: float) -> None:
         while self._answers:
-            answer = self._answers.popleft()
+            answer, is_absent = self._answers.popleft()
             rows = self._outbox.settle(answer, now)
             if answer.outcome is Outcome.REFUSED:
                 self._refused += 1
-                self._note(answer.why)
+                self._note(answer.why, is_expected=is_absent and self._may_be_absent)
             elif rows:
                 self._acknowledged_batches += 1
                 self._acknowledged_rows += rows
                 self._rejected += answer.rejected
                 self._problem = ""
+                self._is_warned = False
             for notice in answer.notices:
                 self._bus.publish(HistoryLost(self._clock.time(), self._path, notice.rows, notice.why))
 
-    def _note(self, problem: str) -> None:
-        if self._problem == "":
-            is_expected = self._acknowledged_batches == 0 or self._subscription is None
-            _log.log(logging.INFO if is_expected else logging.WARNING, "history is not being stored: %s", problem)
+    @property
+    def _may_be_absent(self) -> bool:
+        """Whether it is no news that there is no recorder: it has not been there yet, or the node is ending."""
+        return self._acknowledged_batches == 0 or self._subscription is None
+
+    def _note(self, problem: str, *, is_expected: bool = False) -> None:
+        if not is_expected and not self._is_warned:
+            self._is_warned = True
+            _log.warning("history is not being stored: %s", problem)
         self._problem = problem
 
     def _report(self, now: float) -> None:

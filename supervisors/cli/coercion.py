@@ -16,6 +16,8 @@ from typer import BadParameter
 from typer._coercion import RuntimeParam
 from typer.core import TyperArgument, TyperOption
 
+_PLACES = frozenset({"home", "endpoint", "config", "file"})
+"""Parameters that choose where a command acts: an empty one is a variable without a value, and chooses nothing."""
 _SCALARS: dict[type, Callable[[str], Any]] = {str: str, int: int, float: float}
 
 
@@ -25,6 +27,8 @@ class LightParam(RuntimeParam):
     def _coerce_value(self, value: Any, param: Any, ctx: Any) -> Any:
         kind = _item_type(self.annotation)
         try:
+            if value == "" and param.name in _PLACES:
+                raise ValueError("it is empty: leave it out, or name one")
             if isinstance(value, (list, tuple)):
                 return tuple(self._read(item, kind) for item in value)
             return self._read(value, kind)

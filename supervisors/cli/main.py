@@ -6,6 +6,7 @@ loaded when the command is called for (`supervisors.cli.commands`).
 
 from __future__ import annotations
 
+import errno
 import inspect
 import os
 import sys
@@ -22,6 +23,7 @@ from supervisors.cli.calling import SHARED, Settings, make_call
 from supervisors.cli.commands import MODULES, ActorctlGroup, markup
 from supervisors.cli.failures import CommandError, ExitCode
 from supervisors.cli.rendering import Format
+from supervisors.cli.terminal import open_missing
 
 NAME: Final = "actorctl"
 COMPLETE: Final = "_ACTORCTL_COMPLETE"
@@ -40,12 +42,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
         arguments: Without the program's name; None takes `sys.argv`.
     """
     given = list(sys.argv[1:] if arguments is None else arguments)
+    open_missing()
     try:
         code = _run(given)
         sys.stdout.flush()
         return code
-    except BrokenPipeError:
-        return _reader_gone()
+    except BrokenPipeError:  # the reader closed our output, which is its right: `actorctl ps | head -1`
+        _write_nowhere()
+        return int(ExitCode.OK)
+    except OSError as error:
+        _write_nowhere()
+        return _failed(_unwritable(error), given)
 
 
 def make_group() -> ActorctlGroup:
@@ -125,8 +132,7 @@ def _run(arguments: list[str]) -> int:
         code = getattr(error, "code", "failed")
         return _failed(CommandError(str(code), str(error), getattr(error, "hint", "")), arguments)
     except Exception as error:
-        hint = "run it again with --verbose for the traceback, and see: actorctl doctor"
-        return _failed(CommandError("internal", f"bug: {type(error).__name__}: {error}", hint), arguments)
+        return _failed(_unforeseen(error), arguments)
 
 
 def _failed(error: CommandError, arguments: Sequence[str]) -> int:
@@ -167,8 +173,32 @@ def _format_of(arguments: Sequence[str]) -> Format:
     return Format.TABLE
 
 
-def _reader_gone() -> int:
-    """The reader of our output closed it, which is its right: `actorctl ps | head -1`."""
+def _unforeseen(error: Exception) -> CommandError:
+    """Return what an exception that no command expects means: something about the place we stand in, or a bug."""
+    if isinstance(error, OSError) and error.filename is None and error.errno in _WRITING:
+        return _unwritable(error)
+    if isinstance(error, FileNotFoundError) and not _has_folder():
+        return CommandError("failed", "the current folder is gone", "change to one that exists: cd /")
+    hint = "run it again with --verbose for the traceback, and see: actorctl doctor"
+    return CommandError("internal", f"bug: {type(error).__name__}: {error}", hint)
+
+
+_WRITING: Final = frozenset({errno.ENOSPC, errno.EIO, errno.EFBIG, errno.EDQUOT})
+
+
+def _unwritable(error: OSError) -> CommandError:
+    return CommandError("failed", f"the output cannot be written: {error.strerror or error}")
+
+
+def _has_folder() -> bool:
+    try:
+        os.getcwd()
+    except OSError:
+        return False
+    return True
+
+
+def _write_nowhere() -> None:
+    """Let what is left of the output go: the interpreter's own flush at exit would complain."""
     nowhere = os.open(os.devnull, os.O_WRONLY)
-    os.dup2(nowhere, sys.stdout.fileno())  # or the interpreter's own flush at exit would complain
-    return int(ExitCode.OK)
+    os.dup2(nowhere, sys.stdout.fileno())

@@ -97,7 +97,9 @@ def read_payload(text: str) -> dict[str, Any]:
         raise usage(f"the message is longer than {PAYLOAD_LIMIT:,} characters", "send a reference to the data instead")
     try:
         found = json.loads(text or "{}")
-    except (ValueError, RecursionError) as error:
+    except RecursionError:
+        raise usage("the message is nested too deeply", "send a reference to the data instead") from None
+    except ValueError as error:
         raise usage(f"the message is no JSON: {error}", """quote it for the shell: '{"label": "INBOX"}'""") from None
     if not isinstance(found, dict):
         raise usage(f"the message is no JSON object but {text[:40]!r}", """write its fields: '{"label": "INBOX"}'""")

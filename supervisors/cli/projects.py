@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -43,10 +44,10 @@ def check(
 
     Every actor's class is imported too, and its arguments are checked; nothing is started.
     """
-    loaded, faults = _load(file, imports=imports)
+    loaded, faults = _load(file, imports=imports, home=call.settings.home)
     failure = None
     if faults:
-        hint = "mend them, then: actorctl check"
+        hint = f"mend them, then: actorctl check{f' {shlex.quote(file)}' if file else ''}"
         failure = CommandError("invalid", f"{plural(len(faults), 'fault')} in the configuration", hint)
     elif not call.format.is_json:
         rows = loaded.rows()
@@ -76,7 +77,7 @@ def show(
 
     Secrets are shown by their references only.
     """
-    loaded, faults = _load(file, imports=False)
+    loaded, faults = _load(file, imports=False, home=call.settings.home)
     if faults:
         first = faults[0]
         where = f"{first.file}:{first.line}" if first.line else first.file
@@ -133,13 +134,14 @@ def init(
     )
 
 
-def _load(file: str | None, *, imports: bool) -> tuple[Any, list[FaultView]]:
-    """Return (configuration, faults); one of them is empty."""
+def _load(file: str | None, *, imports: bool, home: str | None) -> tuple[Any, list[FaultView]]:
+    """Return (configuration, faults); one of them is empty. A `home` that was named lies over the configured one."""
     from supervisors.node.faults import ConfigurationError
-    from supervisors.node.loading import load_config
+    from supervisors.node.loading import home_flag, load_config
 
     try:
-        return load_config(Path(file) if file else None, imports=imports), []
+        flags = home_flag(Path(home)) if home else ()
+        return load_config(Path(file) if file else None, flags=flags, imports=imports), []
     except ConfigurationError as error:
         return None, [
             FaultView(message=fault.message, key=fault.key, file=fault.file, line=fault.line or None, hint=fault.hint)

@@ -98,6 +98,22 @@ def speaks_unicode(encoding: str | None, environ: Mapping[str, str]) -> bool:
     return "utf8" in locale.lower().replace("-", "")
 
 
+def open_missing() -> None:
+    """Give each standard stream that was closed (`>&-`) the null device: what is written there is meant for nobody.
+
+    Otherwise the next socket or file would get its number, and be written to by whatever prints.
+    """
+    for number, name in enumerate(("stdin", "stdout", "stderr")):
+        if getattr(sys, name) is not None:
+            continue
+        opened = os.open(os.devnull, os.O_RDWR)
+        if opened != number:
+            os.dup2(opened, number)
+            os.close(opened)
+        stream = open(number, "w" if number else "r", encoding="utf-8", closefd=False)  # noqa: SIM115  # for good
+        setattr(sys, name, stream)
+
+
 def prepare(stream: TextIO) -> None:
     """Make `stream` write what its encoding lacks as backslash escapes instead of failing."""
     if hasattr(stream, "reconfigure"):

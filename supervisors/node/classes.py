@@ -13,6 +13,7 @@ from supervisors.node.faults import MESSAGE_LIMIT, Fault, cut
 from supervisors.node.importing import (
     ImportTargetError,
     add_import_root,
+    check_actor,
     check_arguments,
     find_module,
     import_target,
@@ -36,6 +37,7 @@ def check_imports(subject: Subject, *, spare_processes: bool = False) -> Iterato
                 find_module(start.use)
                 continue
             made_by = import_target(start.use)
+            check_actor(start.use, made_by)
         except ImportTargetError as error:
             yield subject.fault(start.at, cut(str(error), MESSAGE_LIMIT), error.hint)
             continue

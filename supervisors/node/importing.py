@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from actors.core.actor import Actor
 from actors.errors import ActorRuntimeError
 
 
@@ -78,6 +79,16 @@ def find_module(target: str) -> None:
         raise ImportTargetError(target, f"cannot be imported: there is no module {module_name}", hint)
 
 
+def check_actor(target: str, make: Any) -> None:
+    """Check that `make` is no class of something else than an actor; what a function makes shows at the start.
+
+    Raises:
+        ImportTargetError: It is.
+    """
+    if inspect.isclass(make) and not issubclass(make, Actor):
+        raise ImportTargetError(target, "is no Actor", "derive the class from actors.Actor")
+
+
 def check_arguments(target: str, make: Any, kwargs: Mapping[str, Any]) -> None:
     """Check that `make(**kwargs)` fits the signature of `make`.
 
@@ -86,6 +97,10 @@ def check_arguments(target: str, make: Any, kwargs: Mapping[str, Any]) -> None:
     """
     if not callable(make):
         raise ImportTargetError(target, f"is no class: it is a {type(make).__name__}", '"package.module:Class"')
+    if kwargs and inspect.isclass(make) and make.__init__ is Actor.__init__:  # which takes anything, and uses nothing
+        raise ImportTargetError(
+            target, f"cannot be made: it has no use for {', '.join(kwargs)}", "it takes no arguments"
+        )
     try:
         signature = inspect.signature(make)
     except (TypeError, ValueError):

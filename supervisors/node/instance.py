@@ -54,12 +54,12 @@ class InstanceLock:
             self._run.chmod(0o700)
             self._take()
         except OSError as error:
-            raise HomeError(str(self._home), error.strerror or str(error)) from error
+            raise HomeError(str(self._home), _why(error)) from error
         try:
             write_private(self._pid_file, msgspec.json.encode(ProcessIdentity.own()) + b"\n")
         except OSError as error:
             self._lock.release()
-            raise HomeError(str(self._home), error.strerror or str(error)) from error
+            raise HomeError(str(self._home), _why(error)) from error
 
     def release(self) -> None:
         """Remove the PID file and let the lock go."""
@@ -87,6 +87,12 @@ class InstanceLock:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.release()
+
+
+def _why(error: OSError) -> str:
+    """Return the operating system's word with the file it is about."""
+    where = f" ({error.filename})" if error.filename else ""
+    return f"{error.strerror or error}{where}"
 
 
 def read_pid_file(home: Path) -> ProcessIdentity | None:

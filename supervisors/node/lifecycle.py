@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import faulthandler
 import logging
+import shlex
 import sys
 import time
 from enum import IntEnum
@@ -27,10 +28,9 @@ from supervisors.node.building import build_tree, graft
 from supervisors.node.faults import ConfigurationError
 from supervisors.node.importing import add_import_root
 from supervisors.node.instance import InstanceLock
-from supervisors.node.loading import Loaded, load_config
+from supervisors.node.loading import Loaded, home_flag, load_config
 from supervisors.node.logs import configure, remove
 from supervisors.node.signals import StopRequest, StopRequests
-from supervisors.node.sources import Flag
 from supervisors.specs import SupervisorSpec
 
 logger = logging.getLogger(__name__)
@@ -63,16 +63,18 @@ def run_foreground(*, config: Path | None = None, home: Path | None = None, app:
         home: The runtime's home, in place of the configured one.
         app: `package.module:name` of a tree written in Python, run beside `/sys`.
     """
-    flags = [Flag("--home", ("runtime", "home"), str(home.absolute()))] if home is not None else []
     try:
-        loaded = load_config(config, flags=flags, is_app=app is not None, imports=True, spare_processes=True)
+        loaded = load_config(config, flags=home_flag(home), is_app=app is not None, imports=True, spare_processes=True)
         add_import_root(loaded.directory)
         tree = _tree_of(loaded, app)
     except ConfigurationError as error:
         for fault in error.faults:
             _say(str(fault))
         count = len(error.faults)
-        _say(f"{count} fault{'s' if count != 1 else ''}; nothing was started", "actorctl check")
+        checking = "actorctl check"
+        checking += f" {shlex.quote(str(config))}" if config is not None else ""
+        checking += f" --home {shlex.quote(str(home))}" if home is not None else ""
+        _say(f"{count} fault{'s' if count != 1 else ''}; nothing was started", checking if app is None else "")
         return NodeExit.INVALID
     except ActorRuntimeError as error:
         _say(str(error))
@@ -81,7 +83,7 @@ def run_foreground(*, config: Path | None = None, home: Path | None = None, app:
     try:
         lock.acquire()
     except AlreadyRunningError as error:
-        _say(str(error), f"actorctl status --home {loaded.home}")
+        _say(str(error), f"actorctl status --home {shlex.quote(str(loaded.home))}")
         return NodeExit.ALREADY_RUNNING
     except HomeError as error:
         _say(str(error), "name another with --home, or mend its owner and mode")
@@ -92,7 +94,7 @@ def run_foreground(*, config: Path | None = None, home: Path | None = None, app:
     try:
         return _Life(loaded, tree).run()
     except (ActorRuntimeError, OSError) as error:
-        _say(f"the node could not be started: {error}", "actorctl doctor")
+        _say(f"the node could not be started: {error}", f"actorctl doctor --home {shlex.quote(str(loaded.home))}")
         return NodeExit.FAILED
     finally:
         remove(handler)

@@ -122,7 +122,7 @@ def load_config(
     environ = os.environ if environ is None else environ
     current = (directory or Path.cwd()).absolute()
     machine = machine or this_machine()
-    if file is None and not is_app and (current / FILE_NAME).exists():
+    if file is None and not is_app and os.path.lexists(current / FILE_NAME):  # a broken link too
         file = current / FILE_NAME
     elif file is not None:
         file = current / file.expanduser()
@@ -150,6 +150,11 @@ def load_config(
         raise ConfigurationError(faults)
     sources = tuple(layer.source for layer in layers)
     return Loaded(validated.config, layered, file=file, directory=base, sources=sources, machine=machine)
+
+
+def home_flag(home: Path | None) -> tuple[Flag, ...]:
+    """Return the flag `--home` as a layer of the configuration; empty where it was not given."""
+    return (Flag("--home", ("runtime", "home"), str(home.absolute())),) if home is not None else ()
 
 
 @cache
@@ -182,7 +187,9 @@ def _files(file: Path, base: Path, current: Path, faults: list[Fault]) -> Iterat
         return
     yield main
     for path in _included(main, base, faults):
-        layer, wrong = read_file(path, _shown(path, current))
+        by = main.origin(("include",))
+        missing = f"{by.source}:{by.line} includes it" if by.line else f"{by.source} includes it"
+        layer, wrong = read_file(path, _shown(path, current), missing)
         faults.extend(wrong)
         if layer is None:
             continue

@@ -10,6 +10,7 @@ is `actors."/io/gmail".restart`, `ROOT` is `/`.
 from __future__ import annotations
 
 import re
+import stat
 import tomllib
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -48,20 +49,28 @@ class Flag(Struct, frozen=True):
     value: object
 
 
-def read_file(path: Path, shown: str) -> tuple[Layer | None, tuple[Fault, ...]]:
+def read_file(
+    path: Path, shown: str, missing_hint: str = "actorctl init writes one"
+) -> tuple[Layer | None, tuple[Fault, ...]]:
     """Return the layer that a TOML file holds, or the one fault that kept it from being read.
 
     Args:
         path: The file.
         shown: Its name in faults and origins.
+        missing_hint: What to do where there is no such file.
     """
     try:
+        mode = path.stat().st_mode
+        if stat.S_ISDIR(mode):
+            return None, (Fault(shown, 0, "", "it is a folder, not a file"),)
+        if not stat.S_ISREG(mode):  # reading a pipe would wait for somebody to write
+            return None, (Fault(shown, 0, "", "it is no regular file"),)
         with path.open("rb") as stream:
             raw = stream.read(FILE_LIMIT + 1)
     except FileNotFoundError:
-        return None, (Fault(shown, 0, "", "there is no such file", "actorctl init writes one"),)
-    except IsADirectoryError:
-        return None, (Fault(shown, 0, "", "it is a folder, not a file"),)
+        if path.is_symlink():
+            return None, (Fault(shown, 0, "", "it is a link that leads to no file", "mend or remove the link"),)
+        return None, (Fault(shown, 0, "", "there is no such file", missing_hint),)
     except OSError as error:
         return None, (Fault(shown, 0, "", f"it cannot be read: {error.strerror or error}"),)
     if len(raw) > FILE_LIMIT:

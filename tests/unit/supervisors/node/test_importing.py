@@ -8,7 +8,8 @@ from support.configurations import faults_of, load
 from supervisors.node.importing import ImportTargetError, add_import_root, check_arguments, import_target
 
 MODULES = {
-    "imports_fine": "class Box:\n    class Inner: pass\n    def __init__(self, size, *, name='x'): pass\nnumber = 5\n",
+    "imports_fine": "from actors import Actor\nclass Box(Actor):\n    class Inner: pass\n"
+    "    def __init__(self, size, *, name='x'): pass\nnumber = 5\n",
     "imports_nothing_there": "import there_is_no_such_module_at_all\n",
     "imports_raising": "\n\nraise ValueError('first line\\nsecond line')\n",
     "imports_exit": "raise SystemExit(3)\n",
