@@ -34,7 +34,7 @@ wheel: $(STAMP)
 	rm -rf dist build/wheel-venv
 	$(BIN)/python -m build --wheel --no-isolation --outdir dist
 	$(PYTHON) -m venv build/wheel-venv
-	build/wheel-venv/bin/pip install -q -c constraints.txt dist/*.whl pytest pytest-timeout hypothesis
+	build/wheel-venv/bin/pip install -q -c constraints.txt dist/*.whl pytest pytest-timeout hypothesis jsonschema
 	build/wheel-venv/bin/pytest -q tests/unit tests/acceptance/test_first_run.py
 
 bench: $(STAMP)

@@ -22,10 +22,14 @@ from supervisors.views import (
     DescribeView,
     EventsView,
     PingView,
+    ReplayView,
+    ReportedView,
     SentView,
     ShutdownView,
+    SnapshotView,
     SqlView,
     StatusView,
+    TapsView,
     TreeView,
     View,
     WaitView,
@@ -139,6 +143,62 @@ class SqlArguments(Arguments, frozen=True):
     timeout: float = 10.0
 
 
+class SnapshotArguments(Arguments, frozen=True):
+    """Arguments of `snapshot`, which is streamed: parts `{items: [[topic, header, body], ...]}`, as a tap has them.
+
+    Attributes:
+        classes: Event classes; none is every one.
+        path: About this path and what lies below it.
+    """
+
+    classes: tuple[str, ...] = ()
+    path: str = "/"
+
+
+class ReplayArguments(Arguments, frozen=True):
+    """Arguments of `replay`, which is streamed: parts as of `snapshot`, events in their order, oldest first.
+
+    Attributes:
+        classes: Event classes; none is every one.
+        path: About this path and what lies below it.
+        since_at: Only events from then on.
+        after_epoch: Only events of this run of the node, beyond `after_seq`, and of later runs; "" for all.
+        after_seq: Number on the bus.
+        through_epoch: Only events of this run, up to `through_seq`, and of earlier ones; "" for what there is now.
+        through_seq: Number on the bus.
+    """
+
+    classes: tuple[str, ...] = ()
+    path: str = "/"
+    since_at: datetime | None = None
+    after_epoch: str = ""
+    after_seq: int = 0
+    through_epoch: str = ""
+    through_seq: int = 0
+
+
+class TapReportArguments(Arguments, frozen=True):
+    """Arguments of `tap-report`: how far a reader of the taps is; see `TapReaderView`.
+
+    Attributes:
+        reader: Its name for itself, unique for its user.
+        heard_seq: Number of the newest event on the bus that it has heard of.
+        is_leaving: This is its last report.
+    """
+
+    reader: str
+    mode: str = "live"
+    path: str = "/"
+    classes: tuple[str, ...] = ()
+    read: int = 0
+    replayed: int = 0
+    missed: int = 0
+    unfilled: int = 0
+    heard_seq: int = 0
+    lag: float = 0.0
+    is_leaving: bool = False
+
+
 class ConfigArguments(Arguments, frozen=True):
     """Attributes:
     prefix: Only keys that begin with it.
@@ -172,6 +232,10 @@ COMMANDS: dict[str, Command] = {
     "events": Command(EventsArguments, EventsView),
     "wait": Command(WaitArguments, WaitView),
     "sql": Command(SqlArguments, SqlView),
+    "snapshot": Command(SnapshotArguments, SnapshotView),
+    "replay": Command(ReplayArguments, ReplayView),
+    "taps": Command(Arguments, TapsView),
+    "tap-report": Command(TapReportArguments, ReportedView),
     "config": Command(ConfigArguments, ConfigView),
     "start": Command(TargetArguments, CommandView, True),
     "stop": Command(TargetArguments, CommandView, True),

@@ -36,7 +36,7 @@ class Node:
     def __init__(self, place: Place, endpoints: Endpoints, client: ControlClient, seconds: float) -> None:
         self.place = place
         self.endpoints = endpoints
-        self._client = client
+        self.client = client
         self._seconds = seconds
 
     def request(
@@ -57,7 +57,7 @@ class Node:
         assert command in COMMANDS, command
         seconds = self._seconds if timeout is None else timeout + ANSWER_SLACK
         try:
-            result = self._client.call(command, msgspec.to_builtins(arguments), timeout=seconds, reason=reason)
+            result = self.client.call(command, msgspec.to_builtins(arguments), timeout=seconds, reason=reason)
             return from_wire(result, view)
         except UnreachableError as error:
             raise _explained(self.place, error) from None
@@ -72,7 +72,7 @@ class Node:
 
     def close(self) -> None:
         """Close the connection."""
-        self._client.close()
+        self.client.close()
 
     def __enter__(self) -> Node:
         return self

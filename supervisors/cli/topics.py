@@ -68,8 +68,13 @@ A tap shows events while they happen, read from the node's ZeroMQ publisher; not
   actorctl tap                            everything
   actorctl tap actor.exit supervisor.*    by topic class
   actorctl tap --path '/io/**' -o jsonl   below a path, for a program
+  actorctl tap --since 1h                 first what the history has, then what happens
+  actorctl tap actor.state --snapshot     first the newest event of each topic
+  actorctl tap --lossless                 what a slow reader misses comes from the history
+  actorctl taps                           who reads, and how far behind
+  actorctl tap schema                     what is on a tap, as an AsyncAPI document
 Events of one topic are numbered. A reader that is too slow misses some: the gap is reported with its size, and with
---strict ends the tap with 5. What must be complete is in the history: actorctl events, actorctl sql.
+--strict ends the tap with 5.
 """
 
 CONFIG: Final = """\

@@ -27,6 +27,7 @@ from supervisors.node.loading import Loaded
 from supervisors.node.logs import log_event
 from supervisors.node.operations import Operations
 from supervisors.node.recent import RecentEvents
+from supervisors.node.replaying import Replays
 from supervisors.processes.host import ProcessLauncher
 from supervisors.specs import SupervisorSpec
 from supervisors.supervisor import Services, Subtree
@@ -126,7 +127,15 @@ class Node:
         self._publisher = TapPublisher(tapping, taps, system.bus, node=runtime.name, epoch=str(epoch), keys=keys)
         closing.callback(remove_socket, self._publisher.endpoint)
         closing.callback(self._publisher.close)
-        desk = ControlDesk(facts, recent, Operations(services, desired))
+        replays = Replays(
+            node=runtime.name,
+            epoch=epoch,
+            head=lambda: system.bus.head,
+            ask=lambda query: system.ref(RECORDER).ask(query, block=False, timeout=query.timeout + 5.0),
+            feed=lambda: facts.feed,
+            snapshot=self._publisher.snapshot,
+        )
+        desk = ControlDesk(facts, recent, Operations(services, desired), replays, self._publisher.statistics)
         closing.callback(desk.close)
         server = ControlServer(reactor, control, desk.handle, permissions=PERMISSIONS, on_done=desk.audit, keys=keys)
         closing.callback(remove_socket, server.endpoint)

@@ -22,15 +22,20 @@ from supervisors.node.explaining import explain
 from supervisors.node.facts import NodeFacts
 from supervisors.node.operations import Operations
 from supervisors.node.recent import RecentEvents
+from supervisors.node.replaying import Replays
+from supervisors.node.tapreaders import TapReaders
 from supervisors.node.waiting import Waiting
 from supervisors.requests import (
     COMMANDS,
     ConfigArguments,
     DescribeArguments,
     EventsArguments,
+    ReplayArguments,
     SendArguments,
     ShutdownArguments,
+    SnapshotArguments,
     SqlArguments,
+    TapReportArguments,
     TargetArguments,
     TreeArguments,
     WaitArguments,
@@ -46,7 +51,9 @@ from supervisors.views import (
     DescribeView,
     HeaderView,
     PingView,
+    ReportedView,
     ShutdownView,
+    TapsView,
     TreeView,
     View,
     from_wire,
@@ -56,6 +63,7 @@ from supervisors.views import (
 from transport.control.protocol import Request
 from transport.control.server import Responder
 from transport.security import Peer, Role
+from transport.taps import TapStatistics
 
 logger = logging.getLogger(__name__)
 
@@ -72,10 +80,20 @@ PERMISSIONS: Mapping[str, Role] = {
 class ControlDesk:
     """Answers control commands for one node."""
 
-    def __init__(self, node: NodeFacts, recent: RecentEvents, operations: Operations) -> None:
+    def __init__(
+        self,
+        node: NodeFacts,
+        recent: RecentEvents,
+        operations: Operations,
+        replays: Replays,
+        tap_figures: Callable[[], TapStatistics],
+    ) -> None:
         self._node = node
         self._recent = recent
         self._operations = operations
+        self._replays = replays
+        self._tap_figures = tap_figures
+        self._tap_readers = TapReaders()
         self._threads = ThreadPoolExecutor(THREADS, thread_name_prefix="control")
         self._handlers: dict[str, Callable[[Any, Request, Responder], View | None]] = {
             "ping": self._ping,
@@ -86,6 +104,10 @@ class ControlDesk:
             "events": self._events,
             "wait": self._wait,
             "sql": self._sql,
+            "snapshot": self._snapshot,
+            "replay": self._replay,
+            "taps": self._taps,
+            "tap-report": self._tap_report,
             "config": self._config,
             "send": self._send,
             "ask": self._ask,
@@ -122,6 +144,7 @@ class ControlDesk:
 
     def close(self) -> None:
         """Take no further command; those in work go on."""
+        self._replays.close()
         self._threads.shutdown(wait=False, cancel_futures=True)
 
     def _work(self, kind: type, request: Request, responder: Responder) -> None:
@@ -228,6 +251,33 @@ class ControlDesk:
     def _sql(self, arguments: SqlArguments, _request: Request, responder: Responder) -> View | None:
         self._node.query(arguments, responder)
         return None
+
+    # Taps.
+
+    def _snapshot(self, arguments: SnapshotArguments, _request: Request, responder: Responder) -> View | None:
+        self._replays.snapshot(arguments, responder)
+        return None
+
+    def _replay(self, arguments: ReplayArguments, _request: Request, responder: Responder) -> View | None:
+        self._replays.replay(arguments, responder)
+        return None
+
+    def _taps(self, _arguments: Any, _request: Request, _responder: Responder) -> View:
+        figures = self._tap_figures()
+        return TapsView(
+            items=self._tap_readers.readers(self._node.system.clock.time()),
+            seen=figures.seen,
+            published=figures.published,
+            dropped=figures.dropped,
+            topics=figures.topics,
+            subscriptions=figures.subscriptions,
+        )
+
+    def _tap_report(self, arguments: TapReportArguments, request: Request, _responder: Responder) -> View:
+        system = self._node.system
+        head = system.bus.head
+        self._tap_readers.report(arguments, request.caller, head, system.clock.time())
+        return ReportedView(head=head)
 
     # Commands that change something.
 

@@ -48,6 +48,7 @@ from supervisors.views.documents import (
     plain,
     schema,
 )
+from supervisors.views.taps import ReplayView, ReportedView, SnapshotView, TapReaderView, TapsView
 from supervisors.views.tree import (
     BudgetView,
     CauseView,
@@ -94,14 +95,19 @@ __all__ = [
     "PingView",
     "PlanView",
     "QueryView",
+    "ReplayView",
+    "ReportedView",
     "RunView",
     "SchemaView",
     "SentView",
     "ShutdownView",
+    "SnapshotView",
     "SpecView",
     "SqlView",
     "StatusView",
     "SyntaxFaultView",
+    "TapReaderView",
+    "TapsView",
     "TargetOutcome",
     "TargetView",
     "TopicView",

@@ -26,6 +26,7 @@ from supervisors.views.commands import (
     TargetView,
     WaitView,
 )
+from supervisors.views.taps import TapReaderView
 from supervisors.views.tree import DescribeView, EventRow, HeaderView, NodeView, StatusView, WhyView
 
 ItemT = TypeVar("ItemT")
@@ -122,7 +123,12 @@ class FileView(View, frozen=True, gc=False):
 
 
 class TopicView(View, frozen=True):
-    """One event as `tap` received it; `missed` events of its topic were lost just before it."""
+    """One event as `tap` received it, or a `Gap`: `missed` events of its topic were lost.
+
+    Attributes:
+        topic_seq: Its number on its topic; 0 where it comes from the history, which does not number topics.
+        origin: `live`, `snapshot` or `replay`.
+    """
 
     seq: int
     topic_seq: int
@@ -134,6 +140,7 @@ class TopicView(View, frozen=True):
     severity: str = "info"
     data: dict[str, Any] = {}
     missed: int = 0
+    origin: str = "live"
 
 
 class Document(Struct, Generic[ItemT], frozen=True, kw_only=True):
@@ -178,6 +185,7 @@ DOCUMENTS: dict[str, Any] = {
     "SchemaList": SchemaView,
     "FileList": FileView,
     "Tap": TopicView,
+    "TapReaderList": TapReaderView,
     "Error": ErrorView,
 }
 """The item type of every document kind."""

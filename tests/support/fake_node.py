@@ -21,12 +21,14 @@ from support.sample_tree import sample_header, sample_nodes
 from actors.addresses import is_within
 from actors.core.bus import EventBus
 from actors.events import Event
+from supervisors.node.tapreaders import TapReaders
 from supervisors.requests import (
     COMMANDS,
     DescribeArguments,
     EventsArguments,
     SendArguments,
     SqlArguments,
+    TapReportArguments,
     TargetArguments,
     TreeArguments,
     WaitArguments,
@@ -48,11 +50,14 @@ from supervisors.views import (
     NodeView,
     PingView,
     PlanView,
+    ReportedView,
     SentView,
     ShutdownView,
     SpecView,
     SqlView,
     StatusView,
+    TapReaderView,
+    TapsView,
     TargetOutcome,
     TargetView,
     TreeView,
@@ -120,6 +125,8 @@ class FakeNode:
             "events": self._events,
             "wait": self._wait,
             "sql": self._sql,
+            "taps": self._taps_view,
+            "tap-report": self._tap_report,
             "config": lambda _: ConfigView(items=(ConfigEntry(key="runtime.name", value="openclaw"),)),
             "send": lambda a: SentView(path=self._at(a.path).path, message=a.message, mailbox=1),
             "ask": self._ask,
@@ -128,6 +135,7 @@ class FakeNode:
                 verb: self._control(verb) for verb in ("start", "stop", "restart", "suspend", "resume", "kill", "reset")
             },
         }
+        self.readers = TapReaders()
         self.shows_published = False
         self.before_events: list[Callable[[], object]] = []
         self._lock = Lock()
@@ -322,6 +330,31 @@ class FakeNode:
 
     def _ask(self, arguments: SendArguments) -> AnswerView:
         return AnswerView(path=self._at(arguments.path).path, message=arguments.message, reply=arguments.payload)
+
+    def _tap_report(self, arguments: TapReportArguments) -> ReportedView:
+        self.readers.report(arguments, "uid 1000 pid 7", self.bus.head, time.time())
+        return ReportedView(head=self.bus.head)
+
+    def _taps_view(self, _: Any) -> TapsView:
+        figures = self._taps.statistics()
+        return TapsView(
+            items=(
+                *self.readers.readers(time.time()),
+                TapReaderView(
+                    reader="dashboard",
+                    caller="uid 1000 pid 7",
+                    joined_at=at(1_795_183_331.0),
+                    reported_at=at(1_795_183_391.0),
+                    mode="lossless",
+                    read=120,
+                    replayed=20,
+                    missed=20,
+                ),
+            ),
+            seen=figures.seen,
+            published=figures.published,
+            subscriptions=figures.subscriptions,
+        )
 
     def _sql(self, arguments: SqlArguments) -> SqlView:
         return SqlView(

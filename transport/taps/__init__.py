@@ -7,18 +7,21 @@ both agree on. `docs/reference/wire.md` describes the bytes.
 from __future__ import annotations
 
 from transport.taps.frames import BEAT, CLASSES, TapHeader, topic_of
-from transport.taps.publisher import TapPublisher, TapStatistics
-from transport.taps.reader import Gap, Restarted, TapEvent, TapReader
+from transport.taps.publisher import TapPublisher, TapSnapshot, TapStatistics
+from transport.taps.reader import Gap, Origin, Restarted, TapEvent, TapItem, TapReader
 
 __all__ = [
     "BEAT",
     "CLASSES",
     "Gap",
+    "Origin",
     "Restarted",
     "TapEvent",
     "TapHeader",
+    "TapItem",
     "TapPublisher",
     "TapReader",
+    "TapSnapshot",
     "TapStatistics",
     "topic_of",
 ]

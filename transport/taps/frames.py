@@ -53,7 +53,7 @@ class TapHeader(Struct, frozen=True, omit_defaults=True):
         time: When it happened, RFC 3339 in UTC.
         subject: The path it is about.
         seq: Its number on the node's bus; the history row has the same.
-        tseq: Its number on its topic, unbroken from 1.
+        tseq: Its number on its topic, unbroken from 1; 0 where it comes from the history, which does not number topics.
         born: The `seq` of the topic's first event: with `tseq` it tells one life of a topic from another.
         epoch: Which run of the node; all numbers start anew with it.
         severity: `info`, `warning` or `error`.
@@ -113,7 +113,49 @@ def split_topic(topic: bytes) -> tuple[str, str]:
 
 def type_of(event_type: type[Event]) -> str:
     """Return the type name of an event class: `actors.actor_exited`."""
-    return f"actors.{_WORD.sub('_', event_type.__name__).lower()}"
+    return type_named(event_type.__name__)
+
+
+def type_named(class_name: str) -> str:
+    """Return the type name of the event class with this name: `actors.actor_exited` of `ActorExited`."""
+    return f"actors.{_WORD.sub('_', class_name).lower()}"
+
+
+def header_of(
+    type_name: str,
+    *,
+    node: str,
+    epoch: str,
+    at: float,
+    path: str,
+    seq: int,
+    tseq: int = 0,
+    born: int = 0,
+    severity: str = "info",
+) -> TapHeader:
+    """Return the header of one event; `type_name` as `type_of` says it, `at` in seconds since the epoch."""
+    schema = f"actors/v1/{type_name.removeprefix('actors.')}"
+    return TapHeader(
+        f"{epoch}-{seq}", f"/{node}", type_name, instant(at), path, seq, tseq, epoch, born, severity, schema
+    )
+
+
+def message_of(topic: bytes, header: TapHeader, body: dict[str, Any]) -> list[Any]:
+    """Return an event as a part of a snapshot or replay carries it: `[topic, header, body]`, plain data."""
+    return [topic.decode(), {name: getattr(header, name) for name in header.__struct_fields__}, _carried(body)]
+
+
+def read_message(message: object) -> tuple[str, str, TapHeader, dict[str, Any]]:
+    """Return class, path, header and body of what `message_of` made.
+
+    Raises:
+        MalformedFrameError: It is none.
+    """
+    try:
+        topic, header, body = msgspec.convert(message, tuple[str, TapHeader, dict[str, Any]])
+    except msgspec.ValidationError as error:
+        raise MalformedFrameError(f"no event of a replay: {error}") from None
+    return *split_topic(topic.encode()), header, body
 
 
 def encode_header(header: TapHeader) -> bytes:
@@ -138,11 +180,16 @@ def encode_body(event: Event) -> bytes:
 
     A text with a lone surrogate gets it escaped, and a number beyond 64 bits becomes text: nothing is left out.
     """
-    fields = {name: _plain(getattr(event, name)) for name in event.__struct_fields__}
+    fields = body_of(event)
     try:
         return pack(fields)
     except EncodingError:
         return pack(_carried(fields))
+
+
+def body_of(event: Event) -> dict[str, Any]:
+    """Return all fields of `event` as plain data. Formats tracebacks."""
+    return {name: _plain(getattr(event, name)) for name in event.__struct_fields__}
 
 
 def decode_body(data: bytes) -> dict[str, Any]:

@@ -25,7 +25,9 @@ import threading
 import time
 import zlib
 from collections import deque
-from typing import Final
+from collections.abc import Callable
+from functools import partial
+from typing import Any, Final
 
 import zmq
 from msgspec import Struct
@@ -41,9 +43,12 @@ from transport.taps.frames import (
     BEAT,
     BEAT_TYPE,
     TapHeader,
+    body_of,
     encode_body,
     encode_header,
+    header_of,
     instant,
+    message_of,
     topic_of,
     type_of,
 )
@@ -89,13 +94,14 @@ class TapStatistics(Struct, frozen=True, gc=False):
 class _Head:
     """Where a topic has got to."""
 
-    __slots__ = ("born", "count", "topic", "weight")
+    __slots__ = ("born", "count", "newest", "topic", "weight")
 
     def __init__(self, topic: bytes, born: int) -> None:
         self.topic = topic
         self.born = born
         self.count = 0
         self.weight = zlib.crc32(topic)
+        self.newest: tuple[int, int, Event] | None = None  # its number on the bus, on the topic, and itself
 
 
 class _Beat(Struct, frozen=True):
@@ -107,6 +113,21 @@ class _Beat(Struct, frozen=True):
     hash: int
     counts: dict[str, int]
     heads: dict[str, int]
+
+
+class TapSnapshot(Struct, frozen=True):
+    """The newest event of every topic at one moment.
+
+    Attributes:
+        seq: Number of the newest event on the bus then: whatever comes later has a greater one.
+        epoch: The run of the node.
+        messages: One function a topic, in the order of the events: it makes the message (`frames.message_of`), and
+            formats tracebacks, so it is called where that may take its time.
+    """
+
+    seq: int
+    epoch: str
+    messages: tuple[Callable[[], list[Any]], ...]
 
 
 _Waiting = tuple[int, int, Event, _Head]
@@ -196,6 +217,40 @@ class TapPublisher:
             len(self._buffer),
         )
 
+    def snapshot(self, prefixes: tuple[bytes, ...]) -> TapSnapshot:
+        """Return the newest event of each topic that begins with one of `prefixes`.
+
+        Exact: who subscribed before, and passes over what is not newer than `seq`, misses nothing and gets nothing
+        twice. A topic that was forgotten (`TOPICS_MAX`) is not in it.
+        """
+        with self._lock:
+            seq = self._last
+            heads = [(head.newest, head.born, head.topic) for head in self._heads.values()]
+        found = sorted(
+            (newest[0], newest, born, topic)
+            for newest, born, topic in heads
+            if newest is not None and topic.startswith(prefixes)
+        )
+        return TapSnapshot(
+            seq, self._epoch, tuple(partial(self._message, newest, born, topic) for _, newest, born, topic in found)
+        )
+
+    def _message(self, newest: tuple[int, int, Event], born: int, topic: bytes) -> list[Any]:
+        return message_of(topic, self._header(*newest, born), body_of(newest[2]))
+
+    def _header(self, seq: int, tseq: int, event: Event, born: int) -> TapHeader:
+        return header_of(
+            type_of(type(event)),
+            node=self._node,
+            epoch=self._epoch,
+            at=event.at,
+            path=event.path,
+            seq=seq,
+            tseq=tseq,
+            born=born,
+            severity=event.severity,
+        )
+
     def close(self) -> None:
         """Publish what is in the buffer, then a last beat, and stop. Returns at once; idempotent."""
         self._subscription.cancel()
@@ -221,6 +276,7 @@ class TapPublisher:
             if head is None:
                 head = self._new_head(key, seq)
             head.count += 1
+            head.newest = (seq, head.count, event)
             self._counts[kind] = self._counts.get(kind, 0) + 1
             self._hash += head.weight
             self._moved.add(head)
@@ -262,20 +318,7 @@ class TapPublisher:
             self._publish(*item)
 
     def _publish(self, seq: int, tseq: int, event: Event, head: _Head) -> None:
-        kind = type_of(type(event))
-        header = TapHeader(
-            f"{self._epoch}-{seq}",
-            f"/{self._node}",
-            kind,
-            instant(event.at),
-            event.path,
-            seq,
-            tseq,
-            self._epoch,
-            head.born,
-            event.severity,
-            f"actors/v1/{kind.removeprefix('actors.')}",
-        )
+        header = self._header(seq, tseq, event, head.born)
         self._send(head.topic, encode_header(header), encode_body(event))
         self._published += 1
 
@@ -346,4 +389,4 @@ class TapPublisher:
             self._dropped += 1
 
 
-__all__ = ["HEADS_MAX", "SUBSCRIPTIONS_MAX", "TOPICS_MAX", "TapPublisher", "TapStatistics"]
+__all__ = ["HEADS_MAX", "SUBSCRIPTIONS_MAX", "TOPICS_MAX", "TapPublisher", "TapSnapshot", "TapStatistics"]

@@ -17,6 +17,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Iterable, Iterator
+from enum import Enum
 from time import monotonic
 from types import TracebackType
 from typing import Any, Final
@@ -38,6 +39,17 @@ _BURST: Final = 1_000
 _LONG: Final = 3_600.0
 
 
+class Origin(Enum):
+    """How an event came to its reader."""
+
+    LIVE = "live"
+    """When it happened, over the tap."""
+    SNAPSHOT = "snapshot"
+    """As the newest of its topic when the reader joined."""
+    REPLAY = "replay"
+    """From the history."""
+
+
 class TapEvent(Struct, frozen=True):
     """One event.
 
@@ -46,12 +58,14 @@ class TapEvent(Struct, frozen=True):
         path: The actor it is about.
         header: What is said of it.
         body: Its fields, plain data.
+        origin: How it came.
     """
 
     event_class: str
     path: str
     header: TapHeader
     body: dict[str, Any]
+    origin: Origin = Origin.LIVE
 
 
 class Gap(Struct, frozen=True):
@@ -64,6 +78,10 @@ class Gap(Struct, frozen=True):
         after: Number on the topic of the last event before the gap.
         before: Number on the topic of the first one behind it; or of the last one missing, where none has come yet.
         is_exact: False where the topic's numbers were started anew in between.
+        epoch: The run of the node that numbered them.
+        after_seq: They have a greater number on the bus than this,
+        through_seq: and none beyond this one.
+        why: What kept the history from filling it, where that was tried.
     """
 
     event_class: str
@@ -72,13 +90,27 @@ class Gap(Struct, frozen=True):
     after: int
     before: int
     is_exact: bool = True
+    epoch: str = ""
+    after_seq: int = 0
+    through_seq: int = 0
+    why: str = ""
 
 
 class Restarted(Struct, frozen=True):
-    """The node was started anew: all numbers start again, and what happened before it was read is not here."""
+    """The node was started anew: all numbers start again, and what happened before it was read is not here.
+
+    Attributes:
+        before: The run that was read.
+        now: The run that is.
+        read: How far each topic of the earlier run was read, by number on the bus.
+        heard_seq: Number on the bus of the newest event that its last beat told of; topics not in `read` were read to
+            there.
+    """
 
     before: str
     now: str
+    read: dict[str, int] = {}
+    heard_seq: int = 0
 
 
 TapItem = TapEvent | Gap | Restarted
@@ -87,11 +119,12 @@ TapItem = TapEvent | Gap | Restarted
 class _Position:
     """Where a topic has been read to."""
 
-    __slots__ = ("born", "tseq")
+    __slots__ = ("born", "seq", "tseq")
 
-    def __init__(self, tseq: int, born: int) -> None:
+    def __init__(self, tseq: int, born: int, seq: int) -> None:
         self.tseq = tseq
         self.born = born
+        self.seq = seq  # everything on the topic up to this number on the bus was read, or told of as missing
 
 
 class TapReader:
@@ -130,7 +163,7 @@ class TapReader:
         self._positions: dict[bytes, _Position] = {}
         self._epoch = ""
         self._is_joined = False
-        self._joined_at_seq = 0
+        self._joined_at_seq = self._heard_seq = 0
         self._beat = 0  # number of the last one heard
         self._heard_at = monotonic()
         self.events = 0
@@ -167,6 +200,21 @@ class TapReader:
     def epoch(self) -> str:
         """Which run of the node is being read."""
         return self._epoch
+
+    @property
+    def is_joined(self) -> bool:
+        """Whether a beat of this run has been heard: from then on every loss is noticed."""
+        return self._is_joined
+
+    @property
+    def joined_at_seq(self) -> int:
+        """Number on the bus of the newest event when the reader joined this run of the node."""
+        return self._joined_at_seq
+
+    @property
+    def heard_seq(self) -> int:
+        """Number on the bus of the newest event that the last beat told of."""
+        return self._heard_seq
 
     @property
     def silence(self) -> float:
@@ -239,7 +287,8 @@ class TapReader:
 
     def _new_epoch(self, epoch: str) -> None:
         if self._epoch:
-            self._items.append(Restarted(self._epoch, epoch))
+            read = {topic.decode(): position.seq for topic, position in self._positions.items()}
+            self._items.append(Restarted(self._epoch, epoch, read, self._heard_seq))
         self._epoch = epoch
         self._positions.clear()
         self._is_joined = False
@@ -247,16 +296,18 @@ class TapReader:
     def _place(self, topic: bytes, header: TapHeader) -> None:
         """Compare an event's number with the last one of its topic."""
         position = self._positions.get(topic)
+        through = header.seq - 1
         if position is None:
-            self._positions[topic] = _Position(header.tseq, header.born)
+            self._positions[topic] = _Position(header.tseq, header.born, header.seq)
             if self._is_joined and header.tseq > 1 and header.born > self._joined_at_seq:
-                self._miss(topic, header.tseq - 1, 0, header.tseq)
+                self._miss(topic, header.tseq - 1, (0, header.tseq), (self._joined_at_seq, through))
             return
+        numbers, seqs = (position.tseq, header.tseq), (position.seq, through)
         if position.born not in {0, header.born} or header.tseq <= position.tseq:  # it was forgotten, and counts anew
-            self._miss(topic, max(1, header.tseq - 1), position.tseq, header.tseq, is_exact=False)
+            self._miss(topic, max(1, header.tseq - 1), numbers, seqs, is_exact=False)
         elif header.tseq > position.tseq + 1:
-            self._miss(topic, header.tseq - position.tseq - 1, position.tseq, header.tseq)
-        position.tseq, position.born = header.tseq, header.born
+            self._miss(topic, header.tseq - position.tseq - 1, numbers, seqs)
+        position.tseq, position.born, position.seq = header.tseq, header.born, header.seq
 
     def _take_beat(self, header: TapHeader, body: dict[str, Any]) -> None:
         heads = body.get("heads")
@@ -268,15 +319,18 @@ class TapReader:
                 continue
             position = self._positions.get(topic)
             if position is None:
-                self._positions[topic] = _Position(tseq, 0)
+                self._positions[topic] = _Position(tseq, 0, header.seq)
                 if self._is_joined and tseq > 0:
-                    self._miss(topic, tseq, 0, tseq)
-            elif tseq > position.tseq:
-                self._miss(topic, tseq - position.tseq, position.tseq, tseq)
+                    self._miss(topic, tseq, (0, tseq), (self._joined_at_seq, header.seq))
+                continue
+            numbers, seqs = (position.tseq, tseq), (position.seq, header.seq)
+            if tseq > position.tseq:
+                self._miss(topic, tseq - position.tseq, numbers, seqs)
                 position.tseq = tseq
             elif tseq < position.tseq:
-                self._miss(topic, tseq, position.tseq, tseq, is_exact=False)
+                self._miss(topic, tseq, numbers, seqs, is_exact=False)
                 position.tseq, position.born = tseq, 0
+            position.seq = header.seq
         if not self._is_joined:
             self._is_joined = True
             self._joined_at_seq = header.seq
@@ -284,11 +338,14 @@ class TapReader:
             self._connection.socket.setsockopt(zmq.UNSUBSCRIBE, _BEAT_TOPIC)
             self._connection.socket.setsockopt(zmq.SUBSCRIBE, _BEAT_TOPIC)
         self._beat = header.tseq
+        self._heard_seq = header.seq
 
-    def _miss(self, topic: bytes, missing: int, after: int, before: int, *, is_exact: bool = True) -> None:
+    def _miss(
+        self, topic: bytes, missing: int, numbers: tuple[int, int], seqs: tuple[int, int], *, is_exact: bool = True
+    ) -> None:
         event_class, path = split_topic(topic)
         self.missing += missing
-        self._items.append(Gap(event_class, path, missing, after, before, is_exact))
+        self._items.append(Gap(event_class, path, missing, *numbers, is_exact, self._epoch, *seqs))
 
 
 def _no_answer(endpoint: str, why: str) -> UnreachableError:

@@ -223,7 +223,7 @@ def test_a_lost_tail_is_told_by_the_beat_though_no_event_follows(loop, run, bus)
 
         items = read(tap, 11)
         assert [item.header.tseq for item in items[:10]] == list(range(1, 11))
-        assert items[10] == Gap("metric", "/work", 15, 10, 25)
+        assert items[10] == Gap("metric", "/work", 15, 10, 25, True, "1", 10, 25)
         assert taps.statistics().dropped == 15
 
 
@@ -239,7 +239,7 @@ def test_a_topic_whose_every_event_was_lost_is_told_of_too(loop, run, bus):
         loop.run(burst)
 
         assert isinstance(read(tap, 1)[0], TapEvent)
-        assert read(tap, 1) == [Gap("metric", "/work/lost", 5, 0, 5)]
+        assert read(tap, 1) == [Gap("metric", "/work/lost", 5, 0, 5, True, "1", 0, 6)]
 
 
 def test_a_topic_that_was_forgotten_starts_anew_and_the_reader_is_told(loop, run, bus, monkeypatch):
@@ -265,7 +265,7 @@ def test_what_happens_while_a_reader_is_cut_off_is_a_gap(taps, bus):
         for _ in range(3):
             bus.publish(metric("/work"))
         tap._connection.socket.connect(taps.endpoint)
-        assert read(tap, 1) == [Gap("metric", "/work", 3, 1, 4)]
+        assert read(tap, 1) == [Gap("metric", "/work", 3, 1, 4, True, "1", 1, 4)]
         wait_until(lambda: taps.statistics().subscriptions == len(CLASSES) + 1)
         bus.publish(metric("/work"))
 
@@ -283,7 +283,7 @@ def test_a_node_that_was_started_anew_is_told_and_numbers_start_again(run):
     with reactor() as loop:
         bus = EventBus()
         taps = publish_on(loop, run, bus, epoch="2")
-        assert read(tap, 1) == [Restarted("1", "2")]
+        assert read(tap, 1) == [Restarted("1", "2", {"a1/metric/work/": 5}, 0)]
         bus.publish(metric("/work"))
 
         (event,) = read(tap, 1)
