@@ -30,7 +30,7 @@ from supervisors.core import events as ev
 from supervisors.errors import ChildConflictError, ChildNotFoundError, ChildStartError, SpecError, SupervisorError
 from supervisors.processes.host import ProcessLauncher
 from supervisors.specs import ChildSpec, SupervisorSpec
-from supervisors.supervisor import Call, Services, Subtree
+from supervisors.supervisor import Services, Subtree
 from supervisors.tree import nodes
 from supervisors.views import NodeView
 
@@ -209,7 +209,7 @@ class RunningTree:
             answers.append(result)
             answered.set()
 
-        self._supervisor(path).actor_ref.tell_system(Call(make, answer))
+        self._supervisor(path).call(make, answer)
         if not answered.wait(timeout):
             raise StartTimeoutError(path, timeout)
         result = answers[0]

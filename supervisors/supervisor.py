@@ -10,6 +10,7 @@ A nested supervisor counts as started when its whole subtree is up, and as ended
 
 from __future__ import annotations
 
+import itertools
 import logging
 import os
 import threading
@@ -36,16 +37,10 @@ logger = logging.getLogger(__name__)
 logger.addHandler(logging.NullHandler())
 
 Answer = Callable[[fx.Done | fx.Refused], None]
+"""Gets the one result of a management call, on the supervisor's thread or the caller's; it must only post."""
 
-
-class Call(Struct, frozen=True):
-    """A management call: `make(request, now, chance)` builds the core's request, `answer` gets its one result.
-
-    `answer` is called on the supervisor's thread and must only post.
-    """
-
-    make: Callable[[int, float, float], ev.Request]
-    answer: Answer
+MakeRequest = Callable[[int, float, float], ev.Request]
+"""Builds the core's request from its number, the time and a chance."""
 
 
 class StopOrder(Struct, frozen=True):
@@ -56,6 +51,13 @@ class StopOrder(Struct, frozen=True):
 
 class KillOrder(Struct, frozen=True):
     """From the parent or the node: kill every child and end."""
+
+
+class _Call(Struct, frozen=True):
+    """A management call; who asked is kept beside the mailbox, which an end empties unread."""
+
+    request: int
+    make: MakeRequest
 
 
 class _Abandoned(Struct, frozen=True):
@@ -205,7 +207,12 @@ class Supervisor(Actor):
         self._supervisor_path = path
         self._parent = parent
         self._calls: dict[int, Answer] = {}
-        self._next_call = 1
+        self._numbers = itertools.count(1)
+        self._gate = (
+            threading.Lock()
+        )  # before it closes a call is kept and answered by the end; after it, by the caller
+        self._has_ended = False
+        self._overtaken = fx.Refused("", fx.Refusal.SHUTTING_DOWN, f"the supervisor {path} has ended")
         self._timers: dict[ev.Timer, Any] = {}
         self.published = core.State(path, core.arrange(spec, path))  # checked whole by whoever starts the tree
         self._announcer = Announcer(path, services.system, services.pid, self.published, self._forget_child)
@@ -245,11 +252,8 @@ class Supervisor(Actor):
             event = ev.TimerFired(now=now, chance=chance, timer=message)
         elif kind is _Abandoned:
             event = ev.ChildAbandoned(now=now, chance=chance, id=message.id, generation=message.generation)
-        elif kind is Call:
-            number = self._next_call
-            self._next_call += 1
-            self._calls[number] = message.answer
-            event = message.make(number, now, chance)
+        elif kind is _Call:
+            event = message.make(message.request, now, chance)
         elif kind is StopOrder:
             event = ev.StopAsked(now=now, chance=chance, reason=message.reason)
         elif kind is KillOrder:
@@ -258,6 +262,20 @@ class Supervisor(Actor):
             super().on_receive(message)
             return
         self._feed(event)
+
+    def call(self, make: MakeRequest, answer: Answer) -> None:
+        """Make a management call; may be called on any thread, at any moment of the supervisor's life and after it.
+
+        `answer` gets exactly one result. A call that the supervisor's end overtakes is refused as `shutting_down`.
+        """
+        with self._gate:
+            request = None if self._has_ended else next(self._numbers)
+            if request is not None:
+                self._calls[request] = answer
+        if request is None:
+            answer(self._overtaken)
+        else:
+            self.actor_ref.tell_system(_Call(request, make))
 
     def on_failure(self, *_: Any) -> None:
         """A supervisor that crashed takes its children with it, as OTP's links do."""
@@ -371,11 +389,13 @@ class Supervisor(Actor):
         self.views.pop(id, None)
 
     def _forget(self) -> None:
-        calls, self._calls = self._calls, {}
+        if self._services.supervisors.get(self._supervisor_path) is self:
+            del self._services.supervisors[self._supervisor_path]
+        with self._gate:
+            self._has_ended = True
+            calls, self._calls = self._calls, {}
         for answer in calls.values():
-            answer(fx.Refused("", fx.Refusal.SHUTTING_DOWN, f"the supervisor {self._supervisor_path} has ended"))
+            answer(self._overtaken)
         for timer in self._timers.values():
             timer.cancel()
         self._timers.clear()
-        if self._services.supervisors.get(self._supervisor_path) is self:
-            del self._services.supervisors[self._supervisor_path]

@@ -22,7 +22,7 @@ from supervisors.node.desired import DesiredState
 from supervisors.requests import TargetArguments
 from supervisors.selectors import SelectorError, select
 from supervisors.specs import Strategy
-from supervisors.supervisor import Call, Services, Supervisor
+from supervisors.supervisor import Services, Supervisor
 from supervisors.tree import nodes
 from supervisors.views import (
     BudgetView,
@@ -93,10 +93,10 @@ class Operations:
             settle(fx.Refused(id, fx.Refusal.NOT_FOUND, f"the supervisor of {target.path} is not running"))
             return
 
-        def judged(result: fx.Done | fx.Refused) -> None:  # on the supervisor's thread: it only posts
+        def judged(result: fx.Done | fx.Refused) -> None:  # on any thread: it only posts
             self._writer.submit(self._record, verb, supervisor, target.path, result, settle)
 
-        supervisor.actor_ref.tell_system(Call(_MAKE[verb](id, hold), judged))
+        supervisor.call(_MAKE[verb](id, hold), judged)
 
     def _record(
         self, verb: str, supervisor: Supervisor, path: str, result: fx.Done | fx.Refused, settle: Settle

@@ -15,7 +15,7 @@ from supervisors.children import LocalLauncher
 from supervisors.core import Hold
 from supervisors.core import events as ev
 from supervisors.specs import SupervisorSpec
-from supervisors.supervisor import Call, Services, Subtree
+from supervisors.supervisor import Services, Subtree
 from supervisors.tree import nodes
 from supervisors.views import NodeView
 
@@ -90,7 +90,7 @@ class Tree:
             results.append(result)
             done.set()
 
-        self.services.supervisors[supervisor].actor_ref.tell_system(Call(make, answer))
+        self.services.supervisors[supervisor].call(make, answer)
         assert done.wait(TIMEOUT), "the management call was not answered"
         return results[0]
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
+from functools import partial
 from typing import Any
 
 import pytest
@@ -24,9 +25,10 @@ from actors.events import (
 from actors.exits import ExitKind
 from actors.messages import Message, on
 from actors.policies.backoff import Backoff
-from supervisors.core import Done
+from supervisors.core import Done, Refusal
 from supervisors.core import events as ev
 from supervisors.specs import Budget, ChildSpec, LocalStart, Restart, Strategy, SupervisorSpec
+from supervisors.supervisor import Supervisor
 from supervisors.views import NodeState
 
 
@@ -90,6 +92,10 @@ def _fresh_gates() -> Any:
 
 def child(id: str, **options: Any) -> ChildSpec:
     return ChildSpec(id, LocalStart(options.pop("make", Worker)), **options)
+
+
+def terminate_a(n: int, now: float, chance: float) -> ev.Request:
+    return ev.TerminateChild(request=n, now=now, chance=chance, id="a")
 
 
 def tree_of(*children: ChildSpec, **options: Any) -> SupervisorSpec:
@@ -329,6 +335,70 @@ def test_a_supervisor_whose_own_actor_fails_takes_its_children_along_and_is_rest
 
         assert tree.of(ActorExited, "/sub")[0].reason.kind is ExitKind.CRASHED
         assert tree.ask("/sub/a", Name()) == "/sub/a@1"
+
+
+def test_a_management_call_to_a_supervisor_that_has_ended_is_refused_at_once() -> None:
+    answers: list[Any] = []
+    with running(tree_of(child("a"))) as tree:
+        tree.wait_ready()
+        root = tree.services.supervisors["/"]
+        tree.root.stop(SHUTDOWN)
+        tree.wait_end()
+
+        root.call(terminate_a, answers.append)
+
+    assert [answer.code for answer in answers] == [Refusal.SHUTTING_DOWN]
+
+
+@pytest.mark.parametrize("how", ["stop", "crash"])
+def test_every_management_call_is_answered_once_whenever_the_supervisor_ends(how: str) -> None:
+    for _ in range(20):
+        with running(tree_of(child("a"))) as tree:
+            tree.wait_ready()
+            root = tree.services.supervisors["/"]
+            asking = Asking(root)
+            if how == "crash":
+                root.published = None  # type: ignore[assignment]  # as a defect would leave it
+            tree.root.stop(SHUTDOWN)
+            tree.wait_end()
+
+            assert asking.finish() == []
+
+
+class Asking:
+    """Somebody who makes management calls, with a few under way at any time."""
+
+    def __init__(self, supervisor: Supervisor) -> None:
+        self._supervisor = supervisor
+        self._over = threading.Event()
+        self._begun = threading.Event()
+        self._answers: list[list[Any]] = []
+        self._changed = threading.Condition()
+        self._room = threading.Semaphore(8)
+        self._thread = threading.Thread(target=self._run)
+        self._thread.start()
+        assert self._begun.wait(TIMEOUT)
+
+    def _run(self) -> None:
+        while not self._over.is_set() and self._room.acquire(timeout=TIMEOUT):
+            mine: list[Any] = []
+            self._answers.append(mine)
+            self._supervisor.call(terminate_a, partial(self._take, mine))
+            self._begun.set()
+
+    def _take(self, mine: list[Any], answer: Any) -> None:
+        with self._changed:
+            mine.append(answer)
+            self._room.release()
+            self._changed.notify_all()
+
+    def finish(self) -> list[list[Any]]:
+        """Stop asking; return the answers of the calls that did not get exactly one, waiting for those to come."""
+        self._over.set()
+        self._thread.join(TIMEOUT)
+        with self._changed:
+            self._changed.wait_for(lambda: all(self._answers), TIMEOUT)
+        return [answers for answers in self._answers if len(answers) != 1]
 
 
 def test_the_root_started_outcome_comes_once() -> None:
