@@ -11,9 +11,9 @@ Selectors choose nodes of the tree: a path (`/io/gmail`), a glob (`/io/*`, `/age
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Any
+from typing import Annotated, Any
 
-from msgspec import Struct
+from msgspec import Meta, Struct
 
 from supervisors.views import (
     AnswerView,
@@ -209,10 +209,11 @@ class ConfigArguments(Arguments, frozen=True):
 
 class ShutdownArguments(Arguments, frozen=True):
     """Attributes:
-    drain: Longest drain in seconds; None is the configured one, 0 kills at once.
+    drain: Longest drain in seconds; None is the configured one, 0 kills at once. While the node drains it can only be
+        shortened.
     """
 
-    drain: float | None = None
+    drain: Annotated[float, Meta(ge=0)] | None = None
 
 
 class Command(Struct, frozen=True, gc=False):

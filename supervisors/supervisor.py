@@ -38,7 +38,6 @@ logger.addHandler(logging.NullHandler())
 
 Answer = Callable[[fx.Done | fx.Refused], None]
 """Gets the one result of a management call, on the supervisor's thread or the caller's; it must only post."""
-
 MakeRequest = Callable[[int, float, float], ev.Request]
 """Builds the core's request from its number, the time and a chance."""
 

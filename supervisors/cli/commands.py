@@ -40,6 +40,7 @@ MODULES: Final = {
     "resume": "controls",
     "kill": "controls",
     "reset": "controls",
+    "down": "ending",
     "send": "messaging",
     "ask": "messaging",
     "events": "observing",
@@ -70,7 +71,8 @@ ELSEWHERE: Final = {
     "call": "ask",
     "validate": "check",
     "unsuspend": "resume",
-    "down": "stop",
+    "shutdown": "down",
+    "quit": "down",
 }
 """Words of other tools, and which command does that here."""
 

@@ -57,7 +57,7 @@ VERBS: Final = {
 
 _WHOLE: Final = {
     "start": "actorctl run",
-    "stop": "Ctrl-C where it runs, or: actorctl stop '/*' --yes",
+    "stop": "actorctl down, or: actorctl stop '/*' --yes",
     "restart": "actorctl restart '/*' --yes",
     "kill": "actorctl kill '/*' --yes",
 }

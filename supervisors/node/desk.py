@@ -297,7 +297,7 @@ class ControlDesk:
 
     def _shutdown(self, arguments: ShutdownArguments, _request: Request, _responder: Responder) -> View:
         drain = self._node.ask_shutdown(arguments.drain)
-        return ShutdownView(drain=drain, workers=len(nodes(self._node.services)))
+        return ShutdownView(drain=drain, workers=count_ready(self._node.services)[0])
 
 
 def _reply_with_state(responder: Responder, view: DescribeView, state: dict[str, Any] | None) -> None:

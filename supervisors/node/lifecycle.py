@@ -2,7 +2,10 @@
 
 starting --ready--> ready --first signal, shutdown command--> draining --empty--> stopped
     |                 |                                           |
-    '-- start failed  '-- the root gave up              second signal, or time over: kill; third: die at once
+    '-- start failed  '-- the root gave up              second request, or time over: kill; third: die at once
+
+A `shutdown` command counts as a request. A further one does not hurry, it sets the drain's end, sooner and never later;
+so `shutdown` with a drain of 0 kills what is left.
 """
 
 from __future__ import annotations
@@ -10,8 +13,10 @@ from __future__ import annotations
 import contextlib
 import faulthandler
 import logging
+import math
 import shlex
 import sys
+import threading
 import time
 from enum import IntEnum
 from pathlib import Path
@@ -106,6 +111,9 @@ class _Life:
 
     def __init__(self, loaded: Loaded, tree: SupervisorSpec) -> None:
         self._drain = float(loaded.config.runtime.drain)
+        self._drained_by = math.inf
+        self._is_hurried = False
+        self._lock = threading.Lock()
         self._requests = StopRequests()
         self._outcomes: SimpleQueue[Outcome] = SimpleQueue()
         self._loaded = loaded
@@ -142,45 +150,64 @@ class _Life:
                 return None
 
     def _stop(self) -> NodeExit:
-        """Drain; kill what is left when the time is over or a second request comes."""
-        self._node.facts.change("draining", f"{self._drain:g} s at most")
+        """Drain; kill what is left when the time is over or somebody hurries."""
+        self._hold_drain(self._drain, is_first=True)
+        self._show_draining()
         self._node.stop(ExitReason.shutdown("node-stop"))
-        end = self._wait_for_root(self._drain)
-        if end is not None:
-            return end
+        if self._is_drained():
+            return NodeExit.CLEAN
         logger.warning("not everything stopped in time, or hurried: killing the rest")
-        code = NodeExit.INTERRUPTED if self._is_hurried else NodeExit.DRAIN_RAN_OUT
         self._node.kill()
-        self._wait_for_root(KILL_TIMEOUT)
-        return code
+        until = time.monotonic() + KILL_TIMEOUT
+        while not self._root_has_ended() and (left := until - time.monotonic()) > 0:
+            self._requests.take(timeout=left)
+        return NodeExit.INTERRUPTED if self._is_hurried else NodeExit.DRAIN_RAN_OUT
 
-    _is_hurried = False
-
-    def _wait_for_root(self, seconds: float) -> NodeExit | None:
-        """Wait for the root's end; None where the time is over or somebody hurries."""
-        until = time.monotonic() + seconds
-        while True:
-            if not self._outcomes.empty():
-                if isinstance(self._outcomes.get(), (Exited, StartFailed)):
-                    return NodeExit.CLEAN
-                continue
-            left = until - time.monotonic()
+    def _is_drained(self) -> bool:
+        """Wait for the root's end; False where the time is over, which a request may shorten, or somebody hurries."""
+        while not self._root_has_ended():
+            left = self._drained_by - time.monotonic()
             if left <= 0:
-                return None
-            request = self._requests.take(timeout=left)
-            if request is StopRequest.HURRY and not self._is_hurried:
-                self._is_hurried = True
-                return None
+                return False
+            request = self._requests.take(timeout=min(left, 60.0))
+            self._is_hurried = request is StopRequest.HURRY
+            if self._is_hurried:
+                return False
+            if request is StopRequest.DRAIN:
+                self._show_draining()
+        return True
+
+    def _root_has_ended(self) -> bool:
+        while not self._outcomes.empty():
+            if isinstance(self._outcomes.get(), (Exited, StartFailed)):
+                return True
+        return False
+
+    def _show_draining(self) -> None:
+        self._node.facts.change("draining", f"{max(0.0, self._drained_by - time.monotonic()):.3g} s at most")
+
+    def _hold_drain(self, drain: float, *, is_first: bool = False) -> float:
+        """Let the drain end within `drain` seconds, or sooner where that was asked for; return the seconds it has.
+
+        Args:
+            drain: Seconds from now.
+            is_first: Only where nobody has said anything before.
+        """
+        now = time.monotonic()
+        with self._lock:
+            if not (is_first and self._drained_by < math.inf):
+                self._drained_by = min(self._drained_by, now + drain)
+            return max(0.0, self._drained_by - now)
 
     def _on_root(self, outcome: Outcome) -> None:
         self._outcomes.put(outcome)
         self._requests.wake()
 
     def _ask_shutdown(self, drain: float | None) -> float:
-        if drain is not None:
-            self._drain = drain
-        self._requests.ask(StopRequest.DRAIN)
-        return self._drain
+        """Begin to drain, or shorten the drain; on any thread. Return the seconds it may still take."""
+        left = self._hold_drain(self._drain if drain is None else drain)
+        self._requests.ask_to_drain()
+        return left
 
 
 def _tree_of(loaded: Loaded, app: str | None) -> SupervisorSpec:

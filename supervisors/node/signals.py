@@ -1,6 +1,7 @@
 """Signals as requests in a queue: the first asks to drain, the second to hurry, the third to kill.
 
-A handler only puts into a `SimpleQueue`, which is safe from inside a signal handler. The main thread takes them out.
+Where a command has asked to drain already, the first signal hurries. A handler only puts into a `SimpleQueue`, which is
+safe from inside a signal handler. The main thread takes them out.
 """
 
 from __future__ import annotations
@@ -27,7 +28,7 @@ _LADDER = (StopRequest.DRAIN, StopRequest.HURRY, StopRequest.KILL)
 
 
 class StopRequests:
-    """Collects requests to end from signals and from `ask`; made and waited on by the main thread.
+    """Collects requests to end from signals and from `ask_to_drain`; made and waited on by the main thread.
 
     While it is entered SIGINT, SIGTERM and SIGHUP (on Windows SIGINT and SIGBREAK) count up the ladder; leaving it puts
     the handlers of before back. The third ends the process in the handler: no hook runs, process children die with it.
@@ -35,12 +36,14 @@ class StopRequests:
 
     def __init__(self) -> None:
         self._queue: SimpleQueue[StopRequest | None] = SimpleQueue()
-        self._count = 0
+        self._signals = 0
+        self._is_asked = False
         self._before: dict[int, Any] = {}
 
-    def ask(self, request: StopRequest) -> None:
-        """Put a request in from any thread."""
-        self._queue.put(request)
+    def ask_to_drain(self) -> None:
+        """Ask to drain, or to look again at how long that may take; from any thread."""
+        self._is_asked = self._is_asked or not self._signals
+        self._queue.put(StopRequest.DRAIN)
 
     def wake(self) -> None:
         """Make a waiting `take` return None now; from any thread."""
@@ -54,8 +57,8 @@ class StopRequests:
             return None
 
     def _on_signal(self, _number: int, _frame: FrameType | None) -> None:
-        request = _LADDER[min(self._count, len(_LADDER) - 1)]
-        self._count += 1
+        request = _LADDER[min(self._is_asked + self._signals, len(_LADDER) - 1)]
+        self._signals += 1
         if request is StopRequest.KILL:
             os._exit(KILLED_EXIT)  # here: whatever the main thread waits for, the third signal ends it
         self._queue.put(request)

@@ -154,7 +154,7 @@ class PingView(View, frozen=True):
 
 
 class ShutdownView(View, frozen=True):
-    """Answer to `shutdown`: draining has begun and ends within `drain` seconds."""
+    """Answer to `shutdown`: draining has begun and ends within `drain` seconds; `workers` were ready."""
 
     drain: float
     workers: int = 0

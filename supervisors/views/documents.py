@@ -101,6 +101,35 @@ class CheckView(View, frozen=True, gc=False):
     fix: str = ""
 
 
+class DownOutcome(Enum):
+    """How far `down` came."""
+
+    GONE = "gone"
+    ACCEPTED = "accepted"
+    """It drains; nobody waited."""
+    PENDING = "pending"
+    """It is still there after the longest wait, and goes on."""
+
+
+class DownView(View, frozen=True, gc=False):
+    """What became of a node that was told to end.
+
+    Attributes:
+        pid: Its process.
+        drain: Longest drain, in seconds.
+        workers: How many it had.
+        seconds: How long was waited.
+    """
+
+    name: str
+    pid: int
+    home: str
+    outcome: DownOutcome
+    drain: float
+    workers: int
+    seconds: float
+
+
 class VersionView(View, frozen=True, gc=False):
     """A component and its version."""
 
@@ -170,6 +199,7 @@ DOCUMENTS: dict[str, Any] = {
     "Why": WhyView,
     "EventList": EventRow,
     "CommandResult": TargetView,
+    "Down": DownView,
     "Sent": SentView,
     "Answer": AnswerView,
     "Wait": WaitView,

@@ -44,6 +44,9 @@ EXAMPLES |= {"expression": "0 2 * * *", "expressions": "0 2 * * *"}
 NEEDED = {"selectors": {"start", "stop", "restart", "suspend", "resume", "kill", "reset", "wait"}, "query": {"sql"}}
 """Arguments that are optional to the parser and yet needed."""
 
+ADDED = {name: ["--count", "2"] for name in STREAMS} | {"down": ["--no-wait"]}
+"""Options with which a command ends by itself here: the fake node never goes."""
+
 
 @pytest.fixture(scope="module")
 def node(tmp_path_factory: pytest.TempPathFactory) -> Iterator[FakeNode]:
@@ -76,7 +79,7 @@ def line_of(name: str) -> list[str]:
         if param.param_type_name == "argument" and (param.required or name in NEEDED.get(param.name, ())):
             assert param.name in EXAMPLES, f"add an example of the argument {param.name} of {name}"
             found.append(EXAMPLES[param.name])
-    return [*found, "--count", "2"] if name in STREAMS else found
+    return [*found, *ADDED.get(name, ())]
 
 
 def call(node: FakeNode, name: str, *more: str, **options: Any) -> Result:
