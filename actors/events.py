@@ -34,7 +34,7 @@ class ActorStarted(Event, frozen=True):
 
     Attributes:
         generation: Which instance at this path, counted from 1.
-        placement: `pool`, `thread` or `process`.
+        placement: `pool`, `thread`, `process` or `program`.
         pid: Process it runs in.
         seconds: From the start request to ready.
     """

@@ -14,6 +14,7 @@ from supervisors.errors import (
     SpecError,
     SupervisorError,
 )
+from supervisors.programs import Liveness, Probe, ProgramStart, Readiness
 from supervisors.specs import (
     AutoShutdown,
     Budget,
@@ -41,8 +42,12 @@ __all__ = [
     "Fault",
     "Heartbeat",
     "ImportStart",
+    "Liveness",
     "LocalStart",
     "OnLimit",
+    "Probe",
+    "ProgramStart",
+    "Readiness",
     "Restart",
     "SpecError",
     "Strategy",

@@ -68,7 +68,7 @@ class Announcer:
 
     def _started(self, fact: fx.StartedFact) -> None:
         spec = get_childspec(self.state, fact.id)
-        placement = spec.runs_in if spec is not None else "pool"
+        placement = spec.placement if spec is not None else "pool"
         pid = self.pids.pop(fact.id, None) or self._own_pid
         self._publish(ActorStarted(self._wall(), self.path(fact.id), fact.generation, placement, pid, fact.seconds))
 

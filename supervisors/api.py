@@ -24,6 +24,7 @@ from supervisors.node.apps import load_app
 from supervisors.node.credentials import SecretSource, secret_source
 from supervisors.node.durations import parse_duration, parse_size
 from supervisors.node.secretive import secretive_start
+from supervisors.programs import Liveness, Probe, ProgramStart, Readiness
 from supervisors.specs import (
     AutoShutdown,
     Budget,
@@ -38,7 +39,20 @@ from supervisors.specs import (
     SupervisorSpec,
 )
 
-__all__ = ["Duration", "Limit", "backoff", "child", "heartbeat", "load_app", "restart", "secret", "supervisor"]
+__all__ = [
+    "Duration",
+    "Limit",
+    "alive_when",
+    "backoff",
+    "child",
+    "heartbeat",
+    "load_app",
+    "program",
+    "ready_when",
+    "restart",
+    "secret",
+    "supervisor",
+]
 
 Duration = float | str
 """Seconds, or text such as `"500ms"`."""
@@ -155,6 +169,131 @@ def child(
         mailbox=mailbox,
         needs=tuple(needs),
     )
+
+
+def program(
+    *command: str,
+    id: str | None = None,
+    directory: str | Path = "",
+    environment: Mapping[str, str] | None = None,
+    secrets: Mapping[str, SecretSource] | None = None,
+    user: str = "",
+    group: str = "",
+    umask: int | None = None,
+    nice: int = 0,
+    rlimits: Mapping[str, int | None] | None = None,
+    ready: Readiness = Readiness(),  # noqa: B008 (frozen)
+    alive: Liveness | None = None,
+    watchdog: Duration | None = None,
+    stop_signal: str = "SIGTERM",
+    success_exit: Sequence[int] = (0,),
+    forks: bool = False,
+    pid_file: str = "",
+    restart: RestartWord | Restart = Restart.PERMANENT,
+    shutdown: Duration | Literal["infinity", "brutal_kill"] = 10.0,
+    significant: bool = False,
+    start_timeout: Duration = 30.0,
+    backoff: Backoff | None = None,
+    budget: Limit | None = None,
+    memory_max: int | str | None = None,
+    needs: Sequence[str] = (),
+) -> ChildSpec:
+    """Return the spec of a program: any command line, as a child.
+
+    Args:
+        command: The program, found along `PATH` unless it has a slash, and its arguments.
+        id: Its name below its supervisor; the program's own name when left out.
+        directory: Its working directory; the node's when left out.
+        environment: Variables laid over the node's.
+        secrets: For each variable that is a secret, its place: `secret(env="REDIS_PASSWORD")`.
+        user: User it runs as.
+        group: Group it runs as.
+        umask: Its umask.
+        nice: Added to its niceness.
+        rlimits: Resource limits by name; None is no limit.
+        ready: When it counts as started: `ready_when(port=6379)`.
+        alive: How it shows that it lives: `alive_when(port=6379, every="5s")`.
+        watchdog: Longest time between two `WATCHDOG=1`.
+        stop_signal: What asks it to end.
+        success_exit: Exit codes that are no failure.
+        forks: Whether the command ends and leaves the real program behind.
+        pid_file: Where such a program writes its pid.
+        restart: `permanent`, `transient` or `temporary`.
+        shutdown: Time to stop when asked, `infinity` or `brutal_kill`.
+        significant: Whether its end can end its supervisor.
+        start_timeout: Time to become ready.
+        backoff: Delays between restarts; none when left out.
+        budget: Its own restart limit.
+        memory_max: Resident memory of all its processes at which it is restarted.
+        needs: Siblings, or paths, that start before it.
+
+    Raises:
+        ValueError: A duration or size does not read.
+    """
+    name = re.sub(r"[^A-Za-z0-9_.-]+", "-", command[0].rpartition("/")[2]) if command else ""
+    start = ProgramStart(
+        command=command,
+        directory=str(directory),
+        environment=dict(environment or {}),
+        secrets=dict(secrets or {}),
+        user=user,
+        group=group,
+        umask=umask,
+        nice=nice,
+        rlimits=dict(rlimits or {}),
+        ready=ready,
+        alive=alive,
+        watchdog=_seconds(watchdog) if watchdog is not None else None,
+        stop_signal=stop_signal,
+        success_exit=tuple(success_exit),
+        forks=forks,
+        pid_file=pid_file,
+    )
+    return ChildSpec(
+        id=id or name,
+        start=start,
+        restart=Restart(restart),
+        shutdown=shutdown if shutdown in ("infinity", "brutal_kill") else _seconds(shutdown),
+        significant=significant,
+        runs_in="process",
+        start_timeout=_seconds(start_timeout),
+        backoff=backoff or Backoff(),
+        budget=Budget(budget.restarts, budget.within) if budget is not None else None,
+        memory_max_bytes=parse_size(memory_max) if isinstance(memory_max, str) else memory_max,
+        needs=tuple(needs),
+    )
+
+
+def ready_when(
+    *,
+    port: int | None = None,
+    host: str = "127.0.0.1",
+    http: str = "",
+    command: Sequence[str] = (),
+    log: str = "",
+    notify: bool = False,
+    delay: Duration | None = None,
+    every: Duration = 0.1,
+    timeout: Duration = 2.0,
+) -> Readiness:
+    """Return when a program is ready: a port, an address, a command, a line of its output, `sd_notify`, or a delay."""
+    asks = port is not None or http or command
+    probe = Probe(port, host, http, tuple(command), _seconds(timeout)) if asks else None
+    return Readiness(probe, log, notify, _seconds(delay) if delay is not None else None, _seconds(every))
+
+
+def alive_when(
+    *,
+    port: int | None = None,
+    host: str = "127.0.0.1",
+    http: str = "",
+    command: Sequence[str] = (),
+    every: Duration = 10.0,
+    timeout: Duration = 2.0,
+    failures: int = 3,
+) -> Liveness:
+    """Return how a program shows that it lives: a port, an address or a command, asked again and again."""
+    return Liveness(Probe(port, host, http, tuple(command), _seconds(timeout)), _seconds(every), failures)
 
 
 def supervisor(

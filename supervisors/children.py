@@ -58,6 +58,11 @@ class ChildHandle(Protocol):
         """The process it runs in, once known."""
         ...
 
+    @property
+    def note(self) -> str:
+        """What the instance last said of itself in a line, "" where it said nothing."""
+        ...
+
     def figures(self) -> ActorStatistics | None:
         """What the instance last said of its mailbox; None before it said anything. Never asks, never blocks."""
         ...
@@ -97,6 +102,7 @@ class LocalHandle:
     __slots__ = ("_launch", "_report")
 
     pid: int | None = None
+    note = ""
 
     def __init__(self, launch: Launch, report: Report) -> None:
         self._launch = launch
@@ -168,14 +174,14 @@ def maker_of(spec: ChildSpec) -> Callable[[], Any]:
     """Return the function that makes an instance's actor; an import happens when it is called, not here.
 
     Raises:
-        TypeError: The spec's start is a supervisor's.
+        TypeError: The spec's start is a supervisor's or a program.
     """
     start = spec.start
     if isinstance(start, LocalStart):
         return partial(start.make, *start.args, **start.kwargs) if start.args or start.kwargs else start.make
     if isinstance(start, ImportStart):
         return partial(_make_imported, start.target, start.kwargs)
-    raise TypeError(f"{spec.id}: a supervisor is no local child")
+    raise TypeError(f"{spec.id}: neither a supervisor nor a program is a local child")
 
 
 def _make_imported(target: str, kwargs: Mapping[str, Any]) -> Any:

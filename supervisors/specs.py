@@ -19,6 +19,7 @@ from msgspec import Struct
 from msgspec.structs import force_setattr
 
 from actors.policies.backoff import Backoff
+from supervisors.programs import ProgramStart
 
 
 class Restart(Enum):
@@ -144,7 +145,7 @@ class ChildSpec(Struct, frozen=True):
             Default: 5 s for a worker, `infinity` for a supervisor.
         type: Worker or supervisor. Default: supervisor exactly if `start` is a `SupervisorSpec`.
         significant: Whether its end can end the supervisor (`auto_shutdown`). Not for permanent children.
-        runs_in: `pool`, `thread` or `process`.
+        runs_in: `pool`, `thread` or `process`; a program is a process without being told.
         start_timeout: Seconds until it must be ready; None: no limit. Default: 30 s for a worker, None for a supervisor
             (its children have deadlines of their own).
         backoff: Delays between restarts. Default: none, as in OTP.
@@ -178,11 +179,18 @@ class ChildSpec(Struct, frozen=True):
         if self.type is _BY_TYPE:
             is_supervisor = isinstance(self.start, SupervisorSpec)
             force_setattr(self, "type", ChildType.SUPERVISOR if is_supervisor else ChildType.WORKER)
+        if isinstance(self.start, ProgramStart) and self.runs_in == "pool":
+            force_setattr(self, "runs_in", "process")
         if self.shutdown is _BY_TYPE:
             force_setattr(self, "shutdown", "infinity" if self.type is ChildType.SUPERVISOR else WORKER_SHUTDOWN)
         if self.start_timeout is _BY_TYPE:
             timeout = None if self.type is ChildType.SUPERVISOR else WORKER_START_TIMEOUT
             force_setattr(self, "start_timeout", timeout)
+
+    @property
+    def placement(self) -> str:
+        """The word for where it runs that people are shown: `runs_in`, or `program`."""
+        return "program" if isinstance(self.start, ProgramStart) else self.runs_in
 
 
 class SupervisorSpec(Struct, frozen=True):
@@ -209,5 +217,5 @@ class SupervisorSpec(Struct, frozen=True):
     children: tuple[ChildSpec, ...] = ()
 
 
-StartSpec = LocalStart | ImportStart | SupervisorSpec
+StartSpec = LocalStart | ImportStart | ProgramStart | SupervisorSpec
 """How an instance of a child is made."""

@@ -118,7 +118,7 @@ class Subtree:
         self._ended: ExitReason | None = None
         self._is_ready = False
         self.ref: Any = None
-        self.pid: int | None = None
+        self.pid, self.note = None, ""
 
     def run(self, spec: SupervisorSpec, path: str, services: Services, incarnation: Incarnation) -> None:
         """Launch the supervisor's actor; never blocks."""

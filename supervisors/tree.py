@@ -6,8 +6,10 @@ answered in a restart storm as fast as in peace. States of different supervisors
 
 from __future__ import annotations
 
+import shlex
 from typing import Any
 
+import msgspec
 from msgspec import Struct
 
 from actors.addresses import join, name_of, parent_of
@@ -29,6 +31,7 @@ from supervisors.core import (
     State,
     Stopping,
 )
+from supervisors.programs import ProgramStart
 from supervisors.specs import ChildSpec, ChildType, ImportStart, LocalStart, SupervisorSpec
 from supervisors.supervisor import Services, Supervisor
 from supervisors.views import BudgetView, NodeKind, NodeState, NodeView, SpecView, instant
@@ -105,8 +108,10 @@ def spec_view(spec: ChildSpec) -> SpecView:
         target, arguments = f"supervisor {start.strategy.value}", {}
     elif isinstance(start, ImportStart):
         target, arguments = start.target, {key: repr(value) for key, value in start.kwargs.items()}
+    elif isinstance(start, ProgramStart):
+        target, arguments = shlex.join(start.command), _program_arguments(start)
     else:
-        assert isinstance(start, LocalStart)  # the third of the three
+        assert isinstance(start, LocalStart)  # the last of the four
         make: Any = start.make
         target = f"{getattr(make, '__module__', '?')}:{getattr(make, '__qualname__', repr(make))}"
         arguments = {str(at): repr(value) for at, value in enumerate(start.args)}
@@ -121,7 +126,7 @@ def spec_view(spec: ChildSpec) -> SpecView:
         shutdown=spec.shutdown if isinstance(spec.shutdown, str) else f"{spec.shutdown:g} s",
         kind=NodeKind.SUPERVISOR if spec.type is ChildType.SUPERVISOR else NodeKind.WORKER,
         significant=spec.significant,
-        runs_in=spec.runs_in,
+        runs_in=spec.placement,
         start_timeout=spec.start_timeout,
         backoff=text,
         needs=spec.needs,
@@ -130,6 +135,29 @@ def spec_view(spec: ChildSpec) -> SpecView:
         heartbeat=spec.heartbeat.every if spec.heartbeat is not None else None,
         memory_max_bytes=spec.memory_max_bytes,
     )
+
+
+def _program_arguments(start: ProgramStart) -> dict[str, str]:
+    """What differs from the defaults; of variables and secrets the names alone."""
+    told = {name: value for name, value in _differing(start).items() if name != "command"}
+    for name in ("environment", "secrets"):
+        if name in told:
+            told[name] = ", ".join(getattr(start, name))
+    return told
+
+
+def _differing(value: Struct) -> dict[str, str]:
+    """The fields of a value that differ from their defaults, those of values in it too."""
+    found: dict[str, str] = {}
+    for field in msgspec.structs.fields(value):
+        inner = getattr(value, field.name)
+        if isinstance(inner, Struct):
+            text = ", ".join(f"{name}={text}" for name, text in _differing(inner).items())
+            if text:
+                found[field.name] = text
+        elif inner != field.default and inner not in ({}, ()):
+            found[field.name] = repr(inner)
+    return found
 
 
 def _in_order(state: State) -> list[Child]:
@@ -173,7 +201,7 @@ class _Reading:
         is_supervisor = fields["kind"] is NodeKind.SUPERVISOR
         generation = child.generation
         if generation:
-            fields["placement"] = spec.runs_in
+            fields["placement"] = spec.placement
             fields["generation"] = generation
             fields["restarts"] = child.restarts
         _put_state(fields, child, now, self._wall)
@@ -200,6 +228,8 @@ class _Reading:
             shown = fields["state"]
             counts = _Counts(shown in _UP, shown not in _NOT_EXPECTED)
             if handle is not None:
+                if handle.note:
+                    fields["note"] = handle.note
                 _put_activity(fields, handle.figures(), now)
         return [NodeView(**fields), *below], counts
 

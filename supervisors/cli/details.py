@@ -169,7 +169,12 @@ def _node_facts(node: NodeView, zone: tzinfo | None) -> list[tuple[str, str]]:
         ("since", instant(node.state_at, now, zone) if node.state_at is not None else ""),
         ("uptime", duration(node.uptime) if node.uptime is not None else ""),
         ("instance", f"{node.generation}, {plural(node.restarts, 'restart')}" if node.generation else ""),
-        ("mailbox", "" if is_supervisor else f"{node.mailbox} waiting, {node.handled} handled, {node.failed} failed"),
+        (
+            "mailbox",
+            ""
+            if is_supervisor or node.placement == "program"
+            else f"{node.mailbox} waiting, {node.handled} handled, {node.failed} failed",
+        ),
         ("dropped", str(node.dropped) if node.dropped else ""),
         ("handling", f"{node.handling} for {duration(node.handling_for)}" if node.handling else ""),
         ("last exit", _last_exit(node, now, zone)),
@@ -185,8 +190,9 @@ def _last_exit(node: NodeView, now: datetime, zone: tzinfo | None) -> str:
 
 def _spec_facts(spec: SpecView) -> list[tuple[str, str]]:
     capacity = f"{spec.mailbox_capacity}, when full {spec.mailbox_full}" if spec.mailbox_capacity is not None else ""
+    is_program = spec.runs_in == "program"
     return [
-        ("use", spec.start),
+        ("command" if is_program else "use", spec.start),
         ("arguments", ", ".join(f"{key}={printable(value)}" for key, value in spec.arguments.items())),
         ("restart", spec.restart),
         ("shutdown", spec.shutdown),

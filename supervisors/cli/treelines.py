@@ -28,6 +28,10 @@ SHOWN = 8
 """So many healthy siblings are shown one by one."""
 
 
+_IN_PROCESSES = frozenset({"process", "program"})
+"""Placements whose process is worth its number."""
+
+
 class Line(Struct, frozen=True):
     """One line before alignment.
 
@@ -118,7 +122,9 @@ def _shown(children: Sequence[NodeView], everything: bool) -> tuple[list[NodeVie
 def _what(node: NodeView) -> str:
     if node.kind is NodeKind.SUPERVISOR:
         return node.strategy
-    return f"{node.placement} {node.pid}" if node.placement == "process" and node.pid is not None else node.placement
+    return (
+        f"{node.placement} {node.pid}" if node.placement in _IN_PROCESSES and node.pid is not None else node.placement
+    )
 
 
 def _says(node: NodeView, is_root: bool) -> tuple[str, ...]:
@@ -133,7 +139,7 @@ def _says(node: NodeView, is_root: bool) -> tuple[str, ...]:
     said.append(why_last(node))
     if node.state is NodeState.READY:
         said.append(duration(node.uptime) if node.uptime is not None else "")
-        said.append(f"mbox {node.mailbox}")
+        said.append(f"mbox {node.mailbox}" if node.placement != "program" else "")
         said.append(f"restarts {node.restarts}" if node.restarts else "")
         said.append(f"in {node.handling} {duration(node.handling_for)}" if (node.handling_for or 0.0) >= 1.0 else "")
         said.append(printable(node.note))

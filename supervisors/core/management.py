@@ -47,6 +47,7 @@ from supervisors.core.states import (
 )
 from supervisors.core.validation import faults_of_child
 from supervisors.intensity import EMPTY
+from supervisors.programs import ProgramStart
 from supervisors.specs import ImportStart, LocalStart, SupervisorSpec
 
 
@@ -88,11 +89,12 @@ def spawn_child(draft: Draft, event: SpawnChild) -> None:
         start = spec.start
         if isinstance(start, LocalStart):
             start = LocalStart(start.make, (*start.args, *event.args), {**start.kwargs, **event.kwargs})
-        elif event.args or isinstance(start, SupervisorSpec):
-            kind = "a supervisor spec" if isinstance(start, SupervisorSpec) else "an import path"
+        elif event.args or not isinstance(start, ImportStart):
+            kinds = {SupervisorSpec: "a supervisor spec", ProgramStart: "a program"}
+            kind = kinds.get(type(start), "an import path")
             _refuse(draft, event, "", Refusal.INVALID, f"a template that starts {kind} takes no such arguments")
             return
-        elif isinstance(start, ImportStart):
+        else:
             start = ImportStart(start.target, {**start.kwargs, **event.kwargs})
         spec = replace(spec, start=start)
     draft.note(spawned=draft.ledger.spawned + 1)

@@ -18,6 +18,7 @@ from actors.addresses import ROOT, check_path, check_segment, is_within, join
 from actors.errors import AddressError
 from actors.policies.backoff import Backoff
 from supervisors.errors import Fault
+from supervisors.programs import ProgramStart, program_faults
 from supervisors.specs import (
     AutoShutdown,
     Budget,
@@ -134,8 +135,16 @@ def _start_faults(spec: ChildSpec, path: str) -> Iterable[Fault]:
         module, colon, name = start.target.partition(":")
         if not colon or not all(part.isidentifier() for part in (*module.split("."), *name.split("."))):
             yield Fault(path, "start", f"{start.target!r} is no import path", "package.module:Class")
+    elif isinstance(start, ProgramStart):
+        for key, message, hint in program_faults(start):
+            yield Fault(path, key, message, hint)
+        if spec.runs_in != "process":
+            yield Fault(path, "runs_in", "a program is a process of its own", "leave it out")
+        if spec.heartbeat is not None:
+            yield Fault(path, "heartbeat", "a program beats by sd_notify or not at all", "watchdog, or alive")
     else:
-        yield Fault(path, "start", f"no way to start a child: {start!r}", "LocalStart, ImportStart or SupervisorSpec")
+        hint = "LocalStart, ImportStart, ProgramStart or SupervisorSpec"
+        yield Fault(path, "start", f"no way to start a child: {start!r}", hint)
 
 
 def _limit_faults(spec: ChildSpec, path: str) -> Iterable[Fault]:

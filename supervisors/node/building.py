@@ -29,7 +29,9 @@ from supervisors.node.entries import Entry, Role, entries_of
 from supervisors.node.options import options_of
 from supervisors.node.ordering import in_start_order
 from supervisors.node.positions import KeyPath
+from supervisors.node.programs import ProgramConfig, start_of
 from supervisors.node.secretive import secretive_start
+from supervisors.programs import ProgramStart
 from supervisors.specs import (
     AutoShutdown,
     ChildSpec,
@@ -94,11 +96,19 @@ def starts_of(config: Config, machine: Machine, directory: Path) -> Iterator[Sta
     """Yield how each child is made, one for the instances of an entry together; without those that name no class."""
     builder = _Builder(config, machine, directory)
     for entry in builder.entries:
-        if entry.role is not Role.SUPERVISOR and not (
+        if entry.role not in {Role.SUPERVISOR, Role.PROGRAM} and not (
             isinstance(entry.settings, ActorConfig) and not entry.settings.use
         ):
             start = builder.start(entry, 1)
             yield msgspec.structs.replace(start, is_process=builder.is_process(entry))
+
+
+def programs_of(config: Config, machine: Machine, directory: Path) -> Iterator[tuple[KeyPath, ProgramStart]]:
+    """Yield where each program is written and how it is started."""
+    builder = _Builder(config, machine, directory)
+    for entry in builder.entries:
+        if entry.role is Role.PROGRAM:
+            yield entry.at, builder.program(entry)
 
 
 def graft(app: SupervisorSpec, system: SupervisorSpec) -> SupervisorSpec:
@@ -140,7 +150,13 @@ class _Builder:
             case WorkConfig():
                 return self._queue(settings) if entry.role is Role.QUEUE else self._worker(settings, number)
             case _:
-                raise AssertionError(f"{entry.path} is a supervisor")
+                raise AssertionError(f"{entry.path} is a supervisor or a program")
+
+    def program(self, entry: Entry) -> ProgramStart:
+        """Return how the program that `entry` describes is started."""
+        program = entry.settings
+        assert isinstance(program, ProgramConfig)
+        return start_of(program, self._directory, self._places(program.secrets))
 
     def is_process(self, entry: Entry) -> bool:
         """Whether an entry that is no supervisor runs in processes of its own."""
@@ -159,19 +175,20 @@ class _Builder:
             )
             return
         for number, path in enumerate(entry.paths, start=1):
-            yield self._child(name_of(path), self.start(entry, number), entry, needs)
+            start = self.program(entry) if entry.role is Role.PROGRAM else self.start(entry, number).spec()
+            yield self._child(name_of(path), start, entry, needs)
 
     def _instances_of(self, need: str) -> tuple[str, ...]:
         return next((entry.paths for entry in self.entries if entry.path == need), (need,))
 
-    def _child(self, name: str, start: Start, entry: Entry, needs: tuple[str, ...]) -> ChildSpec:
+    def _child(self, name: str, start: ImportStart | ProgramStart, entry: Entry, needs: tuple[str, ...]) -> ChildSpec:
         options = options_of(self._config, entry)
         return ChildSpec(
             id=name,
-            start=start.spec(),
+            start=start,
             restart=options.restart,
             shutdown=options.shutdown,
-            significant=entry.settings.significant if isinstance(entry.settings, ActorConfig) else False,
+            significant=getattr(entry.settings, "significant", False),
             runs_in=options.runs_in,
             start_timeout=options.start_timeout,
             backoff=options.backoff,
@@ -185,11 +202,7 @@ class _Builder:
     def _actor(self, entry: Entry, actor: ActorConfig) -> Start:
         use = actor.use or ""
         kwargs: dict[str, Any] = dict(self._facts(use))
-        secrets = {
-            argument: self._place(self._config.secrets[name])
-            for argument, name in actor.secrets.items()
-            if name in self._config.secrets
-        }
+        secrets = self._places(actor.secrets)
         service = getattr(self._config.io, name_of(entry.path), None) if entry.parent == "/io" else None
         if service is not None:
             for name in type(service).model_fields:
@@ -263,6 +276,10 @@ class _Builder:
         if use == RESOURCES:
             return {"disks": [str(self._root)]}
         return {}
+
+    def _places(self, names: Mapping[str, str]) -> dict[str, SecretSource]:
+        known = self._config.secrets
+        return {argument: self._place(known[name]) for argument, name in names.items() if name in known}
 
     def _place(self, secret: SecretConfig) -> SecretSource:
         return secret_source(secret.env, secret.file, self._directory)

@@ -7,7 +7,7 @@ out as damaged. What needs the actors' own code, importing every `use`, is `impo
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Final
 
@@ -15,6 +15,7 @@ from msgspec import Struct
 
 from actors.addresses import ROOT, check_segment
 from actors.errors import AddressError
+from supervisors.node.building import programs_of
 from supervisors.node.config import ChildDefaults, ChildOptions, Config, SecretConfig, SupervisorConfig
 from supervisors.node.counting import Machine
 from supervisors.node.credentials import SecretError, find_secret, secret_source
@@ -25,7 +26,9 @@ from supervisors.node.layers import Layered
 from supervisors.node.options import options_of
 from supervisors.node.ordering import check_needs
 from supervisors.node.positions import KeyPath
+from supervisors.node.programs import ProgramConfig
 from supervisors.node.shapes import show_path
+from supervisors.programs import program_faults
 from supervisors.specs import Restart
 
 SERVICES: Final = {
@@ -73,7 +76,7 @@ def check(subject: Subject) -> Iterator[Fault]:
     yield from _paths(subject)
     yield from _doubles(subject, entries)
     yield from _parents(subject, entries)
-    for path, message, hint in check_needs(entries, [key for key in subject.config.actors if is_path(key)]):
+    for path, message, hint in check_needs(entries, _written(subject.config)):
         if not subject.is_damaged(path):
             yield subject.fault(path, message, hint)
     yield from _children(subject, entries)
@@ -81,16 +84,28 @@ def check(subject: Subject) -> Iterator[Fault]:
     yield from _loops(subject)
     yield from _io(subject)
     yield from _secrets(subject)
+    yield from _programs(subject)
     yield from _runtime(subject)
 
 
+def _written(config: Config) -> list[str]:
+    return [path for path in (*config.actors, *config.programs) if is_path(path)]
+
+
+def _tables(config: Config) -> Iterator[tuple[str, Iterable[str]]]:
+    """Yield the tables whose keys are paths."""
+    yield "supervisors", config.supervisors
+    yield "actors", config.actors
+    yield "programs", config.programs
+
+
 def _paths(subject: Subject) -> Iterator[Fault]:
-    for table, paths in (("supervisors", subject.config.supervisors), ("actors", subject.config.actors)):
+    for table, paths in _tables(subject.config):
         for path in paths:
             if not is_path(path):
                 yield subject.fault((table, path), f"{cut(path)!r} is no actor path", path_hint(path))
-    if ROOT in subject.config.actors:
-        yield subject.fault(("actors", ROOT), "/ is the root supervisor", f"[supervisors.{ROOT!r}]".replace("'", '"'))
+    for table in {"actors", "programs"} & {table for table, paths in _tables(subject.config) if ROOT in paths}:
+        yield subject.fault((table, ROOT), "/ is the root supervisor", f"[supervisors.{ROOT!r}]".replace("'", '"'))
     for name in subject.config.loops.list if subject.config.loops is not None else ():
         try:
             check_segment(name)
@@ -115,7 +130,7 @@ def _parents(subject: Subject, entries: list[Entry]) -> Iterator[Fault]:
     children = {entry.path for entry in entries}
     for entry in entries:
         parent = entry.parent
-        at = entry.at if entry.role in {Role.SUPERVISOR, Role.ACTOR} else (entry.at[0], "under")
+        at = entry.at if entry.role in {Role.SUPERVISOR, Role.ACTOR, Role.PROGRAM} else (entry.at[0], "under")
         if parent in supervisors or subject.is_damaged(("supervisors", parent)):
             continue
         if parent in children:
@@ -143,6 +158,8 @@ def _children(subject: Subject, entries: list[Entry]) -> Iterator[Fault]:
                 yield subject.fault(at, "its supervisor never shuts itself down", hint)
         if isinstance(settings, ChildOptions) and entry.role is not Role.QUEUE:
             yield from _options(subject, entry, settings)
+        if isinstance(settings, ProgramConfig):
+            yield from _budget(subject, entry, settings)
         at = (*entry.at, "use")
         if entry.role is Role.ACTOR and getattr(settings, "use", None) is None and not subject.is_damaged(at):
             yield subject.fault(at, "it names no class", 'use = "package.module:Class"')
@@ -155,6 +172,11 @@ def _options(subject: Subject, entry: Entry, settings: ChildOptions) -> Iterator
             if getattr(settings, name) is not None:
                 hint = 'runs_in = "process", or leave it out'
                 yield subject.fault((*entry.at, name), "only a process of its own can have it", hint)
+    yield from _budget(subject, entry, settings)
+
+
+def _budget(subject: Subject, entry: Entry, settings: ChildOptions | ProgramConfig) -> Iterator[Fault]:
+    options = options_of(subject.config, entry)
     is_temporary = options.restart is Restart.TEMPORARY and not subject.is_damaged((*entry.at, "restart"))
     if settings.budget is not None and is_temporary:
         yield subject.fault((*entry.at, "budget"), "a temporary child is never restarted", "leave it out")
@@ -162,10 +184,10 @@ def _options(subject: Subject, entry: Entry, settings: ChildOptions) -> Iterator
 
 def _backoffs(subject: Subject, entries: list[Entry]) -> Iterator[Fault]:
     """Check each table that says how children are run for a back-off that ends before it begins."""
-    tables: dict[KeyPath, ChildDefaults | ChildOptions | None] = {
+    tables: dict[KeyPath, ChildDefaults | ChildOptions | ProgramConfig | None] = {
         ("defaults", "child"): subject.config.defaults.child,
         ("loops",): subject.config.loops,
-        **{entry.at: entry.settings for entry in entries if isinstance(entry.settings, ChildOptions)},
+        **{entry.at: entry.settings for entry in entries if isinstance(entry.settings, ChildOptions | ProgramConfig)},
     }
     for at, table in tables.items():
         backoff = table.backoff if table is not None else None
@@ -203,19 +225,34 @@ def _secrets(subject: Subject) -> Iterator[Fault]:
         if actor.secrets and "." in (actor.use or "").partition(":")[2]:
             hint = "move the class to the top of its module"
             yield subject.fault(("actors", path, "use"), "a class with secrets stands inside no other", hint)
-        for argument, name in actor.secrets.items():
-            at: KeyPath = ("actors", path, "secrets")
-            if name not in known and not subject.is_damaged(("secrets", name)):
-                hint = f'add {cut(name)} = {{ env = "…" }} to [secrets]'
-                near = suggestion(name, known)
-                yield subject.fault(at, f"there is no secret {cut(name)!r}", hints(near, hint))
+        yield from _known_secrets(subject, ("actors", path, "secrets"), actor.secrets)
+        for argument in actor.secrets:
             if argument in actor.args:
+                at: KeyPath = ("actors", path, "secrets")
                 yield subject.fault(at, f"{cut(argument)} stands in args too", "keep the secret")
+    for path, program in subject.config.programs.items():
+        yield from _known_secrets(subject, ("programs", path, "secrets"), program.secrets)
     for service in SERVICES:
         settings = getattr(subject.config.io, service)
         for key in type(settings).model_fields if settings is not None else ():
             if isinstance(secret := getattr(settings, key), SecretConfig):
                 yield from _secret(subject, ("io", service, key), secret)
+
+
+def _known_secrets(subject: Subject, at: KeyPath, names: Mapping[str, str]) -> Iterator[Fault]:
+    known = subject.config.secrets
+    for name in names.values():
+        if name not in known and not subject.is_damaged(("secrets", name)):
+            hint = f'add {cut(name)} = {{ env = "…" }} to [secrets]'
+            yield subject.fault(at, f"there is no secret {cut(name)!r}", hints(suggestion(name, known), hint))
+
+
+def _programs(subject: Subject) -> Iterator[Fault]:
+    for at, start in programs_of(subject.config, subject.machine, subject.directory):
+        for key, message, hint in program_faults(start):
+            here = (*at, *key.split("."))
+            if not subject.is_damaged(here):
+                yield subject.fault(here, message, hint)
 
 
 def _secret(subject: Subject, at: KeyPath, secret: SecretConfig) -> Iterator[Fault]:

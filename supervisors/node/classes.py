@@ -1,4 +1,4 @@
-"""What is wrong with the classes a configuration names: that they import, that their arguments fit, that tasks exist.
+"""What the classes and programs a configuration names lack: imports, fitting arguments, tasks, executables.
 
 Looking imports the modules, from the configuration's own folder too, which runs their code; so it is asked for.
 """
@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from supervisors.node.building import AGENT_LOOP, Start, starts_of
+from supervisors.node.building import AGENT_LOOP, Start, programs_of, starts_of
 from supervisors.node.checking import Subject
 from supervisors.node.faults import MESSAGE_LIMIT, Fault, cut
 from supervisors.node.importing import (
@@ -18,6 +18,7 @@ from supervisors.node.importing import (
     find_module,
     import_target,
 )
+from supervisors.node.programs import missing
 
 
 def check_imports(subject: Subject, *, spare_processes: bool = False) -> Iterator[Fault]:
@@ -49,6 +50,14 @@ def check_imports(subject: Subject, *, spare_processes: bool = False) -> Iterato
             yield subject.fault(start.settings, cut(str(error), MESSAGE_LIMIT), error.hint)
         else:
             yield from _task(subject, start)
+
+
+def check_programs(subject: Subject) -> Iterator[Fault]:
+    """Yield what the programs of `subject` need and this machine has not: executables, folders, users."""
+    for at, start in programs_of(subject.config, subject.machine, subject.directory):
+        for key, message, hint in missing(start):
+            if not subject.is_damaged((*at, key)):
+                yield subject.fault((*at, key), message, hint)
 
 
 def _task(subject: Subject, start: Start) -> Iterator[Fault]:

@@ -7,9 +7,9 @@ secrets) is `checking`'s; where a value came from is `loading`'s. Only the node 
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import Annotated
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import model_validator
 
 from supervisors.node.fields import (
     A_REFERENCE,
@@ -37,9 +37,10 @@ from supervisors.node.fields import (
     Zone,
     refuse,
 )
+from supervisors.node.programs import ProgramConfig
+from supervisors.node.sections import BackoffConfig, BudgetConfig, Order, Restarts, RestartWord, Section, key
 
 Placement = Annotated[str, Choice("pool", "thread", "process")]
-RestartWord = Annotated[str, Choice("permanent", "transient", "temporary")]
 StrategyWord = Annotated[str, Choice("one_for_one", "one_for_all", "rest_for_one")]
 OnLimitWord = Annotated[str, Choice("escalate", "park")]
 AutoShutdownWord = Annotated[str, Choice("never", "any_significant", "all_significant")]
@@ -48,20 +49,7 @@ PriorityWord = Annotated[str, Choice("high", "normal", "low")]
 TransportWord = Annotated[str, Choice("auto", "ipc", "tcp")]
 LevelWord = Annotated[str, Choice("debug", "info", "warning", "error")]
 FormatWord = Annotated[str, Choice("auto", "human", "json")]
-Restarts = Annotated[int, Whole(0, 1_000_000)]
-Order = Annotated[int, Whole(-1_000_000, 1_000_000)]
 Requests = Annotated[int, Whole(1, 1000)]
-
-
-def key(meaning: str, default: Any = ..., **options: Any) -> Any:
-    """Return the field of one key: its meaning, and its default as TOML would write it (none: None)."""
-    return Field(default, description=meaning, validate_default=default is not None, **options)
-
-
-class Section(BaseModel):
-    """A table: unknown keys are faults, values are frozen, and no input is repeated in an error."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
 
 
 class RuntimeConfig(Section):
@@ -122,23 +110,6 @@ class LimitConfig(Section):
 
     restarts: Restarts = key("Restarts that are carried out within the window.", 10)
     within: PositiveDuration = key("Length of the sliding window.", "60s")
-
-
-class BudgetConfig(Section):
-    """`budget`: one child's own limit; beyond it that child is quarantined and its siblings live on."""
-
-    restarts: Restarts = key("Restarts that are carried out within the window.")
-    within: PositiveDuration = key("Length of the sliding window.")
-
-
-class BackoffConfig(Section):
-    """`backoff`: how long to wait before each restart."""
-
-    first: Duration | None = key("Delay before the first restart.", None)
-    factor: Annotated[float, Number(1, 1000)] | None = key("Growth from one attempt to the next.", None)
-    max: Duration | None = key("Longest delay, before jitter.", None)
-    jitter: Annotated[float, Number(0, 1)] | None = key("Share of the delay that chance takes away or adds.", None)
-    reset_after: Duration | None = key("Quiet running after which attempts count from 1 again.", None)
 
 
 class HeartbeatConfig(Section):
@@ -350,6 +321,7 @@ class Config(Section):
     defaults: DefaultsConfig = key("Defaults.", {})
     supervisors: dict[str, SupervisorConfig] = key("Supervisors by path.", {})
     actors: dict[str, ActorConfig] = key("Actors by path.", {})
+    programs: dict[str, ProgramConfig] = key("Programs by path.", {})
     loops: LoopsConfig | None = key("Agent loops.", None)
     io: IoConfig = key("Settings of the I/O services.", {})
     work: WorkConfig | None = key("Job queue and workers.", None)

@@ -7,6 +7,7 @@ this module.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final, NoReturn
@@ -65,6 +66,14 @@ class SecretSource(Struct, frozen=True, omit_defaults=True):
 
     env: str = ""
     file: str = ""
+
+    def reveal(self) -> str:
+        """Return the plain text, looked up now in this process.
+
+        Raises:
+            SecretError: It is not there, cannot be read, or is empty.
+        """
+        return find_secret(self, os.environ).reveal()
 
 
 def secret_source(env: str | None, file: str | None, directory: Path) -> SecretSource:

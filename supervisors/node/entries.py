@@ -1,4 +1,4 @@
-"""The nodes of the tree as a configuration names them: supervisors, actors, loops, queue, workers, with their paths.
+"""The nodes of the tree as a configuration names them, with their paths: supervisors, actors, programs, loops, work.
 
 One walk over the tables, shared by the checks and by the builder, so that both mean the same tree.
 """
@@ -15,6 +15,7 @@ from actors.errors import AddressError
 from supervisors.node.config import ActorConfig, ChildOptions, Config, LoopConfig, SupervisorConfig, WorkConfig
 from supervisors.node.counting import Machine, evaluate_count
 from supervisors.node.positions import KeyPath
+from supervisors.node.programs import ProgramConfig
 
 
 class Role(Enum):
@@ -22,6 +23,7 @@ class Role(Enum):
 
     SUPERVISOR = "supervisor"
     ACTOR = "actor"
+    PROGRAM = "program"
     LOOP = "loop"
     QUEUE = "queue"
     WORKER = "worker"
@@ -43,7 +45,7 @@ class Entry(Struct, frozen=True):
     path: str
     at: KeyPath
     role: Role
-    settings: SupervisorConfig | ChildOptions
+    settings: SupervisorConfig | ChildOptions | ProgramConfig
     instances: int | None = None
     needs: tuple[str, ...] = ()
     start_order: int = 0
@@ -83,6 +85,9 @@ def entries_of(config: Config, machine: Machine) -> Iterator[Entry]:
     for path, actor in config.actors.items():
         if path != ROOT and is_path(path) and actor.enabled:
             yield _actor(path, actor, machine)
+    for path, program in config.programs.items():
+        if path != ROOT and is_path(path) and program.enabled:
+            yield Entry(path, ("programs", path), Role.PROGRAM, program, None, program.needs, program.start_order)
     if config.loops is not None:
         for name, loop in config.loops.list.items():
             path = join(config.loops.under, name)

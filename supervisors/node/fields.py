@@ -51,7 +51,7 @@ class Choice(Kind):
         self.choices = words
 
     def _read(self, value: object) -> str:
-        text = _text(value)
+        text = read_text(value)
         if text not in self.choices:
             every = f"one of {', '.join(self.choices)}"
             refuse(f"{cut(text)!r} is none of the words it can be", hints(suggestion(text, self.choices), every))
@@ -147,14 +147,15 @@ def suggestion(word: str, known: Iterable[str]) -> str:
     return f"did you mean {near[0]!r}?".replace("'", '"') if near else ""
 
 
-def _text(value: object) -> str:
+def read_text(value: object) -> str:
+    """Return `value` if it is text."""
     if not isinstance(value, str):
         refuse(f"expected text, got {toml_type(value)}", "write it in quotes")
     return value
 
 
 def _line_of_text(value: object) -> str:
-    text = _text(value)
+    text = read_text(value)
     if not text or len(text) > 4096 or not text.isprintable():
         refuse("expected 1 to 4096 printable characters on one line")
     return text
@@ -173,7 +174,7 @@ def _number(value: int | float) -> str:
 def _duration(value: object) -> float:
     if isinstance(value, int | float) and not isinstance(value, bool):
         refuse("a duration needs a unit", f'"{value:g}s" or "{value:g}ms", in quotes' if _is_short(value) else '"30s"')
-    text = _text(value)
+    text = read_text(value)
     try:
         return parse_duration(text)
     except DurationError as error:
@@ -201,10 +202,11 @@ def _stop_time(value: object) -> float | str:
     return _duration(value)
 
 
-def _size(value: object) -> int:
+def read_size(value: object) -> int:
+    """Return the bytes that a size written as text means."""
     if isinstance(value, int) and not isinstance(value, bool):
         refuse("a size needs a unit", '"512MiB", in quotes')
-    text = _text(value)
+    text = read_text(value)
     try:
         size_bytes = parse_size(text)
     except SizeError as error:
@@ -216,13 +218,13 @@ def _size(value: object) -> int:
 
 def _segment(value: object) -> str:
     try:
-        return check_segment(_text(value))
+        return check_segment(read_text(value))
     except AddressError:
         refuse(f"{cut(str(value))!r} is no name", "1 to 64 letters, digits, _ - . #")
 
 
 def _path(value: object) -> str:
-    text = _text(value)
+    text = read_text(value)
     try:
         return check_path(text)
     except AddressError:
@@ -241,7 +243,7 @@ def path_hint(text: str) -> str:
 
 
 def _import_path(value: object) -> str:
-    text = _text(value)
+    text = read_text(value)
     if _IMPORT_PATH.match(text) is None or len(text) > 1024:
         head, colon, name = text.rpartition(".")
         dotted = f'"{head}:{name}"; ' if colon and _IMPORT_PATH.match(f"{head}:{name}") else ""
@@ -250,7 +252,7 @@ def _import_path(value: object) -> str:
 
 
 def _zone(value: object) -> str:
-    text = _text(value)
+    text = read_text(value)
     try:
         ZoneInfo(text)
     except (ValueError, OSError):  # ZoneInfoNotFoundError is a KeyError; a folder's or file's name is an OSError
@@ -264,7 +266,7 @@ def _zone(value: object) -> str:
 
 
 def _endpoint(value: object) -> str:
-    text = _text(value)
+    text = read_text(value)
     if text == "auto":
         return text
     found = _HOST_PORT.match(text)
@@ -277,7 +279,7 @@ def _cron(value: object) -> str:
     from actors.scheduling.cron import check  # brings croniter: only where a schedule is written
     from actors.scheduling.expression import CronError
 
-    text = _text(value)
+    text = read_text(value)
     try:
         check(text)
     except CronError as error:
@@ -288,8 +290,9 @@ def _cron(value: object) -> str:
     return text
 
 
-def _environment_name(value: object) -> str:
-    text = _text(value)
+def read_environment_name(value: object) -> str:
+    """Return `value` if it names an environment variable."""
+    text = read_text(value)
     if _ENVIRONMENT_NAME.match(text) is None or len(text) > 255:
         refuse("it is no name of an environment variable", 'letters, digits and _, for example "GMAIL_TOKEN"')
     return text
@@ -363,13 +366,13 @@ Truth = Annotated[bool, Kind("true or false", _truth, is_text=False)]
 Duration = Annotated[float, Kind("duration", _duration)]
 PositiveDuration = Annotated[float, Kind("duration", _positive_duration)]
 StopTime = Annotated[float | str, Kind('duration | "infinity" | "brutal_kill"', _stop_time)]
-Size = Annotated[int, Kind("size", _size)]
+Size = Annotated[int, Kind("size", read_size)]
 Segment = Annotated[str, Kind("name", _segment)]
 ActorPath = Annotated[str, Kind("path", _path)]
 ImportPath = Annotated[str, Kind('"module:Class"', _import_path)]
 Zone = Annotated[str, Kind("time zone", _zone)]
 Endpoint = Annotated[str, Kind('"auto" | "host:port"', _endpoint)]
-EnvironmentName = Annotated[str, Kind("variable name", _environment_name)]
+EnvironmentName = Annotated[str, Kind("variable name", read_environment_name)]
 Cron = Annotated[str, Kind("cron expression", _cron)]
 Count = Annotated[str, Kind("number or arithmetic", _count)]
 Table = Annotated[dict[str, Any], Kind("table", _table, is_text=False)]

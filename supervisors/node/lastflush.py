@@ -47,6 +47,10 @@ class _FlushedHandle:
     def pid(self) -> int | None:
         return self._handle.pid
 
+    @property
+    def note(self) -> str:
+        return self._handle.note
+
     def figures(self) -> ActorStatistics | None:
         return self._handle.figures()
 

@@ -17,7 +17,7 @@ from typing import Any, Final
 
 from supervisors.node.building import build_tree
 from supervisors.node.checking import Subject, check
-from supervisors.node.classes import check_imports
+from supervisors.node.classes import check_imports, check_programs
 from supervisors.node.config import Config
 from supervisors.node.counting import Machine, this_machine
 from supervisors.node.faults import ConfigurationError, Fault, cut
@@ -145,6 +145,7 @@ def load_config(
         faults.extend(check(subject))
         if imports:
             faults.extend(check_imports(subject, spare_processes=spare_processes))
+            faults.extend(check_programs(subject))
     faults.extend(_shadows(file, current))
     if faults:
         raise ConfigurationError(faults)

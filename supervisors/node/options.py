@@ -15,8 +15,10 @@ from pydantic import BaseModel
 from actors.addresses import is_within
 from actors.core.mailbox import MailboxSpec
 from actors.policies.backoff import Backoff
-from supervisors.node.config import BudgetConfig, ChildDefaults, ChildOptions, Config
+from supervisors.node.config import ChildDefaults, ChildOptions, Config
 from supervisors.node.entries import Entry, Role
+from supervisors.node.programs import ProgramConfig
+from supervisors.node.sections import BudgetConfig
 from supervisors.specs import Budget, Heartbeat, Placement, Restart, Shutdown
 
 SYSTEM = "/sys"
@@ -49,11 +51,12 @@ def options_of(config: Config, entry: Entry) -> Options:
     further down, a child that cannot have them is left without.
     """
     levels = _levels(config, entry)
-    runs_in: Placement = _top(levels, "runs_in")
+    is_program = entry.role is Role.PROGRAM
+    runs_in: Placement = "process" if is_program else _top(levels, "runs_in")
     restart = Restart(_top(levels, "restart"))
     budget: BudgetConfig | None = _top(levels, "budget")
-    heartbeat = _joined([level.heartbeat for level in levels])
-    mailbox = _joined([level.mailbox for level in levels])
+    heartbeat = _joined([getattr(level, "heartbeat", None) for level in levels])
+    mailbox = _joined([getattr(level, "mailbox", None) for level in levels])
     is_process = runs_in == "process"
     return Options(
         runs_in=runs_in,
@@ -62,27 +65,30 @@ def options_of(config: Config, entry: Entry) -> Options:
         start_timeout=_top(levels, "start_timeout"),
         backoff=_backoff(levels),
         budget=Budget(budget.restarts, budget.within) if budget and restart is not Restart.TEMPORARY else None,
-        heartbeat=Heartbeat(heartbeat["every"], heartbeat["miss"]) if is_process else None,
+        heartbeat=Heartbeat(heartbeat["every"], heartbeat["miss"]) if is_process and not is_program else None,
         memory_max_bytes=_top(levels, "memory_max") if is_process else None,
-        mailbox=MailboxSpec(**mailbox) if mailbox else None,
+        mailbox=MailboxSpec(**mailbox) if mailbox and not is_program else None,
     )
 
 
-def _levels(config: Config, entry: Entry) -> list[ChildDefaults | ChildOptions]:
+Level = ChildDefaults | ChildOptions | ProgramConfig
+"""A table that says how children are run."""
+
+
+def _levels(config: Config, entry: Entry) -> list[Level]:
     """Return the tables that concern `entry`, the lowest first."""
-    levels: list[ChildDefaults | ChildOptions] = [
-        ChildDefaults() if is_within(entry.path, SYSTEM) else config.defaults.child
-    ]
+    levels: list[Level] = [ChildDefaults() if is_within(entry.path, SYSTEM) else config.defaults.child]
     if entry.role is Role.LOOP and config.loops is not None:
         levels.append(config.loops)
-    if isinstance(entry.settings, ChildOptions) and entry.role is not Role.QUEUE:  # [work] speaks of its workers
-        levels.append(entry.settings)
+    own = entry.settings
+    if isinstance(own, ChildOptions | ProgramConfig) and entry.role is not Role.QUEUE:  # [work] speaks of its workers
+        levels.append(own)
     return levels
 
 
-def _top(levels: list[ChildDefaults | ChildOptions], name: str) -> Any:
+def _top(levels: list[Level], name: str) -> Any:
     """Return the value of a key in the highest table that sets it; None if none does."""
-    return next((value for level in reversed(levels) if (value := getattr(level, name)) is not None), None)
+    return next((value for level in reversed(levels) if (value := getattr(level, name, None)) is not None), None)
 
 
 def _joined(tables: list[Any]) -> dict[str, Any]:
@@ -93,7 +99,7 @@ def _joined(tables: list[Any]) -> dict[str, Any]:
     return joined
 
 
-def _backoff(levels: list[ChildDefaults | ChildOptions]) -> Backoff:
+def _backoff(levels: list[Level]) -> Backoff:
     """Lay back-off tables over each other; where `first` and `max` cross, the one written higher up moves the other."""
     joined = _written(ChildDefaults().backoff, all_fields=True)
     for level in levels:

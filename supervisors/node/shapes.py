@@ -12,9 +12,10 @@ from typing import Annotated, Any, Union, get_args, get_origin
 
 from msgspec import Struct
 
-from supervisors.node.config import Config, Section
+from supervisors.node.config import Config
 from supervisors.node.fields import Kind
 from supervisors.node.positions import KeyPath
+from supervisors.node.sections import Section
 
 
 class Shape(Struct, frozen=True):

@@ -13,11 +13,12 @@ from typing import Any, Final
 
 from msgspec import Struct
 
-from supervisors.node.config import Config, SecretConfig, Section
+from supervisors.node.config import Config, SecretConfig
 from supervisors.node.credentials import REDACTED
 from supervisors.node.durations import format_duration, format_size
 from supervisors.node.layers import Layered, Origin
 from supervisors.node.positions import KeyPath
+from supervisors.node.sections import Section
 from supervisors.node.shapes import Shape, keys_of, show_path
 
 _SECRET_NAME: Final = re.compile(r"password|passwd|secret|token|credential|api_?key|private_?key", re.IGNORECASE)

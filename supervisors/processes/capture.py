@@ -44,15 +44,23 @@ class Lines:
     Not thread-safe: it belongs to the capture thread.
     """
 
-    def __init__(self, emit: Callable[[str], None], clock: Clock) -> None:
+    def __init__(
+        self,
+        emit: Callable[[str], None],
+        clock: Clock,
+        *,
+        tail: deque[str] | None = None,
+        on_line: Callable[[str], None] | None = None,
+    ) -> None:
         self._emit = emit
+        self._on_line = on_line
         self._clock = clock
         self._partial = b""
         self._overlong = 0
         self._second = -1
         self._in_second = 0
         self._suppressed = 0
-        self.tail: deque[str] = deque(maxlen=TAIL_LINES)
+        self.tail: deque[str] = deque(maxlen=TAIL_LINES) if tail is None else tail
 
     def feed(self, data: bytes) -> None:
         """Take the next bytes of the stream."""
@@ -81,6 +89,8 @@ class Lines:
         self._partial = b""
         self._overlong = 0
         self.tail.append(text)
+        if self._on_line is not None:
+            self._on_line(text)
         second = int(self._clock.monotonic())
         if second != self._second:
             self._say_suppressed()
@@ -115,7 +125,7 @@ class Captured:
         self.streams = streams
 
     def tail(self) -> str:
-        """The last lines of standard error, at most `TAIL_BYTES` characters."""
+        """The last lines of standard error (or of both), at most `TAIL_BYTES` characters."""
         return "\n".join(self.streams[1].lines.tail)[-TAIL_BYTES:]
 
 
@@ -134,14 +144,30 @@ class Capture:
         self._thread = threading.Thread(target=self._run, name="processes-output", daemon=True)
         self._thread.start()
 
-    def add(self, path: str, pid: int, stdout: IO[bytes], stderr: IO[bytes]) -> Captured:
-        """Read both pipes from now on; this object owns and closes them."""
-        captured = Captured(
-            (
-                _Stream(stdout, Lines(_emitter(path, pid, "stdout", logging.INFO), self._clock)),
-                _Stream(stderr, Lines(_emitter(path, pid, "stderr", logging.WARNING), self._clock)),
-            )
-        )
+    def add(
+        self,
+        path: str,
+        pid: int | None,
+        stdout: IO[bytes],
+        stderr: IO[bytes],
+        *,
+        on_line: Callable[[str], None] | None = None,
+        shares_tail: bool = False,
+    ) -> Captured:
+        """Read both pipes from now on; this object owns and closes them.
+
+        Args:
+            path: The child, for the log.
+            pid: Its process, for the log; None where that is not one process.
+            stdout: Its standard output.
+            stderr: Its standard error.
+            on_line: Called with each line, those held back from the log too, on the capture's thread.
+            shares_tail: Whether the last lines of both streams are kept, in the order in which they came.
+        """
+        out = Lines(_emitter(path, pid, "stdout", logging.INFO), self._clock, on_line=on_line)
+        tail = out.tail if shares_tail else None
+        err = Lines(_emitter(path, pid, "stderr", logging.WARNING), self._clock, tail=tail, on_line=on_line)
+        captured = Captured((_Stream(stdout, out), _Stream(stderr, err)))
         for stream in captured.streams:
             os.set_blocking(stream.fd, False)
         self.post(lambda: self._register(captured))
@@ -235,8 +261,10 @@ class Capture:
         os.close(self._wake_write)
 
 
-def _emitter(path: str, pid: int, stream: str, level: int) -> Callable[[str], None]:
-    fields = {"path": path, "pid": pid, "stream": stream}
+def _emitter(path: str, pid: int | None, stream: str, level: int) -> Callable[[str], None]:
+    fields: dict[str, Any] = {"path": path, "stream": stream}
+    if pid is not None:
+        fields["pid"] = pid
 
     def emit(text: str) -> None:
         logger.log(level, "%s: %s", path, text, extra=fields)

@@ -65,6 +65,7 @@ from supervisors.processes.states import (
     Terminate,
     Terminating,
     Tick,
+    Unhealthy,
 )
 from supervisors.processes.statuses import reason_of_status, with_evidence
 
@@ -146,7 +147,7 @@ def _spawning(state: Spawning, event: Event) -> Step:
             return Spawning(inf, _start_timeout()), ()
         case ProcessEnded(returncode, stderr):  # not reached: the shell reports Spawned first
             return _ENDED, (ReportStartFailed(reason_of_status(returncode, stderr)),)
-        case Tick() | Greeted() | Ready() | Declined() | ActorEnded() | Beat() | Sampled():
+        case Tick() | Greeted() | Ready() | Declined() | ActorEnded() | Beat() | Sampled() | Unhealthy():
             return state, ()
         case _:
             assert_never(event)
@@ -175,7 +176,18 @@ def _starting(state: Starting, event: Event, limits: Limits) -> Step:
             return Killing(_memory_limit(rss_bytes, limits), inf, False), (KillTree(),)
         case ProcessEnded(returncode, stderr):
             return _ENDED, (ReportStartFailed(reason_of_status(returncode, stderr)),)
-        case Tick() | Greeted() | Ready() | Declined() | ActorEnded() | Beat() | Sampled() | Spawned() | SpawnFailed():
+        case (
+            Tick()
+            | Greeted()
+            | Ready()
+            | Declined()
+            | ActorEnded()
+            | Beat()
+            | Sampled()
+            | Spawned()
+            | SpawnFailed()
+            | Unhealthy()
+        ):
             return state, ()
         case _:
             assert_never(event)
@@ -193,6 +205,8 @@ def _running(state: Running, event: Event, limits: Limits) -> Step:
             return Running(silent, max(now, state.looked_at)), ()
         case Sampled(rss_bytes) if _exceeds(rss_bytes, limits):
             return Killing(_memory_limit(rss_bytes, limits), inf, True), (KillTree(),)
+        case Unhealthy(now, reason):
+            return Killing(reason, now + TERM_GRACE, True), (Terminate(),)
         case StopAsked(reason):
             return Stopping(reason, True), (SendStop(reason),)
         case KillAsked():
@@ -222,7 +236,18 @@ def _stopping(state: Stopping, event: Event, limits: Limits) -> Step:
             return Killing(_memory_limit(rss_bytes, limits), inf, state.started), (KillTree(),)
         case ProcessEnded(returncode, stderr):
             return _ENDED, (_end(reason_of_status(returncode, stderr), state.started),)
-        case Ready() | Declined() | Sampled() | Beat() | Tick() | StopAsked() | Greeted() | Spawned() | SpawnFailed():
+        case (
+            Ready()
+            | Declined()
+            | Sampled()
+            | Beat()
+            | Tick()
+            | StopAsked()
+            | Greeted()
+            | Spawned()
+            | SpawnFailed()
+            | Unhealthy()
+        ):
             return state, ()
         case _:
             assert_never(event)
@@ -240,7 +265,18 @@ def _terminating(state: Terminating, event: Event) -> Step:
             return Ending(reason, now + LINGER, state.started), (SendBye(),)
         case ProcessEnded():
             return _ENDED, (_end(why, state.started),)
-        case Tick() | Ready() | Declined() | Sampled() | Beat() | StopAsked() | Greeted() | Spawned() | SpawnFailed():
+        case (
+            Tick()
+            | Ready()
+            | Declined()
+            | Sampled()
+            | Beat()
+            | StopAsked()
+            | Greeted()
+            | Spawned()
+            | SpawnFailed()
+            | Unhealthy()
+        ):
             return state, ()
         case _:
             assert_never(event)
@@ -268,6 +304,7 @@ def _ending(state: Ending, event: Event) -> Step:
             | Greeted()
             | Spawned()
             | SpawnFailed()
+            | Unhealthy()
         ):
             return state, ()
         case _:
@@ -294,6 +331,7 @@ def _killing(state: Killing, event: Event) -> Step:
             | Greeted()
             | Spawned()
             | SpawnFailed()
+            | Unhealthy()
         ):
             return state, ()
         case _:

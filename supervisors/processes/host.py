@@ -42,10 +42,12 @@ from supervisors.processes.capture import Capture
 from supervisors.processes.door import Door
 from supervisors.processes.handle import ProcessChild
 from supervisors.processes.life import Life, Shared
+from supervisors.processes.programs.handle import ProgramChild
 from supervisors.processes.protocol import Handover
 from supervisors.processes.spawning import Warden, Worker, spawn
 from supervisors.processes.states import KillAsked, SpawnFailed
 from supervisors.processes.trees import Owner, sweep_leftovers
+from supervisors.programs import ProgramStart
 from transport.channels import WINDOW
 from transport.endpoints import ipc_endpoint, ipc_is_usual, remove_socket, tcp_endpoint
 from transport.identity import ProcessIdentity
@@ -116,6 +118,7 @@ class ProcessLauncher:
         """
         home = hashlib.sha256(os.fsencode(run.absolute()) + name.encode()).hexdigest()[:12]
         sweep_leftovers(home)
+        self._run = run
         self._owner = Owner(home, ProcessIdentity.own(), secrets.token_hex(4))
         self._window = window
         self._door = Door()
@@ -159,20 +162,17 @@ class ProcessLauncher:
         """What the marks of all its children share; see `supervisors.processes.marks`."""
         return self._owner.mark
 
-    def launch(self, request: LaunchRequest, report: Report) -> ProcessChild:
+    def launch(self, request: LaunchRequest, report: Report) -> Life:
         """Start a child and return at once; `report` gets its outcomes, on the reactor's thread.
 
         A spec that cannot be carried to another process, and a launcher that is closed, are a failed start.
         """
+        if isinstance(request.spec.start, ProgramStart):
+            return self._launch_program(request, report)
         token = secrets.token_bytes(32)
         child = ProcessChild(self._shared, request, report, f"{self._owner.mark}{next(self._serial)}")
         self._launched += 1
-        problem = child.prepare()
-        if request.path in self._shared.system.registry:
-            problem = PathTakenError(request.path)
-        if problem is not None or self._closing:
-            error = problem or RuntimeError("the launcher of process children is closed")
-            self._reactor.post(lambda: report(StartFailed(ExitReason.crashed(error))))
+        if self._refuses(request, report, child.prepare()):
             return child
         keys = KeyPair.make() if self._keys is not None else None
         handover = Handover(
@@ -192,6 +192,28 @@ class ProcessLauncher:
         self._reactor.post(lambda: self._expect(child, token, handover.public_key))
         self._spawner.post(lambda: self._spawn(child, handover))
         return child
+
+    def _launch_program(self, request: LaunchRequest, report: Report) -> ProgramChild:
+        child = ProgramChild(self._shared, request, report, f"{self._owner.mark}{next(self._serial)}", self._run)
+        self._launched += 1
+        unsuited = None if hasattr(os, "fork") else RuntimeError("a program as a child needs a POSIX system")
+        if not self._refuses(request, report, unsuited):
+            child.begin()
+            self._reactor.post(lambda: self._lives.add(child))
+            self._spawner.post(lambda: self._spawn_program(child))
+        return child
+
+    def _refuses(self, request: LaunchRequest, report: Report, problem: Exception | None) -> bool:
+        """Report a failed start where `problem`, a taken path or the launcher's end stands in the way."""
+        if request.path in self._shared.system.registry:
+            problem = PathTakenError(request.path)
+        if self._closing and problem is None:
+            problem = RuntimeError("the launcher of process children is closed")
+        if problem is None:
+            return False
+        reason = ExitReason.crashed(problem)
+        self._reactor.post(lambda: report(StartFailed(reason)))
+        return True
 
     def statistics(self) -> LauncherStatistics:
         """Return the figures of this moment."""
@@ -288,6 +310,18 @@ class ProcessLauncher:
                 pidfd = os.pidfd_open(process.pid)
         captured = self._shared.capture.add(child.path, process.pid, process.stdout, process.stderr)
         self._reactor.post(lambda: child.spawned(process, pidfd, captured))
+
+    def _spawn_program(self, child: ProgramChild) -> None:
+        if self._closing or child.is_unwanted:
+            reason = ExitReason.shutdown("stopped before it was spawned")
+        else:
+            try:
+                self._keep_warden()
+                self._reactor.post(child.spawn())
+                return
+            except Exception as error:
+                reason = ExitReason.crashed(error)
+        self._reactor.post(lambda: child.feed(SpawnFailed(reason)))
 
     # -- the reactor's thread -------------------------------------------------------------------------
 

@@ -76,6 +76,11 @@ class Life(ABC):
 
     placement = "process"
 
+    @property
+    def note(self) -> str:
+        """What it last said of itself in a line."""
+        return ""
+
     def __init__(self, shared: Shared, request: LaunchRequest, report: Report, mark: str) -> None:
         self._shared = shared
         self._request = request
@@ -109,6 +114,14 @@ class Life(ABC):
     def stop(self, reason: ExitReason) -> None:
         """Ask it to end; the end arrives as `Exited`, or `StartFailed` before it was ready."""
         self._shared.reactor.post(lambda: self.feed(states.StopAsked(reason)))
+
+    @abstractmethod
+    def suspend(self) -> None:
+        """Hold it back."""
+
+    @abstractmethod
+    def resume(self) -> None:
+        """Let it go on."""
 
     def kill(self) -> bool:
         """End the process and all it started; TERM comes first if it was asked to stop before. Always True."""

@@ -153,6 +153,13 @@ class Sampled(Struct, frozen=True):
     rss_bytes: int
 
 
+class Unhealthy(Struct, frozen=True):
+    """Whoever asks the process whether it is well found that it is not: it is to be ended with `reason`."""
+
+    now: float
+    reason: ExitReason
+
+
 class Tick(Struct, frozen=True):
     """Time passed."""
 
@@ -192,6 +199,7 @@ Event: TypeAlias = (
     | ActorEnded
     | Beat
     | Sampled
+    | Unhealthy
     | Tick
     | StopAsked
     | KillAsked

@@ -57,7 +57,7 @@ class NodeView(View, frozen=True):
         kind: Supervisor or worker.
         state: What it is doing now.
         why: One line on the state: "not configured: set io.gmail.host", "waiting on /io/browser".
-        placement: `pool`, `thread` or `process`; "" for one that never ran.
+        placement: `pool`, `thread`, `process` or `program`; "" for one that never ran.
         pid: Process it runs in, where it runs.
         thread: Name of its thread, where it has one of its own.
         generation: Which instance at this path, from 1; 0 before the first.
@@ -190,7 +190,7 @@ class SpecView(View, frozen=True):
     """A child spec with its defaults filled in; secrets by their names only.
 
     Attributes:
-        start: "package.module:Class".
+        start: "package.module:Class", or a program's command line.
         arguments: Start arguments, each as text.
         shutdown: Seconds as text, `infinity` or `brutal_kill`.
         origin: Where it was written: "actors.toml:41".

@@ -5,11 +5,11 @@ python tests/support/config_reference.py     prints them, to be laid into the do
 
 from __future__ import annotations
 
-from supervisors.node import config
+from supervisors.node import config, programs, sections
 from supervisors.node.shapes import Shape, keys_of
 from supervisors.node.showing import write
 
-TABLES: dict[str, type[config.Section]] = {
+TABLES: dict[str, type[sections.Section]] = {
     "The file": config.Config,
     "`[runtime]`": config.RuntimeConfig,
     "`[log]`": config.LogConfig,
@@ -22,9 +22,12 @@ TABLES: dict[str, type[config.Section]] = {
     "`[supervisors.\"/path\"]`": config.SupervisorConfig,
     "`limit`": config.LimitConfig,
     "`[actors.\"/path\"]`": config.ActorConfig,
+    "`[programs.\"/path\"]`": programs.ProgramConfig,
+    "`ready`": programs.ReadyConfig,
+    "`alive`": programs.AliveConfig,
     "Options of every child": config.ChildOptions,
-    "`backoff`": config.BackoffConfig,
-    "`budget`": config.BudgetConfig,
+    "`backoff`": sections.BackoffConfig,
+    "`budget`": sections.BudgetConfig,
     "`heartbeat`": config.HeartbeatConfig,
     "`mailbox`": config.MailboxConfig,
     "`[loops]`": config.LoopsConfig,
@@ -42,16 +45,16 @@ TABLES: dict[str, type[config.Section]] = {
 HEAD = ["| key | type | default | meaning |", "|---|---|---|---|"]
 
 
-def table_of(section: type[config.Section]) -> list[str]:
+def table_of(section: type[sections.Section]) -> list[str]:
     """Return the table of one model, line by line; what it takes over from `ChildOptions` is left out."""
     return [*HEAD, *(_row(section, name, shape) for name, shape in keys_of(section).items() if _is_own(section, name))]
 
 
-def _is_own(section: type[config.Section], name: str) -> bool:
+def _is_own(section: type[sections.Section], name: str) -> bool:
     return name in section.__annotations__ or section is config.ChildOptions
 
 
-def _row(section: type[config.Section], name: str, shape: Shape) -> str:
+def _row(section: type[sections.Section], name: str, shape: Shape) -> str:
     field = section.model_fields[name]
     if field.is_required():
         default = "required"

@@ -330,7 +330,7 @@ _VOLATILE = re.compile(
     rf"""
     (?P<instant>\d{{4}}-\d\d-\d\d[T ]\d\d:\d\d:\d\d(?:\.\d+)?(?:Z|[+-]\d\d:\d\d)?)
     | (?P<time>\b\d\d:\d\d:\d\d(?:\.\d+)?\b)
-    | (?P<pid>(?P<word>process|pid)\s+(?P<number>\d{{3,}})\b)
+    | (?P<pid>(?P<word>process|program|pid)\s+(?P<number>\d{{3,}})\b)
     | (?P<uid>\buid\ \d+)
     | (?P<size>\b\d+(?:\.\d+)?\ (?:B|bytes|KiB|MiB|GiB)\b)
     | (?P<percent>\b\d+(?:\.\d+)?%)

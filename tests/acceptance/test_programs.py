@@ -1,0 +1,153 @@
+"""Real programs under a real node: started in order, killed, hung, reconfigured away; nothing of them is left."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import socket
+from pathlib import Path
+
+import pytest
+from support.nodes import actorctl
+from support.nodes import node as running
+from support.processes import instance, wait_gone
+from support.programs import free_port, needs_nginx, needs_redis
+from support.waiting import until
+
+NGINX = """\
+daemon {daemon};
+pid {folder}/nginx.pid;
+error_log stderr;
+events {{ worker_connections 64; }}
+http {{
+  access_log off;
+  client_body_temp_path {folder}/body; proxy_temp_path {folder}/proxy; fastcgi_temp_path {folder}/fcgi;
+  uwsgi_temp_path {folder}/uwsgi; scgi_temp_path {folder}/scgi;
+  server {{ listen 127.0.0.1:{port}; location / {{ return 200 "well\\n"; }} }}
+}}
+"""
+
+
+def write(folder: Path, text: str) -> None:
+    (folder / "actors.toml").write_text(f'[supervisors."/db"]\n{text}', encoding="utf-8")
+
+
+def node_of(folder: Path, path: str) -> dict:
+    (item,) = actorctl("describe", path, "-o", "json", cwd=folder).items
+    return item["node"]
+
+
+def wait_state(folder: Path, path: str, state: str, restarts: int = 0) -> dict:
+    found: dict = {}
+
+    def holds() -> bool:
+        found.update(node_of(folder, path))
+        return found["state"] == state and found.get("restarts", 0) >= restarts
+
+    until(holds, what=f"{path} {state}")
+    return found
+
+
+def ask_redis(port: int, *words: str) -> str:
+    with socket.create_connection(("127.0.0.1", port), 5.0) as connection:
+        connection.sendall(" ".join(words).encode() + b"\r\n")
+        return connection.recv(1000).decode().strip()
+
+
+@needs_redis
+def test_redis_is_started_killed_restarted_and_stopped(tmp_path):
+    port = free_port()
+    write(
+        tmp_path,
+        f'[programs."/db/redis"]\ncommand = ["redis-server", "--port", "{port}", "--bind", "127.0.0.1", "--save", "",'
+        ' "--supervised", "systemd"]\nready = { notify = true }\nbackoff = { first = "50ms" }\n',
+    )
+    with running(tmp_path) as node:
+        node.wait_ready()
+        first = wait_state(tmp_path, "/db/redis", "ready")
+        assert ask_redis(port, "SET", "a", "1") == "+OK"
+        assert (first["placement"], first["note"]) == ("program", "Ready to accept connections")
+
+        os.kill(first["pid"], signal.SIGKILL)
+        second = wait_state(tmp_path, "/db/redis", "ready", restarts=1)
+        assert second["pid"] != first["pid"]
+        assert second["last_reason"].endswith("(signal SIGKILL)")
+        assert ask_redis(port, "GET", "a") == "$-1"
+        (why,) = actorctl("why", "/db/redis", "-o", "json", cwd=tmp_path).items
+        assert "Ready to accept connections" in why["causes"][0]["traceback"]
+
+        process = instance(second["pid"])
+        assert actorctl("stop", "/db/redis", cwd=tmp_path).code == 0
+        assert wait_gone(process) == []
+        assert node_of(tmp_path, "/db/redis")["state"] == "stopped"
+        sent = actorctl("send", "/db/redis", "Anything", cwd=tmp_path)
+        assert sent.code != 0
+
+
+@needs_redis
+def test_a_redis_that_hangs_is_found_by_its_port_and_replaced(tmp_path):
+    port = free_port()
+    write(
+        tmp_path,
+        f'[programs."/db/redis"]\ncommand = ["redis-server", "--port", "{port}", "--bind", "127.0.0.1", "--save", ""]\n'
+        f"ready = {{ port = {port} }}\nbackoff = {{ first = '50ms' }}\n"
+        f'alive = {{ command = ["redis-cli", "-p", "{port}", "ping"], every = "50ms", timeout = "1s",'
+        " failures = 2 }\n",
+    )
+    with running(tmp_path) as node:
+        node.wait_ready()
+        first = wait_state(tmp_path, "/db/redis", "ready")
+
+        os.kill(first["pid"], signal.SIGSTOP)
+
+        second = wait_state(tmp_path, "/db/redis", "ready", restarts=1)
+        assert second["last_reason"].startswith("killed: ProbeFailed: 2 probes in a row failed")
+        assert ask_redis(port, "PING") == "+PONG"
+
+
+@needs_nginx
+@pytest.mark.parametrize("daemon", ["off", "on"])
+def test_nginx_and_its_workers_end_with_the_node_however_it_ends(tmp_path, daemon):
+    port = free_port()
+    (tmp_path / "nginx.conf").write_text(NGINX.format(folder=tmp_path, port=port, daemon=daemon))
+    forks = 'forks = true\npid_file = "nginx.pid"\n' if daemon == "on" else ""
+    write(
+        tmp_path,
+        f'[programs."/db/nginx"]\ncommand = ["nginx", "-p", ".", "-c", "{tmp_path}/nginx.conf"]\nstop_signal = "QUIT"\n'
+        f'{forks}ready = {{ http = "http://127.0.0.1:{port}/" }}\nalive = {{ http = "http://127.0.0.1:{port}/" }}\n',
+    )
+    with running(tmp_path) as node:
+        node.wait_ready()
+        first = wait_state(tmp_path, "/db/nginx", "ready")
+        master = instance(first["pid"])
+        tree = [master, *master.children(recursive=True)]
+        assert len(tree) >= 2
+        assert "ACTORS_INSTANCE" not in master.environ()  # it overwrote its environment, so no mark leads to it
+
+        master.kill()
+        second = wait_state(tmp_path, "/db/nginx", "ready", restarts=1)
+        assert wait_gone(*tree) == []
+
+        master = instance(second["pid"])
+        tree = [master, *master.children(recursive=True)]
+        node.process.kill()
+        assert wait_gone(*tree) == []
+
+
+def test_what_a_program_lacks_is_found_before_anything_starts(tmp_path):
+    write(
+        tmp_path,
+        '[programs."/db/redis"]\ncommand = ["redis-servr-of-that-name"]\nuser = "nobody-of-that-name"\n'
+        '[programs."/db/other"]\ncommand = ["true"]\ndirectory = "nowhere"\nstop_signl = "QUIT"\n'
+        '[programs."/db/third"]\ncommand = ["true"]\nready = { port = 80, log = "(" }\nstop_signal = "QIUT"\n',
+    )
+
+    done = actorctl("check", "-o", "json", cwd=tmp_path)
+
+    faults = json.loads(done.out)["items"]
+    found = {(fault["key"].partition('".')[2], fault["message"]) for fault in faults}
+    assert done.code == 2 or done.code == 8
+    assert {key for key, _ in found} == {"command", "user", "directory", "stop_signl", "ready.log", "stop_signal"}
+    assert any(fault["hint"] == 'did you mean "stop_signal"?' for fault in faults)
+    assert any("redis-servr-of-that-name" in message for _, message in found)
