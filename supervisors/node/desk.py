@@ -85,9 +85,10 @@ class ControlDesk:
         node: NodeFacts,
         recent: RecentEvents,
         operations: Operations,
-        replays: Replays,
-        tap_figures: Callable[[], TapStatistics],
+        replays: Replays | None = None,
+        tap_figures: Callable[[], TapStatistics] | None = None,
     ) -> None:
+        """Answer for `node`; where it serves no taps, without `replays` and `tap_figures`, what asks for them fails."""
         self._node = node
         self._recent = recent
         self._operations = operations
@@ -144,7 +145,8 @@ class ControlDesk:
 
     def close(self) -> None:
         """Take no further command; those in work go on."""
-        self._replays.close()
+        if self._replays is not None:
+            self._replays.close()
         self._threads.shutdown(wait=False, cancel_futures=True)
 
     def _work(self, kind: type, request: Request, responder: Responder) -> None:
@@ -255,14 +257,23 @@ class ControlDesk:
     # Taps.
 
     def _snapshot(self, arguments: SnapshotArguments, _request: Request, responder: Responder) -> View | None:
-        self._replays.snapshot(arguments, responder)
+        if self._replays is None:
+            _no_taps(responder)
+        else:
+            self._replays.snapshot(arguments, responder)
         return None
 
     def _replay(self, arguments: ReplayArguments, _request: Request, responder: Responder) -> View | None:
-        self._replays.replay(arguments, responder)
+        if self._replays is None:
+            _no_taps(responder)
+        else:
+            self._replays.replay(arguments, responder)
         return None
 
-    def _taps(self, _arguments: Any, _request: Request, _responder: Responder) -> View:
+    def _taps(self, _arguments: Any, _request: Request, responder: Responder) -> View | None:
+        if self._tap_figures is None:
+            _no_taps(responder)
+            return None
         figures = self._tap_figures()
         return TapsView(
             items=self._tap_readers.readers(self._node.system.clock.time()),
@@ -298,6 +309,10 @@ class ControlDesk:
     def _shutdown(self, arguments: ShutdownArguments, _request: Request, _responder: Responder) -> View:
         drain = self._node.ask_shutdown(arguments.drain)
         return ShutdownView(drain=drain, workers=count_ready(self._node.services)[0])
+
+
+def _no_taps(responder: Responder) -> None:
+    responder.fail("not_found", "this node serves no taps")
 
 
 def _reply_with_state(responder: Responder, view: DescribeView, state: dict[str, Any] | None) -> None:

@@ -13,6 +13,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 from datetime import UTC, datetime
+from functools import cache
 from typing import Any, Final
 
 import msgspec
@@ -116,6 +117,7 @@ def type_of(event_type: type[Event]) -> str:
     return type_named(event_type.__name__)
 
 
+@cache
 def type_named(class_name: str) -> str:
     """Return the type name of the event class with this name: `actors.actor_exited` of `ActorExited`."""
     return f"actors.{_WORD.sub('_', class_name).lower()}"

@@ -25,8 +25,9 @@ import threading
 import time
 import zlib
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from functools import partial
+from operator import itemgetter
 from typing import Any, Final
 
 import zmq
@@ -94,14 +95,17 @@ class TapStatistics(Struct, frozen=True, gc=False):
 class _Head:
     """Where a topic has got to."""
 
-    __slots__ = ("born", "count", "newest", "topic", "weight")
+    __slots__ = ("born", "count", "event", "kind", "seq", "settled", "topic", "weight")
 
-    def __init__(self, topic: bytes, born: int) -> None:
-        self.topic = topic
+    def __init__(self, event: Event, born: int) -> None:
+        self.kind = event.TOPIC
+        self.topic = topic_of(event.TOPIC, event.path)
         self.born = born
         self.count = 0
-        self.weight = zlib.crc32(topic)
-        self.newest: tuple[int, int, Event] | None = None  # its number on the bus, on the topic, and itself
+        self.settled = 0  # how much of `count` is in the publisher's own figures
+        self.weight = zlib.crc32(self.topic)
+        self.seq = born
+        self.event = event  # the newest
 
 
 class _Beat(Struct, frozen=True):
@@ -206,6 +210,8 @@ class TapPublisher:
 
     def statistics(self) -> TapStatistics:
         """Return the counters."""
+        with self._lock:
+            self._settle(self._moved)
         return TapStatistics(
             self._seen,
             self._published,
@@ -225,18 +231,12 @@ class TapPublisher:
         """
         with self._lock:
             seq = self._last
-            heads = [(head.newest, head.born, head.topic) for head in self._heads.values()]
-        found = sorted(
-            (newest[0], newest, born, topic)
-            for newest, born, topic in heads
-            if newest is not None and topic.startswith(prefixes)
-        )
-        return TapSnapshot(
-            seq, self._epoch, tuple(partial(self._message, newest, born, topic) for _, newest, born, topic in found)
-        )
+            heads = [(head.seq, head.count, head.event, head.born, head.topic) for head in self._heads.values()]
+        heads = sorted([head for head in heads if head[4].startswith(prefixes)], key=itemgetter(0))
+        return TapSnapshot(seq, self._epoch, tuple(partial(self._message, *head) for head in heads))
 
-    def _message(self, newest: tuple[int, int, Event], born: int, topic: bytes) -> list[Any]:
-        return message_of(topic, self._header(*newest, born), body_of(newest[2]))
+    def _message(self, seq: int, tseq: int, event: Event, born: int, topic: bytes) -> list[Any]:
+        return message_of(topic, self._header(seq, tseq, event, born), body_of(event))
 
     def _header(self, seq: int, tseq: int, event: Event, born: int) -> TapHeader:
         return header_of(
@@ -267,18 +267,15 @@ class TapPublisher:
 
     def _on_event(self, seq: int, event: Event) -> None:
         """Number the event, and keep it if it is wanted; on the publishing thread."""
-        kind = event.TOPIC
-        key = (kind, event.path)
+        key = (event.TOPIC, event.path)
         with self._lock:
-            self._seen += 1
             self._last = seq
             head = self._heads.get(key)
             if head is None:
-                head = self._new_head(key, seq)
+                head = self._new_head(key, seq, event)
             head.count += 1
-            head.newest = (seq, head.count, event)
-            self._counts[kind] = self._counts.get(kind, 0) + 1
-            self._hash += head.weight
+            head.seq = seq
+            head.event = event
             self._moved.add(head)
             if not head.topic.startswith(self._wanted):
                 return
@@ -291,13 +288,23 @@ class TapPublisher:
             self._is_draining = True
         self._reactor.post(self._drain)
 
-    def _new_head(self, key: tuple[str, str], seq: int) -> _Head:
+    def _new_head(self, key: tuple[str, str], seq: int, event: Event) -> _Head:
         if len(self._heads) >= TOPICS_MAX:
             gone = self._heads.pop(next(iter(self._heads)))
+            self._settle((gone,))
             self._hash -= gone.weight * gone.count
             self._forgotten += 1
-        head = self._heads[key] = _Head(topic_of(*key), seq)
+        head = self._heads[key] = _Head(event, seq)
         return head
+
+    def _settle(self, heads: Iterable[_Head]) -> None:
+        """Take what was counted on topics into the figures of all; with the lock held."""
+        for head in heads:
+            more = head.count - head.settled
+            head.settled = head.count
+            self._seen += more
+            self._counts[head.kind] = self._counts.get(head.kind, 0) + more
+            self._hash += head.weight * more
 
     # What follows runs on the reactor's thread.
 
@@ -325,6 +332,7 @@ class TapPublisher:
     def _beat(self, *, everything: bool = False) -> None:
         """Put a beat behind the events that are waiting: it tells of them."""
         with self._lock:
+            self._settle(self._moved)
             if everything:
                 moved: set[_Head] = set(self._heads.values())
             else:
