@@ -127,6 +127,7 @@ class LocalHandle:
             launch.owner.schedule(CANCEL_TIMEOUT, self._abandon)
             return True
         was_started = launch.is_started
+        launch.after_all = partial(self._report, Exited(KILLED))
         if launch.abandon():
             self._report(Exited(KILLED) if was_started else StartFailed(KILLED))
             return True

@@ -36,6 +36,7 @@ class Launch:
     __slots__ = (
         "_cell",
         "_report",
+        "after_all",
         "factory",
         "ignored",
         "incarnation",
@@ -60,6 +61,8 @@ class Launch:
         self.ignored: str | None = None
         """Why `on_start` ignored the start, once it has."""
         self.incarnation = incarnation
+        self.after_all: Callable[[], object] | None = None
+        """Called once, on the timer thread, when an instance that was cut off has ended after all."""
         self.is_abandoned = False
         """Whether nothing this instance does counts any more."""
         self.is_started = False
@@ -102,7 +105,7 @@ class Launch:
         Its path is free at once; what waits in its mailbox, and the ask in its hand, are answered with
         `ActorExitedError`; who monitors it gets `Down`; it reports nothing more. An awaiting coroutine is cancelled. A
         thread that is inside the actor runs on, and is refused at its next attempt to send, link, monitor or set a
-        timer.
+        timer. When it has come back, `after_all` is called.
 
         Returns:
             True where the actor was not running and has ended for real; False where something is still inside it.
@@ -126,7 +129,9 @@ class Launch:
         """Cut off an instance whose turn another thread holds."""
         cell = self._cell
         cell._limit = -1
-        self.owner.note_abandoned(self, True)
+        self.owner.note_abandoned(self)
+        if cell._phase == ENDED:  # it came back just now
+            self._freed()
         self.release()
         cell._dispatcher.fence(cell)
         work = cell._work
@@ -147,11 +152,16 @@ class Launch:
         """Free the path."""
         self.owner.registry.release(self._cell.path, self._cell)
 
+    def _freed(self) -> None:
+        """Say that nothing is inside the abandoned instance any more; its thread itself may send nothing."""
+        if self.owner.forget_abandoned(self) and self.after_all is not None:
+            self.owner.timers.schedule(0.0, self.after_all)
+
     def report(self, outcome: Outcome) -> None:
         """Pass `outcome` on, unless the instance was abandoned."""
         if self.is_abandoned:
             if not isinstance(outcome, Started):
-                self.owner.note_abandoned(self, False)
+                self._freed()
             return
         try:
             self._report(outcome)

@@ -239,18 +239,19 @@ class ActorSystem:
 
     def _stop_all(self, deadline: float) -> bool:
         gone = threading.Semaphore(0)
-        cells = self.registry.below("/")
+        refs: tuple[Any, ...] = self.registry.below("/")
+        cells = [ref for ref in refs if isinstance(ref, ActorRef)]
+        for ref in refs:
+            ref.watch(lambda _reason: gone.release())
+            if isinstance(ref, ActorRef):
+                ref._post(Stop(SHUTDOWN))
+            else:  # of an actor in another process: it passes that on, and its launcher ends what does not end
+                ref.stop(SHUTDOWN)
+        ended = sum(gone.acquire(timeout=max(0.0, deadline - time.monotonic())) for _ in refs)
         for cell in cells:
-            cell.watch(lambda _reason: gone.release())
-            cell._post(Stop(SHUTDOWN))
-        for _ in cells:
-            if not gone.acquire(timeout=max(0.0, deadline - time.monotonic())):
-                break
-        late = [cell for cell in cells if cell._phase != ENDED]
-        for cell in late:
-            if cell._launch is not None:
+            if cell._phase != ENDED and cell._launch is not None:
                 cell._launch.abandon()
-        return not late
+        return ended == len(refs)
 
     def _refuse(self, launch: Launch, error: Exception) -> None:
         cell = launch._cell
@@ -263,13 +264,17 @@ class ActorSystem:
 
     # -- for the kernel ---------------------------------------------------------------------------
 
-    def note_abandoned(self, launch: Launch, is_inside: bool) -> None:
-        """Keep or forget that something is still inside an abandoned instance."""
+    def note_abandoned(self, launch: Launch) -> None:
+        """Keep that something is still inside an abandoned instance."""
         with self._lock:
-            if is_inside:
-                self._abandoned.add(launch)
-            else:
-                self._abandoned.discard(launch)
+            self._abandoned.add(launch)
+
+    def forget_abandoned(self, launch: Launch) -> bool:
+        """Forget it, since nothing is any more; return whether it was kept."""
+        with self._lock:
+            was_kept = launch in self._abandoned
+            self._abandoned.discard(launch)
+        return was_kept
 
     def adopt(self, cell: ActorRef[Any], *, is_daemon: bool) -> None:
         """Run an actor that was started by its class's `start` on the pool.

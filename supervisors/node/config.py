@@ -301,6 +301,7 @@ class WorkConfig(ChildOptions):
     """`[work]`: the queue `/work/queue` and its workers `/work/task#1` and on."""
 
     under: ActorPath = key("Supervisor of the queue and the workers.", "/work")
+    runs_in: Placement = key("Where workers run, whatever `[defaults.child]` says.", "process")
     count: Count = key("Workers: a number, or arithmetic over `cpus` and `mem_gib`.", "max(2, cpus/2)")
     capacity: Annotated[int, Whole(1, 10_000_000)] = key("Jobs that may wait.", 1000)
     attempts: Annotated[int, Whole(1, 1000)] = key("Tries a job gets.", 3)

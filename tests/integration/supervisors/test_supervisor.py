@@ -243,10 +243,39 @@ def test_a_thread_that_does_not_stop_is_abandoned_and_its_late_effects_are_fence
         assert Worker.finished.wait(TIMEOUT)
 
         assert tree.ask("/a", Name()) == "/a@2"
-        assert [e.state for e in tree.of(ActorStateChanged, "/a")][-1] == "abandoned"
+        assert "abandoned" in [e.state for e in tree.of(ActorStateChanged, "/a")]
         sink = tree.system.registry.get("/sink")
         assert sink is not None
         assert (sink.statistics().handled, sink.statistics().depth) == (0, 0)
+
+
+@pytest.mark.parametrize("placement", ["pool", "thread"])
+@pytest.mark.parametrize("strategy", [Strategy.ONE_FOR_ONE, Strategy.SIMPLE_ONE_FOR_ONE])
+def test_an_abandoned_start_counts_until_its_thread_has_ended_after_all(strategy: Any, placement: Any) -> None:
+    class Hung(Actor):
+        def on_start(self) -> None:
+            Worker.gate.wait(TIMEOUT)
+
+    spec = child("a", make=Hung, runs_in=placement, start_timeout=0.05, restart=Restart.TEMPORARY)
+    is_dynamic = strategy is Strategy.SIMPLE_ONE_FOR_ONE
+    sub = tree_of(*([spec] if is_dynamic else []), strategy=strategy)
+
+    with running(tree_of(ChildSpec("sub", sub))) as tree:
+        tree.wait_ready()
+        if is_dynamic:
+            make: Any = lambda n, now, c: ev.SpawnChild(request=n, now=now, chance=c)  # noqa: E731
+        else:
+            make = lambda n, now, c: ev.StartChild(request=n, now=now, chance=c, spec=spec)  # noqa: E731
+        result = tree.call("/sub", make)
+        assert result.code is Refusal.START_FAILED
+        supervisor = tree.services.supervisors["/sub"]
+        assert len(supervisor.published.ledger.abandoned) == 1
+
+        Worker.gate.set()
+
+        tree.wait(lambda: not supervisor.published.ledger.abandoned)
+        (path,) = {e.path for e in tree.events if isinstance(e, ActorStateChanged) and e.state == "abandoned-ended"}
+        assert path.startswith("/sub/")
 
 
 def test_killing_an_awaiting_actor_cancels_its_handler() -> None:

@@ -10,7 +10,7 @@ from pathlib import Path
 import psutil
 import pytest
 from support.process_actors import Add, Counter, Do, Facts, Fail, Get
-from support.processes import instance, wait_gone
+from support.processes import TIMEOUT, instance, wait_gone
 
 from actors import KILLED, NORMAL, SHUTDOWN, ActorExitedError, ExitKind, ExitReason, Incarnation
 from supervisors.processes import marks
@@ -378,3 +378,12 @@ def test_an_ended_childs_ref_says_so(host):
     assert child.handle.ref is None
     with pytest.raises(ActorExitedError):
         ref.ask(Add(1))
+
+
+def test_a_system_that_shuts_down_stops_the_actors_that_live_in_other_processes_too(host):
+    child = host.start("Counter")
+    child.started()
+
+    assert host.system.shutdown(TIMEOUT)
+
+    assert child.exited() == SHUTDOWN

@@ -290,6 +290,22 @@ def test_loop_gets_what_its_class_takes(tmp_path):
     assert second.restart is specs.Restart.TEMPORARY
 
 
+def test_workers_run_in_processes_of_their_own_unless_the_work_table_says_otherwise(tmp_path):
+    text = """\
+        [defaults.child]
+        runs_in = "pool"
+        [supervisors."/work"]
+        [work]
+        """
+
+    usual = load(tmp_path, text).tree()
+    chosen = load(tmp_path, text + '        runs_in = "thread"\n').tree()
+
+    assert child_at(usual, "/work/task#1").runs_in == "process"
+    assert child_at(usual, "/work/queue").runs_in == "pool"
+    assert child_at(chosen, "/work/task#1").runs_in == "thread"
+
+
 def test_work_becomes_a_queue_and_its_workers(tmp_path):
     text = """\
         [runtime]
