@@ -225,6 +225,21 @@ class RunFinished(Event, frozen=True):
         return "error" if self.outcome in {"failed", "timed-out"} else "info"
 
 
+class JobsRecovered(Event, frozen=True):
+    """A queue of jobs began again with what an earlier one had accepted and not done.
+
+    Attributes:
+        waiting: Jobs that no worker had begun.
+        repeated: Jobs that one had begun: they are done again from the start.
+    """
+
+    TOPIC: ClassVar[str] = "job"
+    SEVERITY: ClassVar[str] = "warning"
+
+    waiting: int
+    repeated: int
+
+
 class MetricSampled(Event, frozen=True):
     """One measured value; `unit` is `bytes`, `ratio`, `seconds`, `count` or `per_second`."""
 
@@ -266,6 +281,7 @@ EVENT_TYPES: tuple[type[Event], ...] = (
     AskFailed,
     CommandDone,
     RunFinished,
+    JobsRecovered,
     MetricSampled,
     HistoryLost,
     NodeChanged,

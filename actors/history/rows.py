@@ -31,6 +31,7 @@ from actors.events import (
     DeadLettered,
     Event,
     HistoryLost,
+    JobsRecovered,
     LimitReached,
     MetricSampled,
     NodeChanged,
@@ -260,6 +261,10 @@ def _run(head: Head, event: RunFinished) -> Described:
     return f"{run} {outcome} in {event.seconds:.3g} s{tail}", 0, ("runs", (*head, run, outcome, event.seconds, detail))
 
 
+def _recovered(head: Head, event: JobsRecovered) -> Described:
+    return f"{event.waiting} jobs still wait, {event.repeated} are done again", 0, None
+
+
 def _lost(head: Head, event: HistoryLost) -> Described:
     return f"{event.rows} rows lost: {event.why}", 0, ("lost", (*head, event.rows, text(event.why)))
 
@@ -393,6 +398,7 @@ _describers: dict[type[Event], Callable[[Head, Any], Described]] = {
     AskFailed: _failed_ask,
     CommandDone: _command,
     RunFinished: _run,
+    JobsRecovered: _recovered,
     HistoryLost: _lost,
     NodeChanged: _node,
 }

@@ -3,7 +3,7 @@
 hand-out -- Task, Pause, Resume, Reload, Shutdown --> worker
 worker   -- Status, TaskComplete | TaskError       --> hand-out   (as answers: no answer can come without its task)
 
-anybody  -- Submit, ForgetFiles, QueueStatus        --> hand-out
+anybody  -- Submit, ForgetFiles, QueueStatus, ListJobs, RetryJobs, DropJobs --> hand-out
 """
 
 from __future__ import annotations
@@ -105,7 +105,7 @@ class Submitted(Struct, frozen=True):
 
     Attributes:
         accepted: Ids of the jobs taken, in order.
-        refused: How many were not; the queue was full.
+        refused: How many were not; the queue was full, or they could not be written.
         why: Why not, or "".
     """
 
@@ -116,6 +116,8 @@ class Submitted(Struct, frozen=True):
 
 class Submit(Message[Submitted], frozen=True):
     """Queue `jobs`, in order; those beyond the queue's capacity are refused, the first ones taken.
+
+    Answered once they are on disk. A job equal to one that waits or runs is not queued again; the answer has its id.
 
     Attributes:
         source: Who wants them, for events.
@@ -153,3 +155,45 @@ class QueueView(Struct, frozen=True):
 
 class QueueStatus(Message[QueueView], frozen=True):
     """Ask the queue how it is."""
+
+
+class JobView(Struct, frozen=True):
+    """One job that is not done.
+
+    Attributes:
+        state: `waiting`, `running`, or `failed`: a dead letter.
+        job: In words.
+        source: Who wanted it.
+        attempt: Tries begun.
+        worker: Path of the worker that has it, or "".
+        why: Why its last try failed, or "".
+        created_at: When it was accepted, wall seconds since the epoch.
+    """
+
+    id: str
+    state: str
+    job: str
+    source: str
+    attempt: int
+    worker: str
+    why: str
+    created_at: float
+
+
+class ListJobs(Message[tuple[JobView, ...]], frozen=True):
+    """Ask for the jobs in `state`, "" for all, the oldest first, at most `limit`."""
+
+    state: str = ""
+    limit: int = 100
+
+
+class RetryJobs(Message[tuple[str, ...]], frozen=True):
+    """Put dead letters back in line with no try counted; all of them where `ids` is empty. Answers whose."""
+
+    ids: tuple[str, ...] = ()
+
+
+class DropJobs(Message[tuple[str, ...]], frozen=True):
+    """Forget dead letters; all of them where `ids` is empty. Answers which."""
+
+    ids: tuple[str, ...] = ()

@@ -1,41 +1,49 @@
-"""The hand-out of jobs: holds what waits, gives each idle worker one, keeps the index of what they found.
+"""The hand-out of jobs: keeps what waits, gives each idle worker one, keeps the index of what they found.
 
-    Submit --> waiting --> Task --> a worker --> TaskComplete: into <home>/index.jsonl
-                  ^                    |------> TaskError, or the worker ended: tried again, at most `attempts` times
-                  +--------------------+
+    Submit --> on disk --> waiting --> Task --> a worker --> TaskComplete: into <home>/index.jsonl, then off the disk
+                              ^                    |------> TaskError, or the worker ended: tried again
+                              +--------------------+------> failed for good after `attempts` tries: a dead letter, kept
 
-Rules are `handout`'s; here are the messages and the effects. Each job ends in exactly one `RunFinished` on the bus.
+Rules are `handout`'s, the file is `keeping`'s; here are the messages and the effects. A job ends in one `RunFinished`.
 
-The queue is in memory: jobs that wait or run when this actor ends are not done and not kept; each is told of as
-`cancelled`. Whoever submits is told what was accepted; the built-in loops submit again, at their next run, whatever is
-still missing.
+`Submit` is answered once the jobs are on disk. From then on they are done at least once: those that wait when this
+actor or the node ends, kill -9 included, are handed out again by the next one, those that were begun are done again
+from the start (`JobsRecovered` says how many of each). A job leaves the disk after its findings are in the index. A job
+that equals one that waits or runs is that one.
 """
 
 from __future__ import annotations
 
 import logging
+from collections.abc import Sequence
 from pathlib import Path
 from types import TracebackType
 
 from actors import Actor, AskTimeoutError, Down, MailboxSpec, on
 from actors.addresses import ROOT, check_path, matches
-from actors.events import ActorStarted, Event, RunFinished
+from actors.events import ActorStarted, Event, JobsRecovered, RunFinished
 from actors.jobs import handout, index
 from actors.jobs.files import FileRecord
 from actors.jobs.handout import Assign, GiveUp, Refuse, Retry, Ticket
-from actors.jobs.kinds import describe, summarise
+from actors.jobs.keeping import Keeping, number_of
+from actors.jobs.kinds import Job, describe, summarise
 from actors.jobs.offload import Offload
 from actors.jobs.protocol import (
+    DropJobs,
     ForgetFiles,
     GetStatus,
+    JobView,
+    ListJobs,
     QueueStatus,
     QueueView,
+    RetryJobs,
     Submit,
     Submitted,
     Task,
     TaskComplete,
     TaskError,
 )
+from actors.jobs.store import Moved, Operation, Removed
 from actors.messages import Message
 
 logger = logging.getLogger(__name__)
@@ -71,7 +79,7 @@ class WorkQueue(Actor):
 
     Args:
         workers: Paths of workers, or globs (`/work/task*`).
-        home: The runtime's directory; the index is `index.jsonl` in it.
+        home: The runtime's directory; the jobs are in `state.db`, the index is `index.jsonl` in it.
         capacity: Most jobs waiting at once; further ones are refused.
         attempts: Most tries of one job.
         job_timeout: Seconds one try may take.
@@ -108,20 +116,26 @@ class WorkQueue(Actor):
         self._records: dict[str, FileRecord] = {}
         self._announced: set[str] = set()
         self._watched: dict[int, str] = {}
-        self._number = 0
+        self._found: list[int] = []
         self._completed = self._failed = self._retried = self._refused = 0
         self._write_due = False
         self._offload = Offload("work-queue", limit=1)
+        self._keeping = Keeping(Path(home) / "state.db", self._offload)
 
     async def on_start(self) -> None:  # type: ignore[override] # a hook may be a coroutine
         self._records, damaged = await self._offload.run(index.load, self._index_path)
         if damaged:
             logger.warning("%d damaged lines of %s were left out", damaged, self._index_path)
+        left = await self._keeping.open()
+        if left.tickets:
+            self._state = handout.State(waiting=left.tickets)
+            waiting = len(left.tickets) - left.begun
+            self.system.bus.publish(JobsRecovered(self.system.clock.time(), self.path, waiting, left.begun))
         self._subscription = self.system.bus.subscribe(self._on_event, (ActorStarted,))
         self.actor_ref.tell(Look())
 
     def on_stop(self) -> None:
-        self._close("the queue was stopped")
+        self._close()
 
     def on_failure(
         self,
@@ -129,7 +143,7 @@ class WorkQueue(Actor):
         exception_value: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        self._close(f"the queue crashed: {exception_type.__name__ if exception_type is not None else 'unknown'}")
+        self._close()
 
     def state_view(self) -> dict[str, object]:
         view = self._view()
@@ -142,19 +156,47 @@ class WorkQueue(Actor):
             "retried": view.retried,
             "refused": view.refused,
             "indexed": view.indexed,
-            "durable": False,
         }
 
     @on(Submit)
     async def submit(self, message: Submit) -> Submitted:
-        tickets = []
+        arriving = self._keeping.arriving
+        known = arriving | {ticket.job: ticket.id for ticket in (*self._state.waiting, *self._state.busy.values())}
+        room = self._rules.capacity - len(self._state.waiting) - len(arriving)
+        new: list[Ticket] = []
+        refused: list[Job] = []
         for job in message.jobs:
-            self._number += 1
-            tickets.append(Ticket(f"job-{self.incarnation.generation}-{self._number}", job, message.source))
-        refused = self._step(handout.Submitted(tuple(tickets)))
-        accepted = tuple(ticket.id for ticket in tickets[: len(tickets) - refused])
-        why = f"the queue holds {self._rules.capacity} waiting jobs at most" if refused else ""
-        return Submitted(accepted, refused, why)
+            if job not in known and len(new) < room:
+                new.append(self._keeping.ticket(job, message.source))
+                known[job] = new[-1].id
+            elif job not in known:
+                refused.append(job)
+        why = "the queue is full" if refused else ""
+        failure = await self._keeping.add(new) if new else ""
+        if failure:
+            refused, why = [job for job in message.jobs if job in {*refused, *(ticket.job for ticket in new)}], failure
+        else:
+            self._step(handout.Submitted(tuple(new)))
+        self._refuse(refused, message.source, why)
+        if why and not failure:
+            why = f"the queue holds {self._rules.capacity} waiting jobs at most"
+        return Submitted(tuple(known[job] for job in message.jobs if job not in refused), len(refused), why)
+
+    @on(ListJobs)
+    async def list_jobs(self, message: ListJobs) -> tuple[JobView, ...]:
+        busy = {ticket.id: path for path, ticket in self._state.busy.items()}
+        return await self._keeping.views(busy, message.state, message.limit)
+
+    @on(RetryJobs)
+    async def retry_jobs(self, message: RetryJobs) -> tuple[str, ...]:
+        room = max(0, self._rules.capacity - len(self._state.waiting) - len(self._keeping.arriving))
+        tickets = await self._keeping.revive(message.ids, room)
+        self._step(handout.Submitted(tickets))
+        return tuple(ticket.id for ticket in tickets)
+
+    @on(DropJobs)
+    async def drop_jobs(self, message: DropJobs) -> tuple[str, ...]:
+        return await self._keeping.drop(message.ids)
 
     @on(ForgetFiles)
     async def forget(self, message: ForgetFiles) -> int:
@@ -223,22 +265,36 @@ class WorkQueue(Actor):
     @on(Write)
     async def write(self, _: Write) -> None:
         self._write_due = False
-        records = list(self._records.values())
-        await self._offload.run(index.save, self._index_path, records)
+        records, found = list(self._records.values()), self._found
+        self._found = []
+        try:
+            await self._offload.run(index.save, self._index_path, records)
+        except OSError as error:  # a full disk: what was found is kept in memory, and the jobs on disk
+            logger.warning("the index is not written, and will be tried again: %s", error)
+            self._found = found + self._found
+            self._plan_write()
+            return
+        self._keeping.note([Removed(number) for number in found])
 
     def _on_event(self, _: int, event: Event) -> None:
         if self._is_worker(event.path):
             self.actor_ref.tell(WorkerStarted(event.path))
 
-    def _close(self, why: str) -> None:
-        """Tell of every job that is not done and now never will be; keep what is known of files."""
+    def _close(self) -> None:
+        """Keep what is known of files and of jobs; blocks for a commit or two."""
         self._subscription.cancel()
-        for path, ticket in self._state.busy.items():
-            self._report(path, ticket, "cancelled", 0.0, why)
-        for ticket in self._state.waiting:
-            self._report(self.path, ticket, "cancelled", 0.0, why)
-        if self._write_due:
-            index.save(self._index_path, self._records.values())
+        try:
+            if self._write_due:
+                index.save(self._index_path, self._records.values())
+            self._keeping.note([Removed(number) for number in self._found])
+        except OSError as error:
+            logger.warning("the index is not written, its jobs will be done again: %s", error)
+        self._keeping.close()
+
+    def _refuse(self, jobs: Sequence[Job], source: str, why: str) -> None:
+        self._refused += len(jobs)
+        for job in jobs:
+            self._report(self.path, Ticket("refused", job, source), "skipped", 0.0, why)
 
     def _seen(self, path: str) -> None:
         """Take the worker at `path` as ready, and learn of its end."""
@@ -257,32 +313,34 @@ class WorkQueue(Actor):
     def _is_worker(self, path: str) -> bool:
         return path != self.path and any(matches(path, glob) for glob in self._globs)
 
-    def _step(self, event: handout.Event) -> int:
-        """Feed `event` to the rules, perform what they say; return how many jobs found no room."""
+    def _step(self, event: handout.Event) -> None:
+        """Feed `event` to the rules and perform what they say."""
         self._state, effects = handout.step(self._state, event, self._rules)
-        refused = 0
+        changes: list[Operation] = []
         for effect in effects:
             match effect:
                 case Assign(path, ticket):
+                    changes.append(Moved(number_of(ticket), "running", ticket.attempt))
                     self.actor_ref.tell(Hand(path, ticket.id))
                 case Retry(ticket, path, why):
                     self._retried += 1
-                    logger.warning("job %s is tried again after try %d: %s", ticket.id, ticket.attempt, why)
+                    changes.append(Moved(number_of(ticket), "waiting", ticket.attempt, why))
+                    logger.warning("%s is tried again after try %d: %s", ticket.id, ticket.attempt, why)
                 case GiveUp(ticket, path, why):
                     self._failed += 1
+                    changes.append(Moved(number_of(ticket), "failed", ticket.attempt, why))
                     self._report(path, ticket, "failed", 0.0, f"{why} (try {ticket.attempt})")
-                case Refuse(tickets):
-                    refused = len(tickets)
-                    self._refused += refused
+                case Refuse(tickets):  # those that were tried again took the room: they are on disk, and told of
+                    changes += [Removed(number_of(ticket)) for ticket in tickets]
                     for ticket in tickets:
-                        self._report(self.path, ticket, "skipped", 0.0, "the queue is full")
-        return refused
+                        self._refuse([ticket.job], ticket.source, "the queue is full")
+        self._keeping.note(changes)
 
     def _complete(self, path: str, ticket: Ticket, answer: TaskComplete) -> None:
         for record in answer.result.files:
             self._records[record.path] = record
-        if answer.result.files:
-            self._plan_write()
+        self._found.append(number_of(ticket))
+        self._plan_write()
         self._completed += 1
         self._report(path, ticket, "succeeded", answer.seconds, summarise(answer.result))
         self._step(handout.Done(path, ticket.id))

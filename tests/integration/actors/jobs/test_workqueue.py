@@ -2,23 +2,29 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
+import sqlite3
 import threading
 
 import pytest
 from support.working import Stage
 
 from actors import Actor, on
-from actors.events import RunFinished
-from actors.exits import KILLED
+from actors.events import JobsRecovered, RunFinished
+from actors.exits import KILLED, SHUTDOWN
 from actors.jobs import index
 from actors.jobs.kinds import HashFile, IndexFiles
 from actors.jobs.protocol import (
+    DropJobs,
     ForgetFiles,
     GetStatus,
+    ListJobs,
     Pause,
     QueueStatus,
     QueueView,
     Resume,
+    RetryJobs,
     Status,
     Submit,
     Task,
@@ -119,7 +125,7 @@ def test_a_job_that_kills_its_workers_is_failed_after_its_last_try(stage, tmp_pa
     queue.ask(Submit((HashFile("/poison"),)), timeout=10)
 
     event = stage.event(RunFinished, outcome="failed")
-    assert "ended: MemoryError: job-1-1 is too much (try 2)" in event.detail
+    assert "ended: MemoryError: job-1 is too much (try 2)" in event.detail
     now = view(queue)
     assert (now.failed, now.retried, now.waiting, now.busy) == (1, 1, 0, {})
 
@@ -215,7 +221,69 @@ def test_a_hanging_worker_holds_up_no_other_job(stage, tmp_path):
     assert stage.event(RunFinished, outcome="failed").detail == "woke up (try 1)"
 
 
-def test_jobs_that_a_stop_leaves_undone_are_told_of(stage, tmp_path):
+@pytest.mark.parametrize("ended_by", [SHUTDOWN, KILLED], ids=str)
+def test_jobs_that_an_end_leaves_undone_are_done_by_the_next_queue(stage, tmp_path, ended_by):
+    large = tmp_path / "large"
+    large.write_bytes(b"x" * 400_000)
+    (waiting,) = files(tmp_path, 1)
+    stage.start("/work/task#1", TaskWorker, chunk_bytes=1)
+    queue = stage.start(QUEUE, WorkQueue, home=str(tmp_path / "home"), attempts=1)
+    queue.ask(Submit((HashFile(str(large)), HashFile(waiting)), "loop-x"), timeout=10)
+    stage.wait(lambda: view(queue).busy or None, "the job at work")
+
+    stage.stop(QUEUE, ended_by)
+    stage.start("/work/task#2", TaskWorker)
+    again = stage.start(QUEUE, WorkQueue, home=str(tmp_path / "home"), generation=2)
+
+    stage.wait(lambda: view(again).completed == 2 or None, "both jobs")
+    done = [event.run for event in stage.found(RunFinished, outcome="succeeded")]
+    assert sorted(done) == [f"job-1 hash {large} for loop-x", f"job-2 hash {waiting} for loop-x"]
+    assert stage.event(JobsRecovered).waiting + stage.event(JobsRecovered).repeated == 2
+
+
+def test_finished_jobs_are_not_done_again(stage, tmp_path):
+    stage.start("/work/task#1", TaskWorker)
+    queue = stage.start(QUEUE, WorkQueue, home=str(tmp_path / "home"))
+    queue.ask(Submit((IndexFiles(files(tmp_path, 1)),)), timeout=10)
+    stage.wait(lambda: view(queue).completed or None, "the job")
+    stage.stop(QUEUE)
+
+    again = stage.start(QUEUE, WorkQueue, home=str(tmp_path / "home"), generation=2)
+
+    assert again.ask(ListJobs(), timeout=10) == ()
+    assert stage.found(JobsRecovered) == []
+
+
+def test_a_job_that_waits_or_runs_is_not_queued_a_second_time(stage, tmp_path):
+    queue = stage.start(QUEUE, WorkQueue, home=str(tmp_path / "home"), capacity=2)
+
+    first = queue.ask(Submit((HashFile("/a"), HashFile("/b"), HashFile("/a"))), timeout=10)
+    second = queue.ask(Submit((HashFile("/b"), HashFile("/c"))), timeout=10)
+
+    assert first.accepted == ("job-1", "job-2", "job-1")
+    assert (second.accepted, second.refused) == (("job-2",), 1)
+    assert view(queue).waiting == 2
+
+
+def test_a_job_failed_for_good_is_a_dead_letter_that_can_be_tried_again_or_dropped(stage, tmp_path):
+    (later,) = files(tmp_path, 1)
+    os.unlink(later)
+    stage.start("/work/task#1", TaskWorker)
+    queue = stage.start(QUEUE, WorkQueue, home=str(tmp_path / "home"), attempts=2)
+    queue.ask(Submit((HashFile(later), HashFile("/never/there")), "loop-x"), timeout=10)
+    stage.wait(lambda: view(queue).failed == 2 or None, "both failures")
+
+    first, second = queue.ask(ListJobs("failed"), timeout=10)
+    assert (first.id, first.state, first.attempt, first.source) == ("job-1", "failed", 2, "loop-x")
+    assert "FileNotFoundError" in first.why or "No such file" in first.why
+    (tmp_path / "f0").write_text("now")
+    assert queue.ask(RetryJobs(("job-1", "job-99")), timeout=10) == ("job-1",)
+    stage.wait(lambda: view(queue).completed == 1 or None, "the second life")
+    assert queue.ask(DropJobs(), timeout=10) == (second.id,)
+    assert queue.ask(ListJobs("failed"), timeout=10) == ()
+
+
+def test_jobs_are_listed_with_their_worker(stage, tmp_path):
     large = tmp_path / "large"
     large.write_bytes(b"x" * 400_000)
     stage.start("/work/task#1", TaskWorker, chunk_bytes=1)
@@ -223,13 +291,24 @@ def test_jobs_that_a_stop_leaves_undone_are_told_of(stage, tmp_path):
     queue.ask(Submit((HashFile(str(large)), HashFile("/waits"))), timeout=10)
     stage.wait(lambda: view(queue).busy or None, "the job at work")
 
-    stage.stop(QUEUE)
+    running, waiting = queue.ask(ListJobs(), timeout=10)
 
-    told = stage.found(RunFinished, outcome="cancelled", detail="the queue was stopped")
-    assert [(event.path, event.run) for event in told] == [
-        ("/work/task#1", f"job-1-1 hash {large}"),
-        (QUEUE, "job-1-2 hash /waits"),
-    ]
+    assert (running.state, running.worker, running.attempt) == ("running", "/work/task#1", 1)
+    assert (waiting.state, waiting.worker, waiting.job) == ("waiting", "", "hash /waits")
+    assert queue.ask(ListJobs("waiting", limit=5), timeout=10) == (waiting,)
+
+
+def test_jobs_that_cannot_be_written_are_refused_with_the_reason(stage, tmp_path):
+    queue = stage.start(QUEUE, WorkQueue, home=str(tmp_path / "home"))
+    with contextlib.closing(sqlite3.connect(tmp_path / "home" / "state.db", isolation_level=None)) as other:
+        other.execute("BEGIN IMMEDIATE")  # another program holds the file for longer than the store waits
+
+        answer = queue.ask(Submit((HashFile("/a"),)), timeout=10)
+
+        assert (answer.accepted, answer.refused) == ((), 1)
+        assert "database is locked" in answer.why
+        other.execute("ROLLBACK")
+    assert queue.ask(Submit((HashFile("/a"),)), timeout=10).refused == 0
 
 
 def test_an_index_that_cannot_be_read_fails_the_start(stage, tmp_path):
