@@ -15,6 +15,7 @@ from actors.history.errors import (
 )
 from actors.history.feed import HistoryFeed
 from actors.history.figures import FeedLimits, FeedStatistics
+from actors.history.payloads import event_of
 from actors.history.protocol import (
     Checkpoint,
     CheckpointDone,
@@ -31,7 +32,7 @@ from actors.history.protocol import (
     Store,
     Stored,
 )
-from actors.history.rows import NodeRun, event_of, rows_of
+from actors.history.rows import NodeRun, rows_of
 
 __all__ = [
     "Checkpoint",

@@ -6,8 +6,9 @@ from collections.abc import Callable
 from typing import Any
 
 from actors.events import Event
+from actors.history.payloads import text
 from actors.history.protocol import TableRows, encode_rows
-from actors.history.rows import NodeRun, Row, row_of_run, rows_of, text
+from actors.history.rows import NodeRun, Row, row_of_run, rows_of
 from actors.history.schema import BY_NAME
 
 _COLUMNS = {name: table.column_names for name, table in BY_NAME.items()}

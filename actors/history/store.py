@@ -36,8 +36,8 @@ from actors.history.files import (
 )
 from actors.history.ledger import Ledger, Range
 from actors.history.migrations import migrate, version_of
+from actors.history.payloads import text
 from actors.history.protocol import Notice, Outcome, Store, Stored, TableRows, decode_rows
-from actors.history.rows import text
 from actors.history.schema import BY_NAME, INSTANT
 
 _log = logging.getLogger(__name__)

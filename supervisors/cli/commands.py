@@ -41,6 +41,7 @@ MODULES: Final = {
     "kill": "controls",
     "reset": "controls",
     "down": "ending",
+    "jobs": "jobs",
     "send": "messaging",
     "ask": "messaging",
     "events": "observing",

@@ -22,8 +22,8 @@ from typing import Any, Final, Protocol
 import msgspec
 from msgspec import Struct
 
+from actors.history.payloads import event_of
 from actors.history.protocol import Query, QueryFailed, QueryResult
-from actors.history.rows import event_of
 from supervisors.node.asking import never_waiting
 from supervisors.requests import ReplayArguments, SnapshotArguments
 from supervisors.views import ReplayView, SnapshotView, to_wire

@@ -83,6 +83,36 @@ class RunView(View, frozen=True, gc=False):
     after: float
 
 
+class JobView(View, frozen=True, gc=False):
+    """One job that is not done.
+
+    Attributes:
+        state: `waiting`, `running` or `failed`.
+        job: In words.
+        source: Who wanted it.
+        attempt: Tries begun.
+        worker: Path of the worker that has it.
+        why: Why its last try failed.
+        created_at: When it was accepted, seconds since the epoch.
+    """
+
+    id: str
+    state: str
+    job: str
+    source: str = ""
+    attempt: int = 0
+    worker: str = ""
+    why: str = ""
+    created_at: float = 0.0
+
+
+class JobsChangedView(View, frozen=True, gc=False):
+    """What became of one job: it is `waiting` again, or `dropped`."""
+
+    id: str
+    state: str
+
+
 class CheckOutcome(Enum):
     """What one check of `doctor` found."""
 
@@ -208,6 +238,8 @@ DOCUMENTS: dict[str, Any] = {
     "QueryList": QueryView,
     "ConfigList": ConfigEntry,
     "FaultList": FaultView,
+    "JobList": JobView,
+    "JobsChanged": JobsChangedView,
     "CronList": CronView,
     "RunList": RunView,
     "CheckList": CheckView,

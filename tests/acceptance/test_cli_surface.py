@@ -38,10 +38,11 @@ READING = [name for name, command in COMMANDS.items() if command.declaration.doc
 STREAMS = [name for name in READING if COMMANDS[name].declaration.shape is Shape.STREAM]
 
 EXAMPLES = {"path": "/io/gmail", "selectors": "/io/gmail", "message": "Fetch", "shell": "bash", "query": "select 1"}
-EXAMPLES |= {"expression": "0 2 * * *", "expressions": "0 2 * * *"}
+EXAMPLES |= {"expression": "0 2 * * *", "expressions": "0 2 * * *", "ids": "job-2"}
 """A value for each argument that a command cannot do without, by the argument's name."""
 
 NEEDED = {"selectors": {"start", "stop", "restart", "suspend", "resume", "kill", "reset", "wait"}, "query": {"sql"}}
+NEEDED["ids"] = {"jobs retry", "jobs drop"}
 """Arguments that are optional to the parser and yet needed."""
 
 ADDED = {name: ["--count", "2"] for name in STREAMS} | {"down": ["--no-wait"]}

@@ -46,6 +46,7 @@ from supervisors.views import (
     EventRow,
     EventsView,
     HistoryView,
+    JobView,
     NodeState,
     NodeView,
     PingView,
@@ -329,7 +330,17 @@ class FakeNode:
         )
 
     def _ask(self, arguments: SendArguments) -> AnswerView:
-        return AnswerView(path=self._at(arguments.path).path, message=arguments.message, reply=arguments.payload)
+        reply: Any = arguments.payload
+        if arguments.message == "ListJobs":
+            reply = [
+                JobView(id="job-1", state="running", job="index 3 files", attempt=1, worker="/work/task#1"),
+                JobView(id="job-2", state="failed", job="hash /tmp/x", attempt=3, why="OSError: gone"),
+            ]
+        elif arguments.message in {"RetryJobs", "DropJobs"}:
+            reply = ["job-2"]
+        else:
+            self._at(arguments.path)
+        return AnswerView(path=arguments.path, message=arguments.message, reply=reply)
 
     def _tap_report(self, arguments: TapReportArguments) -> ReportedView:
         self.readers.report(arguments, "uid 1000 pid 7", self.bus.head, time.time())

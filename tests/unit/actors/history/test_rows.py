@@ -11,7 +11,8 @@ from support.history import NOW, crashed, gave_up, one_of_each
 
 from actors.events import EVENT_TYPES, ActorExited, CommandDone, Event, MetricSampled, RunFinished
 from actors.exits import Crash, CrashRecord, ExitKind, ExitReason
-from actors.history.rows import TEXT_LIMIT, event_of, payload_of, rows_of, text
+from actors.history.payloads import TEXT_LIMIT, event_of, payload_of, text
+from actors.history.rows import rows_of
 from actors.history.schema import BY_NAME
 
 
