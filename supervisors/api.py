@@ -308,6 +308,9 @@ def supervisor(
     significant: bool = False,
     max_children: int | None = None,
     needs: Sequence[str] = (),
+    runs_in: Literal["pool", "process"] = "pool",
+    heartbeat: Heartbeat | None = None,
+    memory_max: int | str | None = None,
 ) -> ChildSpec:
     """Return the spec of a supervisor and its children, which start in the order given.
 
@@ -322,6 +325,13 @@ def supervisor(
         significant: Whether its end can end its supervisor.
         max_children: Most children of a `simple_one_for_one`.
         needs: Siblings, or paths, that start before it.
+        runs_in: `process` puts it, with all its children, into a process of its own: their classes must be importable
+            there and their arguments plain data.
+        heartbeat: Liveness of that process; none is asked for when left out.
+        memory_max: Resident memory at which that process is restarted.
+
+    Raises:
+        ValueError: A size does not read.
     """
     spec = SupervisorSpec(
         strategy=Strategy(strategy),
@@ -332,7 +342,16 @@ def supervisor(
         max_children=max_children,
         children=tuple(children),
     )
-    return ChildSpec(id=id, start=spec, restart=Restart(restart), significant=significant, needs=tuple(needs))
+    return ChildSpec(
+        id=id,
+        start=spec,
+        restart=Restart(restart),
+        significant=significant,
+        runs_in=runs_in,
+        heartbeat=heartbeat,
+        memory_max_bytes=parse_size(memory_max) if isinstance(memory_max, str) else memory_max,
+        needs=tuple(needs),
+    )
 
 
 def _seconds(duration: Duration) -> float:

@@ -22,10 +22,31 @@ from actors.core.mailbox import ActorStatistics
 from actors.core.outcomes import Exited, Incarnation, Outcome, StartFailed
 from actors.core.system import ActorSystem, Launch
 from actors.exits import KILLED, ExitReason
+from supervisors.core.events import Hold
 from supervisors.specs import ChildSpec, ImportStart, LocalStart
 
 CANCEL_TIMEOUT = 1.0
 """Seconds that a killed coroutine has to let itself be cancelled."""
+
+
+class Trunk(Protocol):
+    """The tree that a subtree in another process hangs on. Every method may be called on any thread, never waits."""
+
+    def holds_within(self, path: str) -> dict[str, Hold]:
+        """Return what a person stopped at `path` and below it, by path."""
+        ...
+
+    def branch_grown(self, path: str, branch: Any) -> None:
+        """From now on what is at and below `path` is asked of `branch`, a `supervisors.branches.Branch`."""
+        ...
+
+    def branch_changed(self) -> None:
+        """What a branch knows of its nodes has changed."""
+        ...
+
+    def branch_gone(self, path: str, branch: Any) -> None:
+        """The process of `branch` has ended."""
+        ...
 
 
 class LaunchRequest(Struct, frozen=True):
@@ -35,11 +56,13 @@ class LaunchRequest(Struct, frozen=True):
         path: The child's path; stable across restarts.
         spec: Its child spec.
         incarnation: Which instance, which attempt, and how the one before ended.
+        trunk: What a subtree in a process of its own hangs on; None where there is no tree around.
     """
 
     path: str
     spec: ChildSpec
     incarnation: Incarnation
+    trunk: Trunk | None = None
 
 
 Report = Callable[[Outcome], None]

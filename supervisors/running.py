@@ -10,9 +10,8 @@ its way.
 
 from __future__ import annotations
 
-import tempfile
 import threading
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -24,11 +23,12 @@ from actors.core.system import ActorSystem
 from actors.errors import StartTimeoutError
 from actors.exits import SHUTDOWN, ExitReason
 from supervisors import core
-from supervisors.children import Launcher, LocalLauncher
+from supervisors.branches import post_call
 from supervisors.core import Counts, Done, Refusal, Refused, WhichChild
 from supervisors.core import events as ev
 from supervisors.errors import ChildConflictError, ChildNotFoundError, ChildStartError, SpecError, SupervisorError
 from supervisors.processes.host import ProcessLauncher
+from supervisors.processes.placements import Placements, TemporaryRun
 from supervisors.specs import ChildSpec, SupervisorSpec
 from supervisors.supervisor import Services, Subtree
 from supervisors.tree import nodes
@@ -78,7 +78,8 @@ class RunningTree:
     def __init__(self, spec: SupervisorSpec, *, name: str, run: Path | None) -> None:
         core.new(spec)  # raises where the spec has faults, before anything is made
         self.system = ActorSystem(name)
-        self._launchers = _Launchers(self.system, run)
+        self._run = TemporaryRun(run)
+        self._launchers = Placements(self.system, lambda: ProcessLauncher(self.system, self._run.path))
         self.services = Services(self.system, self._launchers)
         self._outcomes: list[Outcome] = []
         self._changed = threading.Condition()
@@ -209,7 +210,8 @@ class RunningTree:
             answers.append(result)
             answered.set()
 
-        self._supervisor(path).call(make, answer)
+        if not post_call(self.services, path, make(0, 0.0, 0.5), answer):
+            raise ChildNotFoundError(f"no supervisor runs at {path}")
         if not answered.wait(timeout):
             raise StartTimeoutError(path, timeout)
         result = answers[0]
@@ -239,42 +241,5 @@ class RunningTree:
 
     def _close(self) -> None:
         self._launchers.close()
+        self._run.close()
         self.system.shutdown()
-
-
-class _Launchers(Mapping[str, Launcher]):
-    """The three placements; the launcher of processes is made when the first process child is launched."""
-
-    def __init__(self, system: ActorSystem, run: Path | None) -> None:
-        self._system = system
-        self._run = run
-        self._lock = threading.Lock()
-        self._made: dict[str, Any] = {
-            "pool": LocalLauncher(system, "pool"),
-            "thread": LocalLauncher(system, "thread"),
-        }
-        self._folder: tempfile.TemporaryDirectory[str] | None = None
-
-    def __getitem__(self, placement: str) -> Launcher:
-        with self._lock:
-            if placement == "process" and placement not in self._made:
-                if self._run is None:
-                    self._folder = tempfile.TemporaryDirectory(prefix="actors-")
-                    self._run = Path(self._folder.name)
-                self._made[placement] = ProcessLauncher(self._system, self._run)
-            found: Launcher = self._made[placement]
-            return found
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(("pool", "thread", "process"))
-
-    def __len__(self) -> int:
-        return 3
-
-    def close(self) -> None:
-        """Close the launcher of processes, if there is one."""
-        launcher = self._made.get("process")
-        if launcher is not None:
-            launcher.close()
-        if self._folder is not None:
-            self._folder.cleanup()

@@ -34,11 +34,18 @@ CANDIDATES = 1_000
 """Paths compared with a misspelt one at most; comparing costs some 20 us each."""
 
 UNHEALTHY = frozenset(
-    {NodeState.RESTARTING, NodeState.FAILED, NodeState.QUARANTINED, NodeState.ABANDONED, NodeState.PARKED}
+    {
+        NodeState.RESTARTING,
+        NodeState.FAILED,
+        NodeState.QUARANTINED,
+        NodeState.ABANDONED,
+        NodeState.PARKED,
+        NodeState.UNKNOWN,
+    }
 )
 """States a person should look at."""
 
-_FAILED = UNHEALTHY - {NodeState.RESTARTING}
+_FAILED = UNHEALTHY - {NodeState.RESTARTING, NodeState.UNKNOWN}
 _STATES: dict[str, frozenset[NodeState]] = {
     **{state.value: frozenset({state}) for state in NodeState},
     "failed": frozenset(_FAILED),

@@ -32,6 +32,7 @@ from supervisors.children import ChildHandle, Launchers, LaunchRequest, Report
 from supervisors.core import effects as fx
 from supervisors.core import events as ev
 from supervisors.specs import ChildSpec, SupervisorSpec
+from supervisors.trunk import BranchTable
 
 logger = logging.getLogger(__name__)
 logger.addHandler(logging.NullHandler())
@@ -82,6 +83,7 @@ class Services:
         launchers: How to start a child, for each `runs_in`.
         supervisors: Every running supervisor by its path. Written by each supervisor for itself, read by anybody.
         holds: Children that a person stopped, by path; kept when a supervisor above them is restarted.
+        trunk: The subtrees in other processes that hang on supervisors of this one.
         pid: This process.
     """
 
@@ -90,6 +92,7 @@ class Services:
         self.launchers = launchers
         self.supervisors: dict[str, Supervisor] = {}
         self.holds: dict[str, ev.Hold] = {}
+        self.trunk = BranchTable(self.holds)
         self.chance = Random(seed).random
         self.pid = os.getpid()
 
@@ -309,16 +312,16 @@ class Supervisor(Actor):
 
     def _launch(self, effect: fx.Launch) -> None:
         spec = effect.spec
-        id, generation = effect.id, effect.generation
-        path = self._announcer.path(id)
-        request = LaunchRequest(path, spec, Incarnation(generation, effect.attempt, effect.last_exit))
+        id, generation, path = effect.id, effect.generation, self._announcer.path(effect.id)
+        incarnation = Incarnation(generation, effect.attempt, effect.last_exit)
+        request = LaunchRequest(path, spec, incarnation, self._services.trunk)
         report = partial(self._report_here if spec.runs_in == "thread" else self._report, id, generation)
         try:
-            if isinstance(spec.start, SupervisorSpec):
+            if isinstance(spec.start, SupervisorSpec) and spec.runs_in != "process":
                 subtree = Subtree(report)
                 handle: ChildHandle = subtree
                 self.handles[id] = (generation, handle)
-                subtree.run(spec.start, path, self._services, request.incarnation)
+                subtree.run(spec.start, path, self._services, incarnation)
             else:
                 handle = self._services.launchers[spec.runs_in].launch(request, report)
         except Exception as error:  # a launcher that cannot even begin is a failed start, which the core judges
@@ -360,21 +363,18 @@ class Supervisor(Actor):
             handle.resume()
 
     def _arm(self, effect: fx.ArmTimer) -> None:
-        timer = effect.timer
-        post = partial(self.actor_ref.tell_system, timer)
+        post = partial(self.actor_ref.tell_system, effect.timer)
         if effect.delay <= 0:
             post()
         else:
-            self._timers[timer] = self._system.schedule(effect.delay, post)
+            self._timers[effect.timer] = self._system.schedule(effect.delay, post)
 
     def _cancel(self, effect: fx.CancelTimer) -> None:
-        armed = self._timers.pop(effect.timer, None)
-        if armed is not None:
+        if (armed := self._timers.pop(effect.timer, None)) is not None:
             armed.cancel()
 
     def _reply(self, effect: fx.Reply) -> None:
-        answer = self._calls.pop(effect.request, None)
-        if answer is not None:
+        if (answer := self._calls.pop(effect.request, None)) is not None:
             answer(effect.result)
 
     def _ready(self, _effect: fx.Ready) -> None:

@@ -15,6 +15,7 @@ from msgspec import Struct
 from actors.addresses import join, name_of, parent_of
 from actors.core.mailbox import ActorStatistics
 from actors.exits import ExitReason
+from supervisors.branches import Branch, branch_at
 from supervisors.core import (
     Active,
     Child,
@@ -61,11 +62,33 @@ def nodes(services: Services, path: str = "/", depth: int | None = None) -> tupl
         root = services.supervisors.get("/")
         return tuple(reading.root(root, depth)) if root is not None else ()
     found = find(services, path)
-    return tuple(reading.child(found[0], found[1], depth)[0]) if found is not None else ()
+    if found is not None:
+        return tuple(reading.child(found[0], found[1], depth)[0])
+    branch = branch_at(services, path)
+    return tuple(branch.nodes(path, depth)) if branch is not None else ()
+
+
+def top(services: Services, path: str) -> NodeView | None:
+    """Return the view of the supervisor at `path` by what it knows itself; None where it does not run."""
+    supervisor = services.supervisors.get(path)
+    return _Reading(services).root(supervisor, 0)[0] if supervisor is not None else None
+
+
+def is_up(state: NodeState) -> bool:
+    """Whether a worker in this state counts as ready."""
+    return state in _UP
+
+
+def is_expected(state: NodeState) -> bool:
+    """Whether a worker in this state counts among those that should be ready."""
+    return state not in _NOT_EXPECTED
 
 
 def find(services: Services, path: str) -> tuple[Supervisor, Child] | None:
-    """Return the supervisor of the child at `path` and the child's record; None for the root and unknown paths."""
+    """Return the supervisor of the child at `path` and the child's record, where they are of this process.
+
+    None for the root, for unknown paths, and for what runs in a subtree process (`supervisors.branches.record_of`).
+    """
     parent = parent_of(path)
     supervisor = services.supervisors.get(parent) if parent is not None else None
     child = supervisor.published.children.get(name_of(path)) if supervisor is not None else None
@@ -75,6 +98,7 @@ def find(services: Services, path: str) -> tuple[Supervisor, Child] | None:
 def paths(services: Services) -> list[str]:
     """Return the path of every node there is, parents before their children."""
     found: list[str] = []
+    branches = services.trunk.branches
     waiting = ["/"] if "/" in services.supervisors else []
     while waiting:
         path = waiting.pop()
@@ -82,6 +106,8 @@ def paths(services: Services) -> list[str]:
         supervisor = services.supervisors.get(path)
         if supervisor is not None:
             waiting.extend(join(path, child.id) for child in reversed(_in_order(supervisor.published)))
+        elif path in branches:
+            found.extend(branches[path].paths())
     return found
 
 
@@ -92,12 +118,17 @@ def count_ready(services: Services) -> tuple[int, int]:
         for child in supervisor.published.children.values():
             state = child.state
             if child.spec.type is ChildType.SUPERVISOR:
-                total += join(path, child.id) not in services.supervisors
+                below = join(path, child.id)
+                total += below not in services.supervisors and below not in services.trunk.branches
             elif isinstance(state, Running):
                 ready += 1
                 total += 1
             elif not (isinstance(state, Down) and _DOWN[state.why] in _NOT_EXPECTED):
                 total += 1
+    for branch in list(services.trunk.branches.values()):
+        of_ready, of_total = branch.counts()
+        ready += of_ready
+        total += of_total
     return ready, total
 
 
@@ -186,7 +217,7 @@ class _Reading:
         else:
             shown = NodeState.STARTING if isinstance(state.phase, (Fresh, StartingUp)) else NodeState.STOPPING
         below, fields, _ = self._below(root, depth)
-        view = NodeView(path="/", kind=NodeKind.SUPERVISOR, state=shown, placement="pool", generation=1,
+        view = NodeView(path=state.path, kind=NodeKind.SUPERVISOR, state=shown, placement="pool", generation=1,
                         pid=self._services.pid, restart="permanent", **fields)  # fmt: skip
         return [view, *below]
 
@@ -217,9 +248,12 @@ class _Reading:
         below: list[NodeView] = []
         if is_supervisor:
             running = self._services.supervisors.get(path)
+            branch: Branch | None = self._services.trunk.branches.get(path)
             if running is not None:
                 below, more, counts = self._below(running, None if depth is None else depth - 1)
                 fields |= more
+            elif branch is not None:
+                below, counts = _put_branch(fields, branch, None if depth is None else depth - 1)
             else:
                 counts = _Counts(0, 1)
                 if isinstance(spec.start, SupervisorSpec):
@@ -256,6 +290,23 @@ class _Reading:
             fields["hidden"] = len(children)
             views = []
         return views, fields, counts
+
+
+def _put_branch(fields: dict[str, Any], branch: Branch, depth: int | None) -> tuple[list[NodeView], _Counts]:
+    """Put what a subtree in another process last said of its top; return the views below it and its counts."""
+    said, below, (ready, total) = branch.top(depth)
+    if said is not None:
+        fields["strategy"] = said.strategy
+        fields["limit"] = said.limit
+    fields["ready"] = ready
+    fields["total"] = total
+    if depth is not None and depth <= 0:
+        fields["hidden"] = said.hidden if said is not None else 0
+    doubt = branch.doubt()
+    if doubt and fields["state"] in _UP:
+        fields["state"] = NodeState.UNKNOWN
+        fields["why"] = doubt
+    return below, _Counts(ready, total)
 
 
 def _lasting(supervisor: Supervisor, child: Child) -> dict[str, Any]:

@@ -9,6 +9,7 @@ it is; `verify` says whether that is still true.
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import os
 import stat
 import sys
@@ -174,8 +175,6 @@ def ipc_endpoint(run: Path, name: str) -> str:
     home = run.absolute() / f"{name}.sock"
     if len(os.fsencode(home)) <= SOCKET_PATH_LIMIT:
         return f"ipc://{private_directory(run.absolute()) / home.name}"
-    import hashlib  # here: only a path that is too long needs it
-
     digest = hashlib.sha256(os.fsencode(run.absolute())).hexdigest()[:16]
     short = private_directory(_short_base() / digest) / home.name
     if len(os.fsencode(short)) > SOCKET_PATH_LIMIT:
@@ -215,6 +214,16 @@ def remove_socket(endpoint: str) -> None:
     if endpoint.startswith("ipc://"):
         with contextlib.suppress(OSError):
             os.unlink(endpoint.removeprefix("ipc://"))
+
+
+def remove_sockets(run: Path, stem: str) -> None:
+    """Remove what `ipc://` sockets called `stem`, or `stem.…`, of a process that was killed left behind in `run`."""
+    usual = run.absolute()
+    digest = hashlib.sha256(os.fsencode(usual)).hexdigest()[:16]
+    for directory in (usual, _short_base() / digest):
+        for left in (directory / f"{stem}.sock", *directory.glob(f"{stem}.*.sock")):
+            with contextlib.suppress(OSError):
+                left.unlink()
 
 
 def private_directory(path: Path) -> Path:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from actors.addresses import is_within
@@ -20,6 +21,7 @@ class Registry:
     def __init__(self) -> None:
         self._cells: dict[str, ActorRef[Any]] = {}
         self._absent: dict[str, str] = {}
+        self._far: dict[str, Callable[[str], Any]] = {}
         self._lock = threading.Lock()
 
     def __len__(self) -> int:
@@ -29,8 +31,28 @@ class Registry:
         return path in self._cells
 
     def get(self, path: str) -> ActorRef[Any] | None:
-        """Return the ref of the instance at `path`, or None."""
-        return self._cells.get(path)
+        """Return the ref of the instance at `path`, or None; below a path of another process, that process's ref."""
+        found = self._cells.get(path)
+        return self._beyond(path) if found is None and self._far else found
+
+    def route(self, path: str, ref_of: Callable[[str], Any]) -> None:
+        """Have `ref_of(below)` find whoever is at a path below `path`, which another process has."""
+        self._far[path] = ref_of
+
+    def unroute(self, path: str, ref_of: Callable[[str], Any]) -> None:
+        """Take `route` back, unless `path` was given to another one meanwhile."""
+        with self._lock:
+            if self._far.get(path) is ref_of:
+                del self._far[path]
+
+    def _beyond(self, path: str) -> Any:
+        above = path.rpartition("/")[0]
+        while above:
+            ref_of = self._far.get(above)
+            if ref_of is not None:
+                return ref_of(path)
+            above = above.rpartition("/")[0]
+        return None
 
     def below(self, path: str) -> tuple[ActorRef[Any], ...]:
         """Return the refs at `path` and below it, in the order of their paths."""
@@ -38,8 +60,14 @@ class Registry:
         return tuple(cells[found] for found in sorted(cells) if is_within(found, path))
 
     def why_absent(self, path: str) -> str:
-        """Return why there is nobody at `path`: what `set_absent` said, else "not running"."""
-        return self._absent.get(path, "not running")
+        """Return why there is nobody at `path`: what `set_absent` said of it, or of what is above; or "not running"."""
+        at = path
+        while at:
+            why = self._absent.get(at)
+            if why is not None and at not in self._cells:
+                return why
+            at = at.rpartition("/")[0]
+        return "not running"
 
     def set_absent(self, path: str, why: str | None) -> None:
         """Have dead letters for `path` say `why` ("restarting") while nobody is there; None takes it back."""

@@ -35,6 +35,7 @@ LOOKS: Final = {
     NodeState.PARKED: Look("⊝", "X", "parked", Style.BAD),
     NodeState.ABANDONED: Look("†", "!", "abandoned", Style.BAD),
     NodeState.FAILED: Look("✗", "X", "failed", Style.BAD),
+    NodeState.UNKNOWN: Look("?", "?", "unknown", Style.BAD),
 }
 
 DEGRADED: Final = Look("▲", "^", "", Style.WARNING)
@@ -89,6 +90,8 @@ def phrase(node: NodeView) -> str:
         case NodeState.QUARANTINED:
             return _after(word, f"{limit(node.budget)} used up" if node.budget else node.why)
         case NodeState.PARKED | NodeState.FAILED | NodeState.ABANDONED | NodeState.STARTING | NodeState.STOPPING:
+            return _after(word, node.why)
+        case NodeState.UNKNOWN:
             return _after(word, node.why)
         case _:
             return word

@@ -133,6 +133,7 @@ def _says(node: NodeView, is_root: bool) -> tuple[str, ...]:
         if is_root and node.state is NodeState.READY and node.children:
             said = [counts(node)]
         said.append(why_last(node))
+        said.append(f"process {node.pid}" if node.placement == "process" and node.pid is not None else "")
         said.append(f"limit {limit(node.limit)}" if node.limit is not None else "")
         said.append("significant" if node.significant else "")
         return tuple(part for part in said if part)

@@ -17,6 +17,7 @@ from msgspec.structs import replace
 from actors.addresses import ROOT, check_path, check_segment, is_within, join
 from actors.errors import AddressError
 from actors.policies.backoff import Backoff
+from supervisors.core.crossing import crossing_faults
 from supervisors.errors import Fault
 from supervisors.programs import ProgramStart, program_faults
 from supervisors.specs import (
@@ -124,6 +125,8 @@ def _start_faults(spec: ChildSpec, path: str) -> Iterable[Fault]:
         if spec.type is not ChildType.SUPERVISOR:
             yield Fault(path, "type", "its start is a supervisor spec", "leave type away, or say supervisor")
         yield from _supervisor_faults(start, path)
+        if spec.runs_in == "process":
+            yield from crossing_faults(start, path)
     elif isinstance(start, LocalStart):
         if not callable(start.make):
             yield Fault(path, "start", f"make is a class or a function, got {start.make!r}")

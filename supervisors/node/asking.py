@@ -15,13 +15,14 @@ from actors.core.actor import Actor
 from actors.core.context import enter_loop, leave_loop
 from actors.errors import ActorExitedError, AskTimeoutError
 from actors.messages import HANDLES, Handles, Message
+from supervisors.branches import record_of
 from supervisors.children import resolve
 from supervisors.requests import SendArguments
 from supervisors.selectors import SelectorError, not_found
 from supervisors.specs import ImportStart, LocalStart
 from supervisors.supervisor import Services
-from supervisors.tree import find, paths
-from supervisors.views import AnswerView, SentView, to_wire
+from supervisors.tree import find, is_up, paths
+from supervisors.views import AnswerView, NodeKind, SentView, to_wire
 from transport.control.server import Responder
 
 
@@ -35,13 +36,18 @@ def message_types(services: Services, path: str) -> dict[str, type[Message[Any]]
         SelectorError: There is no such child.
     """
     found = find(services, path)
-    if found is None:
+    record = record_of(services, path) if found is None else None
+    if found is None and record is None:
         if path == "/" or path in services.supervisors:
             return {}
         raise not_found(path, paths(services))
-    start = found[1].spec.start
-    if isinstance(start, ImportStart):
-        make: Any = resolve(start.target)
+    start = found[1].spec.start if found is not None else None
+    if record is not None:
+        if record.spec is None or record.view.kind is NodeKind.SUPERVISOR:
+            return {}
+        make: Any = resolve(record.spec.start)
+    elif isinstance(start, ImportStart):
+        make = resolve(start.target)
     elif isinstance(start, LocalStart):
         make = start.make
     else:
@@ -78,10 +84,13 @@ def send_to_actor(services: Services, wanted: SendArguments) -> SentView:
     """
     message = _message(services, wanted)
     ref = services.system.ref(wanted.path)
-    if not ref.is_alive():
+    record = record_of(services, wanted.path)
+    if not ref.is_alive() or (record is not None and not is_up(record.view.state)):
         raise SelectorError("conflict", f"{wanted.path} is not running", f"actorctl why {wanted.path}")
     with never_waiting():
         ref.tell(message)
+    if record is not None:  # of another process: what it said last, since asking it would wait
+        return SentView(path=wanted.path, message=wanted.message, mailbox=record.view.mailbox)
     figures = ref.statistics()
     return SentView(path=wanted.path, message=wanted.message, mailbox=figures.depth if figures is not None else 0)
 

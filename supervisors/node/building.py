@@ -14,7 +14,7 @@ from typing import Any, Final
 import msgspec
 from msgspec import Struct
 
-from actors.addresses import ROOT, join, name_of
+from actors.addresses import ROOT, is_within, join, name_of
 from supervisors.node.config import (
     ActorConfig,
     Config,
@@ -26,7 +26,7 @@ from supervisors.node.config import (
 from supervisors.node.counting import Machine
 from supervisors.node.credentials import SecretSource, secret_source
 from supervisors.node.entries import Entry, Role, entries_of
-from supervisors.node.options import options_of
+from supervisors.node.options import branch_heartbeat, options_of
 from supervisors.node.ordering import in_start_order
 from supervisors.node.positions import KeyPath
 from supervisors.node.programs import ProgramConfig, start_of
@@ -59,7 +59,7 @@ class Start(Struct, frozen=True):
         use: Its class.
         kwargs: Its arguments but for the secrets.
         secrets: Where each argument that is a secret is found.
-        is_process: Whether it runs in a process of its own.
+        is_process: Whether it runs in another process than the node.
     """
 
     at: KeyPath
@@ -159,8 +159,11 @@ class _Builder:
         return start_of(program, self._directory, self._places(program.secrets))
 
     def is_process(self, entry: Entry) -> bool:
-        """Whether an entry that is no supervisor runs in processes of its own."""
-        return options_of(self._config, entry).is_process
+        """Whether an entry that is no supervisor runs in another process than the node."""
+        if options_of(self._config, entry).is_process:
+            return True
+        above = [found for path, found in self._config.supervisors.items() if is_within(entry.path, path)]
+        return any(supervisor.runs_in == "process" for supervisor in above)
 
     def _specs(self, entry: Entry) -> Iterator[ChildSpec]:
         settings = entry.settings
@@ -171,6 +174,9 @@ class _Builder:
                 start=self.supervisor(entry.path),
                 restart=Restart(settings.restart),
                 significant=settings.significant,
+                runs_in="process" if settings.runs_in == "process" else "pool",
+                heartbeat=branch_heartbeat(self._config, settings),
+                memory_max_bytes=settings.memory_max,
                 needs=needs,
             )
             return

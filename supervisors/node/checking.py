@@ -13,7 +13,7 @@ from typing import Final
 
 from msgspec import Struct
 
-from actors.addresses import ROOT, check_segment
+from actors.addresses import ROOT, check_segment, is_within
 from actors.errors import AddressError
 from supervisors.node.building import programs_of
 from supervisors.node.config import ChildDefaults, ChildOptions, Config, SecretConfig, SupervisorConfig
@@ -23,7 +23,7 @@ from supervisors.node.entries import Entry, Role, entries_of, is_path
 from supervisors.node.faults import Fault, cut, hints
 from supervisors.node.fields import path_hint, suggestion
 from supervisors.node.layers import Layered
-from supervisors.node.options import options_of
+from supervisors.node.options import SYSTEM, options_of
 from supervisors.node.ordering import check_needs
 from supervisors.node.positions import KeyPath
 from supervisors.node.programs import ProgramConfig
@@ -80,6 +80,8 @@ def check(subject: Subject) -> Iterator[Fault]:
         if not subject.is_damaged(path):
             yield subject.fault(path, message, hint)
     yield from _children(subject, entries)
+    for supervisor, settings in subject.config.supervisors.items():
+        yield from _placement(subject, supervisor, settings)
     yield from _backoffs(subject, entries)
     yield from _loops(subject)
     yield from _io(subject)
@@ -163,6 +165,19 @@ def _children(subject: Subject, entries: list[Entry]) -> Iterator[Fault]:
         at = (*entry.at, "use")
         if entry.role is Role.ACTOR and getattr(settings, "use", None) is None and not subject.is_damaged(at):
             yield subject.fault(at, "it names no class", 'use = "package.module:Class"')
+
+
+def _placement(subject: Subject, path: str, settings: SupervisorConfig) -> Iterator[Fault]:
+    at: KeyPath = ("supervisors", path)
+    if settings.runs_in == "process":
+        if path == ROOT or is_within(path, SYSTEM):
+            what = "the root is the node itself" if path == ROOT else "what holds the node together runs in its process"
+            yield subject.fault((*at, "runs_in"), what, "leave it out")
+        return
+    for name in ("memory_max", "heartbeat"):
+        if getattr(settings, name) is not None and not subject.is_damaged((*at, "runs_in")):
+            hint = 'runs_in = "process", or leave it out'
+            yield subject.fault((*at, name), "only a process of its own can have it", hint)
 
 
 def _options(subject: Subject, entry: Entry, settings: ChildOptions) -> Iterator[Fault]:

@@ -41,6 +41,7 @@ from supervisors.node.programs import ProgramConfig
 from supervisors.node.sections import BackoffConfig, BudgetConfig, Order, Restarts, RestartWord, Section, key
 
 Placement = Annotated[str, Choice("pool", "thread", "process")]
+BranchPlacement = Annotated[str, Choice("pool", "process")]
 StrategyWord = Annotated[str, Choice("one_for_one", "one_for_all", "rest_for_one")]
 OnLimitWord = Annotated[str, Choice("escalate", "park")]
 AutoShutdownWord = Annotated[str, Choice("never", "any_significant", "all_significant")]
@@ -195,6 +196,9 @@ class SupervisorConfig(Section):
     significant: Truth = key("Counts for the parent's `auto_shutdown`.", False)
     needs: Paths = key("Paths that must be ready before it starts, siblings or elsewhere in the tree.", [])
     start_order: Order = key("Lower starts earlier among siblings; equal ones as written.", 0)
+    runs_in: BranchPlacement = key("With all below it in the process of its parent, or in one of its own.", "pool")
+    heartbeat: HeartbeatConfig | None = key("Liveness of its process; unset parts come from `[defaults.child]`.", None)
+    memory_max: Size | None = key("Resident memory at which its process is restarted.", None)
 
 
 class ActorConfig(ChildOptions):

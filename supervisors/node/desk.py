@@ -8,6 +8,8 @@ arm a callback and return.
 from __future__ import annotations
 
 import logging
+import threading
+import time
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
@@ -17,9 +19,11 @@ import msgspec
 
 from actors.errors import ActorRuntimeError
 from actors.events import CommandDone
+from supervisors.branches import refresh
 from supervisors.node.asking import ask_actor, send_to_actor
 from supervisors.node.explaining import explain
 from supervisors.node.facts import NodeFacts
+from supervisors.node.looking import last_exit_and_needs, spec_view_at
 from supervisors.node.operations import Operations
 from supervisors.node.recent import RecentEvents
 from supervisors.node.replaying import Replays
@@ -42,8 +46,7 @@ from supervisors.requests import (
     WhyArguments,
 )
 from supervisors.selectors import SelectorError, find, not_found
-from supervisors.tree import count_ready, nodes, paths, spec_view
-from supervisors.tree import find as find_child
+from supervisors.tree import count_ready, nodes, paths
 from supervisors.views import (
     CommandView,
     ConfigEntry,
@@ -69,6 +72,9 @@ logger = logging.getLogger(__name__)
 
 THREADS = 4
 """Commands worked on at a time; more wait their turn."""
+
+REFRESH_TIMEOUT = 0.03
+"""Seconds that subtree processes have to say what their nodes are now; then what they said last is shown."""
 
 PERMISSIONS: Mapping[str, Role] = {
     name: Role.ADMIN if name == "shutdown" else Role.OPERATOR if command.is_change else Role.VIEWER
@@ -200,26 +206,37 @@ class ControlDesk:
         )
 
     def _tree(self, arguments: TreeArguments, _request: Request, _responder: Responder) -> View:
+        self._refresh()
         found = nodes(self._node.services, arguments.path, arguments.depth)
         if not found:
             raise not_found(arguments.path, paths(self._node.services))
         ready, total = count_ready(self._node.services)
         return TreeView(header=self._header(ready, total, self._node.restarts), nodes=found)
 
+    def _refresh(self) -> None:
+        """Have subtrees in other processes say what their nodes are now; what they do not say in time is left out."""
+        heard = threading.Semaphore(0)
+        services = self._node.services
+        until = time.monotonic() + REFRESH_TIMEOUT
+        for _ in range(refresh(services, heard.release)):
+            if not heard.acquire(timeout=max(0.0, until - time.monotonic())):
+                return
+
     def _status(self, _arguments: Any, _request: Request, _responder: Responder) -> View:
+        self._refresh()
         tree = nodes(self._node.services)
         header = self._header(*count_ready(self._node.services), self._node.restarts)
         return self._node.status(header, tree)
 
     def _describe(self, arguments: DescribeArguments, _request: Request, responder: Responder) -> View | None:
         services = self._node.services
+        self._refresh()
         tree = nodes(services, arguments.path, 1)
         if not tree:
             raise not_found(arguments.path, paths(services))
-        found = find_child(services, arguments.path)
         view = DescribeView(
             node=TreeView(header=self._header(0, 0, 0), nodes=tree).nested(),
-            spec=spec_view(found[1].spec) if found is not None else None,
+            spec=spec_view_at(services, arguments.path),
             handlers=self._node.handlers_of(arguments.path),
             events=self._recent.about(arguments.path, arguments.events),
         )
@@ -232,8 +249,8 @@ class ControlDesk:
         services = self._node.services
         tree = nodes(services)
         node = find(tree, arguments.path)
-        found = find_child(services, node.path)
-        return explain(node, tree, found[1] if found is not None else None, self._recent)
+        reason, needs = last_exit_and_needs(services, node.path)
+        return explain(node, tree, self._recent, reason=reason, needs=needs)
 
     def _events(self, arguments: EventsArguments, _request: Request, _responder: Responder) -> View:
         return self._recent.select(arguments, self._node.system.bus.head)

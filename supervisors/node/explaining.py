@@ -6,7 +6,6 @@ from collections.abc import Sequence
 
 from actors.addresses import is_within, join, parent_of
 from actors.exits import ExitReason
-from supervisors.core import Child
 from supervisors.node.recent import RecentEvents
 from supervisors.views import CauseView, Instant, NodeKind, NodeState, NodeView, WhyView, instant
 
@@ -14,11 +13,17 @@ EVENTS = 10
 """How many events an explanation shows."""
 
 
-def explain(node: NodeView, tree: Sequence[NodeView], child: Child | None, recent: RecentEvents) -> WhyView:
-    """Return the explanation of `node`; `child` is its supervisor's record of it, None for the root."""
+def explain(
+    node: NodeView,
+    tree: Sequence[NodeView],
+    recent: RecentEvents,
+    *,
+    reason: ExitReason | None,
+    needs: Sequence[str],
+) -> WhyView:
+    """Return the explanation of `node`; `reason` is its last end, as its supervisor knows it, `needs` its spec's."""
     below = [n for n in tree if n.path != node.path and is_within(n.path, node.path) and n.state not in _WELL]
     end = recent.last_end(node.path)
-    reason = child.last_exit if child is not None else None
     if reason is None and end is not None:
         reason = end.reason
     at = instant(end.at) if end is not None else None
@@ -26,7 +31,7 @@ def explain(node: NodeView, tree: Sequence[NodeView], child: Child | None, recen
         node=node,
         summary=_summary(node, below),
         causes=_causes(node.path, reason, at) if reason is not None else (),
-        blocked_by=_blocked_by(node, tree, child),
+        blocked_by=_blocked_by(node, tree, needs),
         is_sticky=bool(node.stopped_by),
         hints=_hints(node, below),
         events=recent.about(node.path, EVENTS),
@@ -58,6 +63,8 @@ def _summary(node: NodeView, below: Sequence[NodeView]) -> str:
             return f"it is stopped{': ' + node.why if node.why else ''}"
         case NodeState.FINISHED:
             return f"it ended by itself ({node.last_reason}) and, being {node.restart}, is not restarted"
+        case NodeState.UNKNOWN:
+            return f"nobody knows: {node.why}"
         case NodeState.ABANDONED:
             return "its thread could not be ended: it was cut off, what it still does has no effect"
         case NodeState.WAITING:
@@ -87,18 +94,17 @@ def _causes(path: str, reason: ExitReason, at: Instant | None) -> tuple[CauseVie
     )
 
 
-def _blocked_by(node: NodeView, tree: Sequence[NodeView], child: Child | None) -> tuple[str, ...]:
+def _blocked_by(node: NodeView, tree: Sequence[NodeView], needs: Sequence[str]) -> tuple[str, ...]:
     """Nodes that must be ready before this one: what it needs, and what stands above it."""
     if node.state in _WELL or node.stopped_by:
         return ()
     states = {n.path: n.state for n in tree}
     found: list[str] = []
-    if child is not None:
-        parent = parent_of(node.path) or "/"
-        for need in child.spec.needs:
-            path = need if need.startswith("/") else join(parent, need)
-            if states.get(path) is not NodeState.READY:
-                found.append(path)
+    parent = parent_of(node.path) or "/"
+    for need in needs:
+        path = need if need.startswith("/") else join(parent, need)
+        if states.get(path) is not NodeState.READY:
+            found.append(path)
     above = parent_of(node.path)
     while above is not None:
         if states.get(above) is not NodeState.READY:
@@ -118,6 +124,8 @@ def _hints(node: NodeView, below: Sequence[NodeView]) -> tuple[str, ...]:
             return (f"actorctl resume {path}",)
         case NodeState.ABANDONED:
             return (f"actorctl start {path}", f"actorctl describe {path}")
+        case NodeState.UNKNOWN:
+            return (f"actorctl restart {path}", f"actorctl describe {path}")
         case NodeState.NOT_CONFIGURED:
             return ("actorctl config show",)
         case _ if below and node.kind is NodeKind.SUPERVISOR:

@@ -15,14 +15,13 @@ from typing import Any
 from actors.addresses import is_within, join, name_of, parent_of
 from actors.exits import KILLED
 from supervisors import core
-from supervisors.core import Held
+from supervisors.branches import post_call, standing_of
 from supervisors.core import effects as fx
 from supervisors.core import events as ev
 from supervisors.node.desired import DesiredState
 from supervisors.requests import TargetArguments
 from supervisors.selectors import SelectorError, select
-from supervisors.specs import Strategy
-from supervisors.supervisor import Services, Supervisor
+from supervisors.supervisor import Services
 from supervisors.tree import nodes
 from supervisors.views import (
     BudgetView,
@@ -35,7 +34,7 @@ from supervisors.views import (
     TargetView,
 )
 
-Make = Callable[[str, ev.Hold], Callable[[int, float, float], ev.Request]]
+Make = Callable[[str, ev.Hold], ev.Request]
 Answer = Callable[[CommandView], None]
 Settle = Callable[..., None]
 """Takes one target's result, and what went wrong in keeping it."""
@@ -86,30 +85,30 @@ class Operations:
             gathering.arm(wanted.timeout)
 
     def _post(self, verb: str, target: NodeView, hold: ev.Hold, settle: Settle) -> None:
-        parent = parent_of(target.path)
-        supervisor = self._services.supervisors.get(parent) if parent is not None else None
+        parent = parent_of(target.path) or ""
         id = name_of(target.path)
-        if supervisor is None:
-            settle(fx.Refused(id, fx.Refusal.NOT_FOUND, f"the supervisor of {target.path} is not running"))
-            return
 
         def judged(result: fx.Done | fx.Refused) -> None:  # on any thread: it only posts
-            self._writer.submit(self._record, verb, supervisor, target.path, result, settle)
+            self._writer.submit(self._record, verb, target.path, hold, result, settle)
 
-        supervisor.call(_MAKE[verb](id, hold), judged)
+        if not post_call(self._services, parent, _MAKE[verb](id, hold), judged):
+            settle(fx.Refused(id, fx.Refusal.NOT_FOUND, f"the supervisor of {target.path} is not running"))
 
-    def _record(
-        self, verb: str, supervisor: Supervisor, path: str, result: fx.Done | fx.Refused, settle: Settle
-    ) -> None:
+    def _record(self, verb: str, path: str, wanted: ev.Hold, result: fx.Done | fx.Refused, settle: Settle) -> None:
         """Keep what the core decided, in the order in which it did, before the client hears of it."""
         problem = ""
-        child = supervisor.published.children.get(name_of(path))
         try:
-            if supervisor.published.spec.strategy is Strategy.SIMPLE_ONE_FOR_ONE:
+            standing = standing_of(self._services, path)
+            if standing.is_unknown:  # its supervisor ended since: what it answered last holds for the next one
+                if isinstance(result, fx.Done) and verb == "stop":
+                    self._desired.hold(path, wanted)
+                elif isinstance(result, fx.Done) and verb in {"start", "restart"}:
+                    self._desired.release(path)
+            elif standing.is_dynamic:
                 pass  # its children are gone with their supervisor, so nothing of them can outlive it
-            elif child is not None and isinstance(child.state, Held):
-                self._desired.hold(path, child.state.hold)
-            elif child is None or (verb in {"start", "restart"} and isinstance(result, fx.Done)):
+            elif standing.hold is not None:
+                self._desired.hold(path, standing.hold)
+            elif not standing.is_there or (verb in {"start", "restart"} and isinstance(result, fx.Done)):
                 self._desired.release(path)
         except OSError as error:
             problem = f"done, but it could not be kept and will not outlive a restart: {error}"
@@ -207,17 +206,15 @@ class _Gathering:
 _RUNNING = frozenset({NodeState.READY, NodeState.SUSPENDED, NodeState.STARTING, NodeState.STOPPING})
 
 _MAKE: Mapping[str, Make] = {
-    "start": lambda id, _: lambda n, now, chance: ev.StartStopped(request=n, now=now, chance=chance, id=id),
-    "stop": lambda id, hold: lambda n, now, chance: ev.StopChild(request=n, now=now, chance=chance, id=id, hold=hold),
-    "restart": lambda id, _: (
-        lambda n, now, chance: ev.RestartChild(request=n, now=now, chance=chance, id=id, stop_first=True)
-    ),
-    "suspend": lambda id, _: lambda n, now, chance: ev.SuspendChild(request=n, now=now, chance=chance, id=id),
-    "resume": lambda id, _: lambda n, now, chance: ev.ResumeChild(request=n, now=now, chance=chance, id=id),
-    "kill": lambda id, _: lambda n, now, chance: ev.KillChild(request=n, now=now, chance=chance, id=id),
-    "reset": lambda id, _: lambda n, now, chance: ev.ResetChild(request=n, now=now, chance=chance, id=id),
+    "start": lambda id, _: ev.StartStopped(request=0, now=0.0, id=id),
+    "stop": lambda id, hold: ev.StopChild(request=0, now=0.0, id=id, hold=hold),
+    "restart": lambda id, _: ev.RestartChild(request=0, now=0.0, id=id, stop_first=True),
+    "suspend": lambda id, _: ev.SuspendChild(request=0, now=0.0, id=id),
+    "resume": lambda id, _: ev.ResumeChild(request=0, now=0.0, id=id),
+    "kill": lambda id, _: ev.KillChild(request=0, now=0.0, id=id),
+    "reset": lambda id, _: ev.ResetChild(request=0, now=0.0, id=id),
 }
-"""The management call of each verb."""
+"""The management call of each verb; whoever takes it fills in its number and instant."""
 
 _OF_WORKERS = frozenset({"suspend", "resume"})
 

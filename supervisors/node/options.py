@@ -15,7 +15,7 @@ from pydantic import BaseModel
 from actors.addresses import is_within
 from actors.core.mailbox import MailboxSpec
 from actors.policies.backoff import Backoff
-from supervisors.node.config import ChildDefaults, ChildOptions, Config
+from supervisors.node.config import ChildDefaults, ChildOptions, Config, SupervisorConfig
 from supervisors.node.entries import Entry, Role
 from supervisors.node.programs import ProgramConfig
 from supervisors.node.sections import BudgetConfig
@@ -69,6 +69,14 @@ def options_of(config: Config, entry: Entry) -> Options:
         memory_max_bytes=_top(levels, "memory_max") if is_process else None,
         mailbox=MailboxSpec(**mailbox) if mailbox and not is_program else None,
     )
+
+
+def branch_heartbeat(config: Config, supervisor: SupervisorConfig) -> Heartbeat | None:
+    """Return the heartbeat of a supervisor that runs in a process of its own; None for one that does not."""
+    if supervisor.runs_in != "process":
+        return None
+    found = _joined([config.defaults.child.heartbeat, supervisor.heartbeat])
+    return Heartbeat(found["every"], found["miss"])
 
 
 Level = ChildDefaults | ChildOptions | ProgramConfig

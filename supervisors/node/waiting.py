@@ -39,6 +39,7 @@ class Waiting:
         self._is_armed = False
         self._call = call
         self._subscription: Any = None
+        self._end_look_on: Callable[[], object] = lambda: None
         self._deadline: Any = None
 
     def begin(self) -> None:
@@ -46,6 +47,7 @@ class Waiting:
         system = self._services.system
         self._subscription = system.bus.subscribe(lambda _seq, _event: self._arm(), _LIFE)
         self._deadline = system.schedule(max(0.0, self._wanted.timeout), lambda: self._look(is_last=True))
+        self._end_look_on = self._services.trunk.look_on(self._arm)
         self._call.on_cancel(lambda _why: self._give_up())
         self._look()
 
@@ -102,6 +104,7 @@ class Waiting:
         self._end()
 
     def _end(self) -> None:
+        self._end_look_on()
         for held in (self._subscription, self._deadline):
             if held is not None:
                 held.cancel()

@@ -20,7 +20,7 @@ import queue
 import time
 from collections.abc import Callable
 from importlib import import_module
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import zmq
 from msgspec.structs import replace
@@ -43,7 +43,9 @@ from supervisors.processes.protocol import (
     Ended,
     Handover,
     Hello,
+    Manage,
     Ready,
+    Refresh,
     Resume,
     Start,
     Stop,
@@ -59,6 +61,9 @@ from transport.gateway import Gateway
 from transport.reactor import Reactor
 from transport.security import ClientKeys, KeyPair
 from transport.sockets import Socket, SocketSpec
+
+if TYPE_CHECKING:
+    from supervisors.processes.branchside import BranchSide
 
 BYE_TIMEOUT: Final = 2.0
 """Seconds to wait for the launcher's word that the child's last one was heard."""
@@ -96,7 +101,8 @@ class Child:
         self._handover = handover
         self._made_at = time.monotonic()
         self._jobs: queue.SimpleQueue[Callable[[], None] | None] = queue.SimpleQueue()
-        self._launch: Launch | None = None
+        self._launch: Launch | BranchSide | None = None
+        self._branch: BranchSide | None = None
         self._ref: Any = None  # set before the launcher hears that the actor is ready
         self._stop: ExitReason | None = None
         self._is_suspended = False
@@ -123,6 +129,8 @@ class Child:
         """Do the main thread's part until the process may exit; return its code, and the signal it is to end by."""
         while (job := self._jobs.get()) is not None:
             job()
+        if self._branch is not None:
+            self._branch.close()
         self._reactor.close(BYE_TIMEOUT)
         return self._code, self._signal
 
@@ -146,6 +154,8 @@ class Child:
                 self._suspend(isinstance(word, Suspend))
             case Bye():
                 self._jobs.put(None)
+            case Manage() | Refresh() if self._branch is not None:
+                self._branch.take(word)
             case _:
                 return
 
@@ -166,6 +176,11 @@ class Child:
     def _start(self, start: Start) -> None:
         """Load the class and launch the actor; on the main thread, which some modules need to be imported on."""
         _forward_logs(start.log_level, self._outlet)
+        last_exit = from_record(start.last_exit) if start.last_exit is not None else None
+        incarnation = Incarnation(self._handover.generation, start.attempt, last_exit)
+        if start.plan:
+            self._start_subtree(start, incarnation)
+            return
         try:
             kind = load_actor(start.target)
         except BaseException as error:
@@ -174,27 +189,49 @@ class Child:
         if self._stop is not None:
             self._end(Ended(to_record(self._stop)), 0)
             return
-        last_exit = from_record(start.last_exit) if start.last_exit is not None else None
         self._launch = self.system.spawn(
             lambda: kind(**start.kwargs),
             path=self._handover.path,
             placement="thread",
-            incarnation=Incarnation(self._handover.generation, start.attempt, last_exit),
+            incarnation=incarnation,
             mailbox=MailboxSpec(*start.mailbox) if start.mailbox is not None else None,  # type: ignore[arg-type]
             on_outcome=lambda outcome: self._take_outcome(outcome, start.heartbeat),
         )
         if self._stop is not None:  # it came before there was a launch to tell
             self._launch.stop(self._stop)
 
+    def _start_subtree(self, start: Start, incarnation: Incarnation) -> None:
+        """Launch a supervisor with its children; on the main thread."""
+        from supervisors.processes.branchside import BranchSide  # loads what no process child needs otherwise
+
+        try:
+            branch = BranchSide(self.system, self._reactor, self._handover, start.plan, self._say)
+        except BaseException as error:
+            self._end(Ended(to_record(ExitReason.crashed(error))), 1)
+            return
+        if self._stop is not None:
+            self._end(Ended(to_record(self._stop)), 0)
+            return
+        self._branch = branch
+        branch.launch(incarnation, lambda outcome: self._take_outcome(outcome, start.heartbeat))
+        self._launch = branch
+        if self._stop is not None:  # it came before there was a launch to tell
+            branch.stop(self._stop)
+
     def _take_outcome(self, outcome: Outcome, heartbeat: float | None) -> None:
         """Tell the launcher; on the actor's thread."""
         match outcome:
-            case Started(ref):
+            case Started(found):
+                ref: Any = found if found is not None else self.system.registry.get(self._handover.path)
                 ref._table[Probe] = _answer_probe
                 self._ref = ref
                 if self._is_suspended:
                     ref.suspend()
-                self._say(Ready(time.monotonic() - self._made_at))
+                ready = Ready(time.monotonic() - self._made_at)
+                if self._branch is not None:
+                    self._branch.say_ready(ready)
+                else:
+                    self._say(ready)
                 if heartbeat is not None:
                     self._reactor.every(heartbeat, lambda: self._beat(ref))
             case Ignored(why):

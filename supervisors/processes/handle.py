@@ -9,11 +9,12 @@ from __future__ import annotations
 import logging
 import subprocess
 from collections.abc import Callable
-from typing import Final
+from typing import Any, Final
 
 from actors.addresses import Address
 from actors.core.mailbox import DEFAULT_MAILBOX, ActorStatistics, MailboxSpec
 from actors.core.outcomes import Started
+from actors.events import Event
 from actors.exits import ExitReason, from_record, to_record
 from supervisors.children import LaunchRequest, Report
 from supervisors.processes import states
@@ -51,7 +52,7 @@ logger = logging.getLogger(__name__)
 logger.addHandler(logging.NullHandler())
 
 FIGURES_EVERY: Final = 5.0
-"""Seconds between two reports of a child whose spec asks for no heartbeat: figures only, silence is no fault."""
+"""Seconds between two reports of a child's figures, where its spec asks for no more frequent heartbeat."""
 
 
 class ProcessChild(Life):
@@ -59,7 +60,11 @@ class ProcessChild(Life):
 
     Attributes:
         beat: The last heartbeat, None before the first.
+        longest_beat: Most seconds between two heartbeats. Where the spec asks for fewer, or none, the others bring
+            figures only, and silence is no fault.
     """
+
+    longest_beat = FIGURES_EVERY
 
     def __init__(self, shared: Shared, request: LaunchRequest, report: Report, mark: str) -> None:
         super().__init__(shared, request, report, mark)
@@ -118,26 +123,35 @@ class ProcessChild(Life):
 
     def prepare(self) -> Exception | None:
         """Make what will be sent once the child has connected; return why that cannot be."""
+        try:
+            self._start = to_envelope(self._start_word())
+        except (ValueError, TypeError) as error:
+            return error
+        return None
+
+    def _start_word(self, target: str | None = None, plan: bytes = b"") -> Start:
+        """Return what the child is told to run.
+
+        Raises:
+            ValueError, TypeError: What its spec starts cannot be named from another process.
+        """
         spec = self._request.spec
         incarnation = self._request.incarnation
         last_exit = incarnation.last_exit
         mailbox: MailboxSpec | None = spec.mailbox
-        try:
+        kwargs: dict[str, Any] = {}
+        if target is None:
             target, kwargs = import_path_of(spec)
-            self._start = to_envelope(
-                Start(
-                    target,
-                    kwargs,
-                    incarnation.attempt,
-                    to_record(last_exit) if last_exit is not None else None,
-                    (mailbox.capacity, mailbox.full, mailbox.block_timeout) if mailbox is not None else None,
-                    spec.heartbeat.every if spec.heartbeat is not None else FIGURES_EVERY,
-                    logging.getLogger().getEffectiveLevel(),
-                )
-            )
-        except (ValueError, TypeError) as error:
-            return error
-        return None
+        return Start(
+            target,
+            kwargs,
+            incarnation.attempt,
+            to_record(last_exit) if last_exit is not None else None,
+            (mailbox.capacity, mailbox.full, mailbox.block_timeout) if mailbox is not None else None,
+            min(spec.heartbeat.every, self.longest_beat) if spec.heartbeat is not None else self.longest_beat,
+            logging.getLogger().getEffectiveLevel(),
+            plan,
+        )
 
     def spawned(self, process: subprocess.Popen[bytes], pidfd: int | None, captured: Captured) -> None:
         """Take over a process that was made for this child."""
@@ -191,7 +205,7 @@ class ProcessChild(Life):
 
     def _on_runtime(self, what: Envelope) -> None:
         if what.kind is Kind.EVENT:
-            self._shared.system.bus.publish(decode_event(what))
+            self._take_event(decode_event(what))
             return
         word = from_payload(what.type_name, what.payload)
         match word:
@@ -210,7 +224,18 @@ class ProcessChild(Life):
             case Logged():
                 self._logs.take(self.pid, word)
             case _:
-                raise MalformedFrameError(f"a child does not say {type(word).__name__}")
+                self._take_word(word)
+
+    def _take_event(self, event: Event) -> None:
+        self._shared.system.bus.publish(event)
+
+    def _take_word(self, word: Word) -> None:
+        """Take a word that not every kind of child says.
+
+        Raises:
+            MalformedFrameError: This kind does not say it.
+        """
+        raise MalformedFrameError(f"a child does not say {type(word).__name__}")
 
     # -- private parts ------------------------------------------------------------------------------
 

@@ -46,10 +46,12 @@ from supervisors.processes.programs.handle import ProgramChild
 from supervisors.processes.protocol import Handover
 from supervisors.processes.spawning import Warden, Worker, spawn
 from supervisors.processes.states import KillAsked, SpawnFailed
+from supervisors.processes.subtree import SubtreeChild
 from supervisors.processes.trees import Owner, sweep_leftovers
 from supervisors.programs import ProgramStart
+from supervisors.specs import SupervisorSpec
 from transport.channels import WINDOW
-from transport.endpoints import ipc_endpoint, ipc_is_usual, remove_socket, tcp_endpoint
+from transport.endpoints import ipc_endpoint, ipc_is_usual, remove_socket, remove_sockets, tcp_endpoint
 from transport.identity import ProcessIdentity
 from transport.reactor import Reactor
 from transport.security import KeyPair, ServerKeys
@@ -121,6 +123,7 @@ class ProcessLauncher:
         self._run = run
         self._owner = Owner(home, ProcessIdentity.own(), secrets.token_hex(4))
         self._window = window
+        self._name = name
         self._door = Door()
         self._lives: set[Life] = set()  # of the reactor's thread
         self._on_empty: Callable[[], None] | None = None
@@ -170,7 +173,12 @@ class ProcessLauncher:
         if isinstance(request.spec.start, ProgramStart):
             return self._launch_program(request, report)
         token = secrets.token_bytes(32)
-        child = ProcessChild(self._shared, request, report, f"{self._owner.mark}{next(self._serial)}")
+        number = next(self._serial)
+        kind = SubtreeChild if isinstance(request.spec.start, SupervisorSpec) else ProcessChild
+        child = kind(self._shared, request, report, f"{self._owner.mark}{number}")
+        stem = f"{self._name}.{number}"
+        if isinstance(child, SubtreeChild):
+            child.on_over = lambda: self._shared.ender.post(lambda: remove_sockets(self._run, stem))
         self._launched += 1
         if self._refuses(request, report, child.prepare()):
             return child
@@ -184,6 +192,8 @@ class ProcessLauncher:
             self._shared.system.name,
             tuple(sys.path),
             self._window,
+            run=str(self._run.absolute()),
+            name=stem,
             server_key=self._keys.public if self._keys is not None else "",
             public_key=keys.public if keys is not None else "",
             secret_key=keys.secret if keys is not None else "",

@@ -10,12 +10,19 @@
       --- Ended --------------------------->        the last word; answers to asks went before it
       <-- Bye -----------------------------         it was heard: exit
 
+A child that is a supervisor (`Start.plan`) says and hears besides:
+
+      --- Report ------------------------->         what nodes below it are now, by pages
+      <-- Refresh -------------------------         report everything
+      <-- Manage --------------------------         a management call for a supervisor below
+      --- Managed ------------------------>         its answer; what it changed was reported before
+
 All but the handover travel as payloads of SYSTEM envelopes whose target is "". Fields are only added.
 """
 
 from __future__ import annotations
 
-from typing import Any, Final
+from typing import Any, Final, get_args
 
 import msgspec
 from msgspec import Struct
@@ -43,6 +50,8 @@ class Handover(Struct, frozen=True):
         sys_path: The launcher's module search path.
         window: Messages that may be under way, each way, before they are accepted.
         environment: Variables the launcher changed for this start alone, as they were; None: not set.
+        run: Directory for the sockets of a launcher in the child.
+        name: Stem of those sockets' names; no two launchers of one directory share it.
         server_key: The launcher's CURVE public key where the endpoint is tcp, or "".
         public_key, secret_key: The child's CURVE key pair, or "".
     """
@@ -56,6 +65,8 @@ class Handover(Struct, frozen=True):
     sys_path: tuple[str, ...]
     window: int
     environment: dict[str, str | None] = {}
+    run: str = ""
+    name: str = ""
     server_key: str = ""
     public_key: str = ""
     secret_key: str = ""
@@ -75,12 +86,13 @@ class Start(Struct, frozen=True):
     """What to run.
 
     Attributes:
-        target: `package.module:Class`.
+        target: `package.module:Class`; "" where `plan` says what to supervise.
         kwargs: Keyword arguments of the class.
         attempt, last_exit: As in `Incarnation`.
         mailbox: Capacity, answer to full and longest wait where the spec has them.
         heartbeat: Seconds between two heartbeats; None: none.
         log_level: Log records from this level on are forwarded.
+        plan: A `supervisors.processes.plans.Plan`: the child is a supervisor with its children.
     """
 
     target: str
@@ -90,6 +102,7 @@ class Start(Struct, frozen=True):
     mailbox: tuple[int, str, float] | None = None
     heartbeat: float | None = None
     log_level: int = 20
+    plan: bytes = b""
 
 
 class Ready(Struct, frozen=True):
@@ -170,13 +183,68 @@ class Logged(Struct, frozen=True):
     created: float
 
 
-Word = Hello | Start | Ready | Declined | Ended | Bye | Stop | Suspend | Resume | Beat | Letter | Logged
+class Report(Struct, frozen=True):
+    """What nodes of a subtree are now: one page of a whole report, or of what changed since the last.
+
+    Attributes:
+        top: The topmost supervisor's `NodeView`, or b"" where it has not changed.
+        records: A list of `supervisors.branches.Record`.
+        gone: Paths of nodes that are there no more, with all below them.
+        page: Of a whole report: its number from 1; 0: these are changes.
+        is_last: Whether a whole report ends here.
+        answers: The `Refresh` that a whole report answers; 0: none.
+    """
+
+    top: bytes
+    records: bytes
+    gone: tuple[str, ...] = ()
+    page: int = 0
+    is_last: bool = True
+    answers: int = 0
+
+
+class Refresh(Struct, frozen=True):
+    """Report everything; the last page is to say `number`."""
+
+    number: int
+
+
+class Manage(Struct, frozen=True):
+    """Carry out a management call (`supervisors.processes.plans`) on the supervisor at `supervisor`."""
+
+    number: int
+    supervisor: str
+    request: bytes
+
+
+class Managed(Struct, frozen=True):
+    """The one answer to the management call `number`."""
+
+    number: int
+    result: bytes
+
+
+Word = (
+    Hello
+    | Start
+    | Ready
+    | Declined
+    | Ended
+    | Bye
+    | Stop
+    | Suspend
+    | Resume
+    | Beat
+    | Letter
+    | Logged
+    | Report
+    | Refresh
+    | Manage
+    | Managed
+)
 
 _PREFIX: Final = "process:"
-_WORDS: Final[dict[str, type[Word]]] = {
-    _PREFIX + cls.__name__: cls
-    for cls in (Hello, Start, Ready, Declined, Ended, Bye, Stop, Suspend, Resume, Beat, Letter, Logged)
-}
+_WORDS: Final[dict[str, type[Word]]] = {_PREFIX + cls.__name__: cls for cls in get_args(Word)}
 _codec: Final = Codec()
 
 

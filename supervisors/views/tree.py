@@ -34,6 +34,7 @@ class NodeState(Enum):
     PARKED = "parked"  # a supervisor over its limit that retries slowly
     ABANDONED = "abandoned"  # a thread that could not be killed; its late effects are fenced
     FAILED = "failed"  # gave up
+    UNKNOWN = "unknown"  # its process does not answer; `why` has what it was last
 
 
 class BudgetView(View, frozen=True, gc=False):

@@ -2,7 +2,7 @@
 
 import msgspec
 import pytest
-from support.configurations import MACHINE, load
+from support.configurations import MACHINE, faults_of, load
 
 from actors.core.mailbox import MailboxSpec
 from actors.policies.backoff import Backoff
@@ -440,3 +440,36 @@ def test_strategies_of_the_configuration_are_those_without_a_template():
     words = set(shape_at(("supervisors", "/x", "strategy")).kind.choices)
 
     assert words == {strategy.value for strategy in specs.Strategy} - {"simple_one_for_one"}
+
+
+def test_supervisor_in_a_process_has_the_heartbeat_of_the_defaults_and_what_it_says_itself(tmp_path):
+    text = """\
+        [defaults.child]
+        heartbeat = { every = "7s" }
+        [supervisors."/far"]
+        runs_in = "process"
+        heartbeat = { miss = 5 }
+        memory_max = "1GiB"
+        [supervisors."/near"]
+        """
+
+    tree = load(tmp_path, text).tree()
+
+    far, near = child_at(tree, "/far"), child_at(tree, "/near")
+    assert (far.runs_in, far.heartbeat, far.memory_max_bytes) == ("process", Heartbeat(7.0, 5), 1024**3)
+    assert (near.runs_in, near.heartbeat, near.memory_max_bytes) == ("pool", None, None)
+
+
+def test_modules_of_actors_below_a_process_are_found_and_not_imported(tmp_path):
+    (tmp_path / "below_a_process.py").write_text("raise RuntimeError('imported by the node')")
+    text = """\
+        [supervisors."/far"]
+        runs_in = "process"
+        [supervisors."/far/near"]
+        [actors."/far/near/a"]
+        use = "below_a_process:Class"
+        """
+
+    load(tmp_path, text, imports=True, spare_processes=True)
+
+    assert "imported by the node" in str(faults_of(tmp_path, text, imports=True))

@@ -48,6 +48,30 @@ CASES = {
         "two of /s/x",
         "unique",
     ),
+    "root in another process": (
+        '[supervisors."/"]\nruns_in = "process"  # <-',
+        'supervisors."/".runs_in',
+        "the node itself",
+        "leave it out",
+    ),
+    "system in another process": (
+        '[supervisors."/sys"]\nruns_in = "process"  # <-',
+        'supervisors."/sys".runs_in',
+        "holds the node together",
+        "leave it out",
+    ),
+    "heartbeat of a supervisor without a process": (
+        '[supervisors."/a"]\nheartbeat = { every = "1s" }  # <-',
+        'supervisors."/a".heartbeat',
+        "only a process",
+        'runs_in = "process"',
+    ),
+    "memory of a supervisor without a process": (
+        '[supervisors."/a"]\nmemory_max = "1GiB"  # <-',
+        'supervisors."/a".memory_max',
+        "only a process",
+        'runs_in = "process"',
+    ),
     "loops without a supervisor": (
         '[loops]  # <-\n[loops.list.a]\nevery = "1m"',
         "loops.under",
