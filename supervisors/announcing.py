@@ -26,10 +26,23 @@ _ABSENT = frozenset({"stopped", "quarantined", "abandoned", "waiting"})
 """States in which messages to the path become dead letters that name the state."""
 
 
+class Paths(dict[str, str]):
+    """Paths of the children of the supervisor at `own`, by id; each is made when it is first asked for."""
+
+    def __init__(self, own: str) -> None:
+        super().__init__()
+        self.own = own
+
+    def __missing__(self, id: str) -> str:
+        path = self[id] = join(self.own, id)
+        return path
+
+
 class Announcer:
     """Announces for the supervisor at one path; used on that supervisor's turns alone.
 
     Attributes:
+        paths: The children's paths, by id.
         pids: The process each child was started in, by id, from its start to its announcement.
         state: The supervisor's state after the step whose facts are announced.
     """
@@ -41,18 +54,12 @@ class Announcer:
         self._own_pid = own_pid
         self._publish = system.bus.publish
         self._wall = system.clock.time
-        self._registry = system.registry
-        self._paths: dict[str, str] = {}
+        self._set_absent = system.registry.set_absent
+        self.paths = Paths(path)
         self.pids: dict[str, int | None] = {}
         self.state = state
+        self._spec, self._strategy = state.spec, state.spec.strategy.value
         self._on_removed = on_removed
-
-    def path(self, id: str) -> str:
-        """Return the path of the child `id`."""
-        path = self._paths.get(id)
-        if path is None:
-            path = self._paths[id] = join(self._own, id)
-        return path
 
     def announcements(self) -> dict[type, Callable[[Any], None]]:
         """Return what announces each kind of fact."""
@@ -70,44 +77,46 @@ class Announcer:
         spec = get_childspec(self.state, fact.id)
         placement = spec.placement if spec is not None else "pool"
         pid = self.pids.pop(fact.id, None) or self._own_pid
-        self._publish(ActorStarted(self._wall(), self.path(fact.id), fact.generation, placement, pid, fact.seconds))
+        self._publish(ActorStarted(self._wall(), self.paths[fact.id], fact.generation, placement, pid, fact.seconds))
 
     def _ignored(self, fact: fx.IgnoredFact) -> None:
-        self._publish(ActorIgnored(self._wall(), self.path(fact.id), fact.generation, fact.why))
+        self._publish(ActorIgnored(self._wall(), self.paths[fact.id], fact.generation, fact.why))
 
     def _start_failed(self, fact: fx.StartFailedFact) -> None:
-        path = self.path(fact.id)
+        path = self.paths[fact.id]
         self._publish(ActorStartFailed(self._wall(), path, fact.generation, fact.reason, fact.attempt))
 
     def _exited(self, fact: fx.ExitedFact) -> None:
-        path = self.path(fact.id)
+        path = self.paths[fact.id]
         at = self._wall()
         self._publish(ActorExited(at, path, fact.generation, fact.reason, fact.uptime, fact.phase, fact.expected))
 
     def _changed(self, fact: fx.StateFact) -> None:
-        path = self.path(fact.id)
+        path = self.paths[fact.id]
         if fact.state in _ABSENT:
-            self._registry.set_absent(path, fact.state)
+            self._set_absent(path, fact.state)
         elif fact.state == "removed":
-            self._registry.set_absent(path, None)
-            del self._paths[fact.id]
+            self._set_absent(path, None)
+            del self.paths[fact.id]
             self._on_removed(fact.id)
         self._publish(ActorStateChanged(self._wall(), path, fact.generation, fact.state, fact.detail))
 
     def _restart(self, fact: fx.RestartFact) -> None:
         spec = self.state.spec
-        group = tuple([self.path(id) for id in fact.group])
+        if spec is not self._spec:
+            self._spec, self._strategy = spec, spec.strategy.value  # the value of an Enum is slow to look up
+        group = tuple(map(self.paths.__getitem__, fact.group))
         for path in group:
-            self._registry.set_absent(path, "restarting")
+            self._set_absent(path, "restarting")
         self._publish(
             RestartScheduled(
-                self._wall(), self.path(fact.id), self._own, spec.strategy.value, fact.generation, fact.attempt,
+                self._wall(), self.paths[fact.id], self._own, self._strategy, fact.generation, fact.attempt,
                 fact.delay, group, fact.restarts, spec.intensity, fact.reason,
             )
         )  # fmt: skip
 
     def _limit(self, fact: fx.LimitFact) -> None:
-        path = self._own if fact.scope == "supervisor" else self.path(fact.id)
+        path = self._own if fact.scope == "supervisor" else self.paths[fact.id]
         at = self._wall()
         self._publish(
             LimitReached(

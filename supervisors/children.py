@@ -13,7 +13,7 @@ from __future__ import annotations
 import importlib
 from collections.abc import Callable, Mapping
 from functools import lru_cache, partial
-from typing import Any, Literal, Protocol
+from typing import Any, ClassVar, Literal, Protocol
 
 from msgspec import Struct
 
@@ -119,17 +119,14 @@ Launchers = Mapping[str, Launcher]
 """A launcher for each `runs_in`: `pool`, `thread`, `process`."""
 
 
-class LocalHandle:
+class LocalHandle(Struct, frozen=True, eq=False):
     """An instance on the pool or on a thread of this process."""
 
-    __slots__ = ("_launch", "_report")
+    pid: ClassVar[int | None] = None
+    note: ClassVar[str] = ""
 
-    pid: int | None = None
-    note = ""
-
-    def __init__(self, launch: Launch, report: Report) -> None:
-        self._launch = launch
-        self._report = report
+    _launch: Launch
+    _report: Report
 
     @property
     def ref(self) -> Any:

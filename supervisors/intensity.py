@@ -23,12 +23,14 @@ class RestartWindow(Struct, frozen=True):
     Attributes:
         size: How many restarts lay in the window at the last `record`.
         newest: The latest times, ascending.
-        older: Full leaves before them, oldest first; the first may begin with times that have left the window.
+        older: Full leaves before them, oldest first.
+        gone: How many times at the start of the first leaf have left the window.
     """
 
     size: int = 0
     newest: tuple[float, ...] = ()
     older: tuple[tuple[float, ...], ...] = ()
+    gone: int = 0
 
     def record(self, now: float, period: float) -> RestartWindow:
         """Return the window with a restart at `now` added, and what lies before `now - period` let go.
@@ -37,30 +39,34 @@ class RestartWindow(Struct, frozen=True):
             now: Monotonic seconds. An instant before the last one recorded is taken for that one.
             period: Length of the window, in seconds. It may differ from the last one; times let go stay gone.
         """
-        newest, older = self.newest, self.older
-        if not newest:
-            return RestartWindow(1, (now,))
-        if now < newest[-1]:
+        newest, older, gone = self.newest, self.older, self.gone
+        if newest and now < newest[-1]:
             now = newest[-1]
-        bound = now - period
-        if not older:
-            if newest[0] < bound:
-                newest = newest[bisect_left(newest, bound) :]
-            size = len(newest) + 1
-        else:
-            if older[0][-1] < bound:
-                older = older[next((i for i, leaf in enumerate(older) if leaf[-1] >= bound), len(older)) :]
-            if not older:
-                newest = newest[bisect_left(newest, bound) :]
-            size = len(newest) + 1 + (LEAF * len(older) - bisect_left(older[0], bound) if older else 0)
+        oldest = older[0] if older else newest
+        if oldest and oldest[gone] < now - period:
+            newest, older, gone = _let_go(newest, older, now - period)
+        size = LEAF * len(older) - gone + len(newest) + 1
         if len(newest) == LEAF:
-            return RestartWindow(size, (now,), (*older, newest))
-        return RestartWindow(size, (*newest, now), older)
+            return RestartWindow(size, (now,), (*older, newest), gone)
+        return RestartWindow(size, (*newest, now), older, gone)
 
     def count(self, now: float, period: float) -> int:
         """Return how many restarts lie in the window at `now`: those at or after `now - period`."""
         bound = now - period
-        return sum(len(leaf) - bisect_left(leaf, bound) for leaf in (*self.older, self.newest))
+        older = (self.older[0][self.gone :], *self.older[1:]) if self.older else ()
+        return sum(len(leaf) - bisect_left(leaf, bound) for leaf in (*older, self.newest))
 
 
 EMPTY = RestartWindow()
+
+
+def _let_go(
+    newest: tuple[float, ...], older: tuple[tuple[float, ...], ...], bound: float
+) -> tuple[tuple[float, ...], tuple[tuple[float, ...], ...], int]:
+    """Return the two without what lies before `bound`: the newest leaf, the older ones, and how much of the first
+    of these is gone."""
+    if older and older[0][-1] < bound:
+        older = older[next((i for i, leaf in enumerate(older) if leaf[-1] >= bound), len(older)) :]
+    if older:
+        return newest, older, bisect_left(older[0], bound)
+    return newest[bisect_left(newest, bound) :], (), 0

@@ -19,18 +19,18 @@ from functools import partial
 from random import Random
 from typing import Any
 
-from msgspec import Struct
-
 from actors.core.actor import Actor
 from actors.core.mailbox import UNBOUNDED, ActorStatistics, MailboxSpec
-from actors.core.outcomes import Exited, Ignored, Incarnation, Outcome, Started, StartFailed
+from actors.core.outcomes import Exited, Incarnation, Outcome, Started, StartFailed
 from actors.core.system import ActorSystem, Launch
 from actors.exits import ExitReason
+from actors.messages import on
 from supervisors import core
 from supervisors.announcing import Announcer
 from supervisors.children import ChildHandle, Launchers, LaunchRequest, Report
 from supervisors.core import effects as fx
 from supervisors.core import events as ev
+from supervisors.inbox import Abandoned, Call, KillOrder, MakeRequest, Notice, StopOrder, TimeOver
 from supervisors.specs import ChildSpec, SupervisorSpec
 from supervisors.trunk import BranchTable
 
@@ -39,40 +39,6 @@ logger.addHandler(logging.NullHandler())
 
 Answer = Callable[[fx.Done | fx.Refused], None]
 """Gets the one result of a management call, on the supervisor's thread or the caller's; it must only post."""
-MakeRequest = Callable[[int, float, float], ev.Request]
-"""Builds the core's request from its number, the time and a chance."""
-
-
-class StopOrder(Struct, frozen=True):
-    """From the parent or the node: stop the children in order and end with `reason`."""
-
-    reason: ExitReason
-
-
-class KillOrder(Struct, frozen=True):
-    """From the parent or the node: kill every child and end."""
-
-
-class _Call(Struct, frozen=True):
-    """A management call; who asked is kept beside the mailbox, which an end empties unread."""
-
-    request: int
-    make: MakeRequest
-
-
-class _Abandoned(Struct, frozen=True):
-    """A kill met a thread: the instance was cut off."""
-
-    id: str
-    generation: int
-
-
-class _Notice(Struct, frozen=True):
-    """An outcome of one instance, as its launcher reported it."""
-
-    id: str
-    generation: int
-    outcome: Outcome
 
 
 class Services:
@@ -210,14 +176,14 @@ class Supervisor(Actor):
         self._parent = parent
         self._calls: dict[int, Answer] = {}
         self._numbers = itertools.count(1)
-        self._gate = (
-            threading.Lock()
-        )  # before it closes a call is kept and answered by the end; after it, by the caller
+        self._gate = threading.Lock()  # before it closes a call is kept and answered by the end; after, by the caller
         self._has_ended = False
         self._overtaken = fx.Refused("", fx.Refusal.SHUTTING_DOWN, f"the supervisor {path} has ended")
         self._timers: dict[ev.Timer, Any] = {}
         self.published = core.State(path, core.arrange(spec, path))  # checked whole by whoever starts the tree
         self._announcer = Announcer(path, services.system, services.pid, self.published, self._forget_child)
+        self._paths = self._announcer.paths
+        self._launchers = services.launchers
         self._performers: dict[type, Callable[[Any], None]] = {
             fx.Launch: self._launch,
             fx.AskStop: self._ask_stop,
@@ -234,36 +200,57 @@ class Supervisor(Actor):
         self.handles: dict[str, tuple[int, ChildHandle]] = {}
         self.views: dict[str, tuple[ChildSpec, dict[str, Any]]] = {}
         self._monotonic = services.system.clock.monotonic
+        self._chance = services.chance
+        self._tell = self.actor_ref.tell_system
+        self._tell_here = self.actor_ref.tell_system_here
 
     def on_start(self) -> None:
         """Begin to start the children; their outcomes come later."""
         services = self._services
         services.supervisors[self._supervisor_path] = self
         holds = services.holds_below(self._supervisor_path)
-        self._feed(ev.Begin(now=self._monotonic(), chance=services.chance(), holds=holds))
+        self._feed(ev.Begin(now=self._monotonic(), chance=self._chance(), holds=holds))
 
-    def on_receive(self, message: Any) -> None:
-        """Turn what the mailbox holds into the core's events."""
-        kind = type(message)
-        now = self._monotonic()
-        chance = self._services.chance()
-        if kind is _Notice:
-            event = self._event_of(message, now, chance)
-        elif kind is ev.Timer:
-            self._timers.pop(message, None)
-            event = ev.TimerFired(now=now, chance=chance, timer=message)
-        elif kind is _Abandoned:
-            event = ev.ChildAbandoned(now=now, chance=chance, id=message.id, generation=message.generation)
-        elif kind is _Call:
-            event = message.make(message.request, now, chance)
-        elif kind is StopOrder:
-            event = ev.StopAsked(now=now, chance=chance, reason=message.reason)
-        elif kind is KillOrder:
-            event = ev.KillAsked(now=now, chance=chance)
-        else:
-            super().on_receive(message)
+    # What the mailbox holds becomes the core's events.
+
+    @on(Notice)
+    def _take_notice(self, notice: Notice) -> None:
+        id, generation, outcome = notice.id, notice.generation, notice.outcome
+        now, chance = self._monotonic(), self._chance()
+        if isinstance(outcome, Started):
+            self._announcer.pids[id] = outcome.pid
+            self._feed(ev.ChildStarted(id, generation, outcome.info, now=now, chance=chance))
             return
-        self._feed(event)
+        held = self.handles.get(id)
+        if held is not None and held[0] == generation:
+            del self.handles[id]
+        if isinstance(outcome, Exited):
+            self._feed(ev.ChildExited(id, generation, outcome.reason, now=now, chance=chance))
+        elif isinstance(outcome, StartFailed):
+            self._feed(ev.ChildStartFailed(id, generation, outcome.reason, now=now, chance=chance))
+        else:
+            self._feed(ev.ChildIgnored(id, generation, outcome.why, now=now, chance=chance))
+
+    @on(TimeOver)
+    def _take_timer(self, over: TimeOver) -> None:
+        self._timers.pop(over.timer, None)
+        self._feed(ev.TimerFired(over.timer, now=self._monotonic(), chance=self._chance()))
+
+    @on(Abandoned)
+    def _take_abandoned(self, cut: Abandoned) -> None:
+        self._feed(ev.ChildAbandoned(cut.id, cut.generation, now=self._monotonic(), chance=self._chance()))
+
+    @on(Call)
+    def _take_call(self, call: Call) -> None:
+        self._feed(call.make(call.request, self._monotonic(), self._chance()))
+
+    @on(StopOrder)
+    def _take_stop(self, order: StopOrder) -> None:
+        self._feed(ev.StopAsked(order.reason, now=self._monotonic(), chance=self._chance()))
+
+    @on(KillOrder)
+    def _take_kill(self, _order: KillOrder) -> None:
+        self._feed(ev.KillAsked(now=self._monotonic(), chance=self._chance()))
 
     def call(self, make: MakeRequest, answer: Answer) -> None:
         """Make a management call; may be called on any thread, at any moment of the supervisor's life and after it.
@@ -277,29 +264,13 @@ class Supervisor(Actor):
         if request is None:
             answer(self._overtaken)
         else:
-            self.actor_ref.tell_system(_Call(request, make))
+            self._tell(Call(request, make))
 
     def on_failure(self, *_: Any) -> None:
         """A supervisor that crashed takes its children with it, as OTP's links do."""
         for _generation, handle in list(self.handles.values()):
             handle.kill()
         self._forget()
-
-    def _event_of(self, notice: _Notice, now: float, chance: float) -> ev.Event:
-        outcome = notice.outcome
-        id, generation = notice.id, notice.generation
-        if type(outcome) is Started:
-            self._announcer.pids[id] = outcome.pid
-            return ev.ChildStarted(now=now, chance=chance, id=id, generation=generation, info=outcome.info)
-        held = self.handles.get(id)
-        if held is not None and held[0] == generation:
-            del self.handles[id]
-        if type(outcome) is Exited:
-            return ev.ChildExited(now=now, chance=chance, id=id, generation=generation, reason=outcome.reason)
-        if type(outcome) is Ignored:
-            return ev.ChildIgnored(now=now, chance=chance, id=id, generation=generation, why=outcome.why)
-        assert isinstance(outcome, StartFailed)  # the four outcomes there are
-        return ev.ChildStartFailed(now=now, chance=chance, id=id, generation=generation, reason=outcome.reason)
 
     def _feed(self, event: ev.Event) -> None:
         state, effects = core.step(self.published, event)
@@ -312,7 +283,7 @@ class Supervisor(Actor):
 
     def _launch(self, effect: fx.Launch) -> None:
         spec = effect.spec
-        id, generation, path = effect.id, effect.generation, self._announcer.path(effect.id)
+        id, generation, path = effect.id, effect.generation, self._paths[effect.id]
         incarnation = Incarnation(generation, effect.attempt, effect.last_exit)
         request = LaunchRequest(path, spec, incarnation, self._services.trunk)
         report = partial(self._report_here if spec.runs_in == "thread" else self._report, id, generation)
@@ -323,7 +294,7 @@ class Supervisor(Actor):
                 self.handles[id] = (generation, handle)
                 subtree.run(spec.start, path, self._services, incarnation)
             else:
-                handle = self._services.launchers[spec.runs_in].launch(request, report)
+                handle = self._launchers[spec.runs_in].launch(request, report)
         except Exception as error:  # a launcher that cannot even begin is a failed start, which the core judges
             report(StartFailed(ExitReason.crashed(error, "launch-failed")))
             return
@@ -331,11 +302,11 @@ class Supervisor(Actor):
 
     def _report(self, id: str, generation: int, outcome: Outcome) -> None:
         """Post an outcome; called on any thread."""
-        self.actor_ref.tell_system(_Notice(id, generation, outcome))
+        self._tell(Notice(id, generation, outcome))
 
     def _report_here(self, id: str, generation: int, outcome: Outcome) -> None:
         """Take an outcome on the child's own thread, which has nothing else to do and may run this supervisor."""
-        self.actor_ref.tell_system_here(_Notice(id, generation, outcome))
+        self._tell_here(Notice(id, generation, outcome))
 
     def _handle(self, id: str, generation: int) -> ChildHandle | None:
         held = self.handles.get(id)
@@ -350,7 +321,7 @@ class Supervisor(Actor):
         handle = self._handle(effect.id, effect.generation)
         if handle is not None and not handle.kill():
             del self.handles[effect.id]
-            self.actor_ref.tell_system(_Abandoned(effect.id, effect.generation))
+            self._tell(Abandoned(effect.id, effect.generation))
 
     def _suspend(self, effect: fx.Suspend) -> None:
         handle = self._handle(effect.id, effect.generation)
@@ -363,7 +334,7 @@ class Supervisor(Actor):
             handle.resume()
 
     def _arm(self, effect: fx.ArmTimer) -> None:
-        post = partial(self.actor_ref.tell_system, effect.timer)
+        post = partial(self._tell, TimeOver(effect.timer))
         if effect.delay <= 0:
             post()
         else:

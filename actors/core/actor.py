@@ -24,7 +24,7 @@ from actors.core.pathref import PathRef
 from actors.core.ref import ActorRef, Ref
 from actors.core.threads import ActorThread
 from actors.core.timers import ActorTimer, Tick
-from actors.core.turns import RUNTIME_HANDLERS, run_mixed
+from actors.core.turns import RUNTIME_HANDLERS, run, run_mixed
 from actors.errors import UnhandledMessageError
 
 if TYPE_CHECKING:
@@ -93,9 +93,9 @@ class Actor(pykka.Actor):
 
     def __init__(self, *_args: Any, **_kwargs: Any) -> None:
         """Bind the actor to its mailbox; an override must call this."""
-        cell = cast("ActorRef[Any] | None", here.constructing)
+        cell = here.constructing
         if cell is None:
-            cell = ActorRef(self.mailbox)
+            cell = ActorRef(self.mailbox, "", run)
         else:
             here.constructing = None
             if cell._launch is not None and cell._launch.takes_class_mailbox and cell._limit > 0:
@@ -256,9 +256,9 @@ class Actor(pykka.Actor):
     def _start_actor_loop(self) -> None:
         cell = self._actor_ref
         if self.dispatcher == "thread":
-            thread = ActorThread(cell, type(self).__name__, daemon=self.use_daemon_thread)
+            thread = ActorThread(type(self).__name__, daemon=self.use_daemon_thread)
             cell._dispatcher = thread
-            thread.start()
+            thread.start(cell)
         elif self.dispatcher == "pool":
             self.system.adopt(cell, is_daemon=self.use_daemon_thread)
         else:

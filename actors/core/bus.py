@@ -42,6 +42,22 @@ class Subscription:
         self._bus.remove(self)
 
 
+class Routes(dict[type[Event], tuple[Subscription, ...]]):
+    """Who gets the events of each class; worked out when the first of a class comes.
+
+    Attributes:
+        subscriptions: Everybody on the bus, in the order of subscribing.
+    """
+
+    def __init__(self, subscriptions: tuple[Subscription, ...]) -> None:
+        super().__init__()
+        self.subscriptions = subscriptions
+
+    def __missing__(self, kind: type[Event]) -> tuple[Subscription, ...]:
+        route = self[kind] = tuple(s for s in self.subscriptions if s.wants(kind))
+        return route
+
+
 class EventBus:
     """Publishes events inside one process. Every method may be called on any thread."""
 
@@ -50,8 +66,7 @@ class EventBus:
         self._pending: deque[tuple[int, Event]] = deque()  # a subscriber may publish: its event goes out after this one
         self._handing_out = False
         self._head = 0
-        self._subscriptions: tuple[Subscription, ...] = ()
-        self._routes: dict[type[Event], tuple[Subscription, ...]] = {}
+        self._routes = Routes(())
 
     @property
     def head(self) -> int:
@@ -64,30 +79,25 @@ class EventBus:
         A subscriber that raises is counted, logged and passed over.
         """
         with self._lock:
-            self._head = number = self._head + 1
+            self._head = mine = self._head + 1
             if self._handing_out:
-                self._pending.append((number, event))
-                return number
+                self._pending.append((mine, event))
+                return mine
             self._handing_out = True
+            number = mine
             try:
-                self._hand_out(number, event)
-                while self._pending:
-                    self._hand_out(*self._pending.popleft())
+                while True:
+                    for subscription in self._routes[type(event)]:
+                        try:
+                            subscription.callback(number, event)
+                        except Exception:
+                            subscription.errors += 1
+                            logger.exception("an event subscriber failed", extra={"event_type": type(event).__name__})
+                    if not self._pending:
+                        return mine
+                    number, event = self._pending.popleft()
             finally:
                 self._handing_out = False
-        return number
-
-    def _hand_out(self, number: int, event: Event) -> None:
-        kind = type(event)
-        route = self._routes.get(kind)
-        if route is None:
-            route = self._routes[kind] = tuple(s for s in self._subscriptions if s.wants(kind))
-        for subscription in route:
-            try:
-                subscription.callback(number, event)
-            except Exception:
-                subscription.errors += 1
-                logger.exception("an event subscriber failed", extra={"event_type": kind.__name__})
 
     def subscribe(self, callback: Subscriber, kinds: tuple[type[Event], ...] | None = None) -> Subscription:
         """Call `callback(number, event)` for each event to come.
@@ -98,12 +108,10 @@ class EventBus:
         """
         subscription = Subscription(self, callback, kinds)
         with self._lock:
-            self._subscriptions += (subscription,)
-            self._routes = {}
+            self._routes = Routes((*self._routes.subscriptions, subscription))
         return subscription
 
     def remove(self, subscription: Subscription) -> None:
         """Take `subscription` off the bus; nothing happens where it is not on it."""
         with self._lock:
-            self._subscriptions = tuple(s for s in self._subscriptions if s is not subscription)
-            self._routes = {}
+            self._routes = Routes(tuple(s for s in self._routes.subscriptions if s is not subscription))

@@ -56,6 +56,10 @@ class Dispatcher(Protocol):
         """Run a turn of `cell`, whose turn the caller holds, on a thread of this dispatcher. Never blocks."""
         ...
 
+    def let_go(self, cell: Any) -> None:
+        """Keep nothing ready for `cell`, which was ended by a thread that is not of this dispatcher."""
+        ...
+
     def fence(self, cell: Any) -> None:
         """Refuse what the thread inside `cell` sends from now on, if it is a thread of this dispatcher."""
         ...

@@ -16,7 +16,6 @@ from typing import TYPE_CHECKING, Any
 from actors.errors import ActorRuntimeError
 
 if TYPE_CHECKING:
-    from actors.core.cell import Cell
     from actors.core.pool import Worker
     from actors.core.ref import ActorRef
 
@@ -34,7 +33,7 @@ class _Here(threading.local):
     worker: Worker | None = None
     """The pool worker this thread is."""
 
-    constructing: Cell | None = None
+    constructing: ActorRef[Any] | None = None
     """The cell that the next `Actor.__init__` on this thread belongs to."""
 
 

@@ -40,9 +40,10 @@ class HandlerTable(dict[type, Handler]):
         declared: The class's `@on` handlers by message class, and what they declare.
         timeouts: Resolved message types whose handler is a coroutine function, with its time limit.
         has_coroutines: Whether any method is a coroutine function: such actors need an event loop.
+        has_failure_hook: Whether the class says what is to be done when it crashes (`on_failure`).
     """
 
-    __slots__ = ("declared", "default_receive", "has_coroutines", "owner", "timeouts")
+    __slots__ = ("declared", "default_receive", "has_coroutines", "has_failure_hook", "owner", "timeouts")
 
     def __init__(self, owner: type, runtime: dict[type, Handler], default_receive: Handler) -> None:
         super().__init__(runtime)
@@ -53,6 +54,7 @@ class HandlerTable(dict[type, Handler]):
         self.has_coroutines = any(
             is_async(value) for cls in owner.__mro__ if cls not in {object, pykka.Actor} for value in vars(cls).values()
         )
+        self.has_failure_hook = owner.on_failure is not pykka.Actor.on_failure  # type: ignore[attr-defined] # an Actor
 
     def __missing__(self, kind: type) -> Handler:
         for cls in kind.__mro__:

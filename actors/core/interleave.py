@@ -43,6 +43,9 @@ class LoopDispatcher:
         """Run a turn of `cell`, whose turn the caller holds."""
         self._loop.post(cell._run, cell)
 
+    def let_go(self, cell: Any) -> None:
+        """Nothing to do: the loop is everybody's."""
+
     def fence(self, cell: Any) -> None:
         """Nothing to do: coroutines are cancelled, and the loop's thread is everybody's."""
 

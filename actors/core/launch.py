@@ -6,6 +6,8 @@ import logging
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Final
 
+from msgspec import Struct
+
 from actors.core.cell import ENDED, Stop
 from actors.core.future import Ask
 from actors.core.life import finish
@@ -24,50 +26,33 @@ ABANDONED: Final = ExitReason.killed("abandoned")
 """How an abandoned instance ended, as far as its monitors are concerned."""
 
 
-class Launch:
+class Launch(Struct, eq=False):
     """One launched instance, as its supervisor holds it. Every method may be called on any thread and never blocks.
 
     Attributes:
+        owner: The system it runs in.
         factory: What makes the actor.
         incarnation: Which instance it is.
-        owner: The system it runs in.
+        takes_class_mailbox: Whether the mailbox is the one its class declares.
+        ignored: Why `on_start` ignored the start, once it has.
+        after_all: Called once, on the timer thread, when an instance that was cut off has ended after all.
+        is_abandoned: Whether nothing this instance does counts any more.
+        is_started: Whether it has been ready.
     """
 
-    __slots__ = (
-        "_cell",
-        "_report",
-        "after_all",
-        "factory",
-        "ignored",
-        "incarnation",
-        "is_abandoned",
-        "is_started",
-        "owner",
-        "takes_class_mailbox",
-    )
+    owner: ActorSystem
+    _cell: ActorRef[Any]
+    factory: Callable[[], Actor]
+    incarnation: Incarnation
+    _report: Callable[[Outcome], None]
+    takes_class_mailbox: bool
+    ignored: str | None = None
+    after_all: Callable[[], object] | None = None
+    is_abandoned: bool = False
+    is_started: bool = False
 
-    def __init__(
-        self,
-        owner: ActorSystem,
-        cell: ActorRef[Any],
-        factory: Callable[[], Actor],
-        incarnation: Incarnation,
-        report: Callable[[Outcome], None],
-        takes_class_mailbox: bool,
-    ) -> None:
-        self._cell = cell
-        self._report = report
-        self.factory = factory
-        self.ignored: str | None = None
-        """Why `on_start` ignored the start, once it has."""
-        self.incarnation = incarnation
-        self.after_all: Callable[[], object] | None = None
-        """Called once, on the timer thread, when an instance that was cut off has ended after all."""
-        self.is_abandoned = False
-        """Whether nothing this instance does counts any more."""
-        self.is_started = False
-        self.owner = owner
-        self.takes_class_mailbox = takes_class_mailbox
+    def __repr__(self) -> str:
+        return f"<Launch of {self._cell.path}, {self.incarnation.generation}>"
 
     @property
     def ref(self) -> ActorRef[Any] | None:
@@ -123,6 +108,7 @@ class Launch:
         if cell._work is not None:
             cell._work.abandon()
         finish(cell, ABANDONED)
+        cell._dispatcher.let_go(cell)
         return True
 
     def _fence(self) -> None:

@@ -20,9 +20,11 @@ from actors.core.handlers import is_coroutine
 from actors.core.outcomes import Exited, Ignore, Ignored, Started, StartFailed
 from actors.core.pool import Pool
 from actors.errors import ActorExitedError, UnhandledMessageError
-from actors.exits import NORMAL, ExitReason
+from actors.exits import NORMAL, Crash, ExitKind, ExitReason
 
 logger = logging.getLogger(__name__)
+
+_CRASHED = ExitKind.CRASHED
 
 if TYPE_CHECKING:
     from actors.core.actor import Actor
@@ -53,7 +55,7 @@ def start(cell: ActorRef[Any]) -> bool:
         here.constructing = None
         finish(cell, ExitReason.crashed(error))
         return False
-    if is_coroutine(result):
+    if result is not None and is_coroutine(result):
         launch.owner.loop.begin(cell, result, started, None, None)
         return False
     return started(cell, result)
@@ -133,7 +135,7 @@ def failed(cell: ActorRef[Any], error: BaseException) -> bool:
         end(cell, NORMAL)
     else:
         cell._failed += 1
-        end(cell, ExitReason.crashed(error), error)
+        end(cell, ExitReason(_CRASHED, "", Crash(error)), error)
     return False
 
 
@@ -177,12 +179,12 @@ def end(cell: ActorRef[Any], reason: ExitReason, error: BaseException | None = N
     if launch is None:
         retire(cell)
         pykka_logger.debug(f"Stopped {actor}")
+    result = None
     try:
-        if error is not None:
-            actor.on_failure(type(error), error, error.__traceback__)
-            result = None
-        else:
+        if error is None:
             result = actor.on_stop()
+        elif cell._table.has_failure_hook:
+            actor.on_failure(type(error), error, error.__traceback__)
     except BaseException as raised:
         if launch is None:
             actor._handle_failure(*sys.exc_info())
@@ -190,8 +192,7 @@ def end(cell: ActorRef[Any], reason: ExitReason, error: BaseException | None = N
             reason = ExitReason.crashed(raised, "on_stop")
         else:
             logger.exception("on_failure failed", extra={"path": cell.path})
-        result = None
-    if is_coroutine(result):
+    if result is not None and is_coroutine(result):
         system = launch.owner if launch is not None else actor.system
         system.loop.begin(cell, result, Stopping(reason), None, None)
         return
@@ -255,10 +256,11 @@ def finish(cell: ActorRef[Any], reason: ExitReason) -> None:
         cell._timers = None
     if cell._pressure is not None:
         cell._make_room()
-    cell._drain()
+    if cell._queue or cell._lane:
+        cell._drain()
     owner = cell._owner
     if launch is not None:
-        launch.release()
+        launch.owner.registry.release(cell.path, cell)
     if cell._bonds is not None:
         cell._bonds.broken(reason)
     if launch is not None:

@@ -42,7 +42,6 @@ SPARE_IDLE: Final = 5.0
 WAITING_LIMIT: Final = 10_000
 """Workers waiting for answers at most; a deeper chain of asks waits for its turn."""
 
-
 _FOR_BOOKS: Final = 10
 _FOR_THREAD: Final = 25
 """Calls deep that the bookkeeping of a pool goes, without and with a new thread."""
@@ -191,6 +190,9 @@ class Pool:
             except RecursionError:
                 pass  # the monitor feeds in its place
 
+    def let_go(self, cell: Any) -> None:
+        """Nothing to do: the workers are everybody's."""
+
     def statistics(self) -> PoolStatistics:
         """Return the pool's figures at this moment."""
         with self._lock:
@@ -233,13 +235,12 @@ class Pool:
             self._update()
             monitor = self._monitor
             self._hurry_monitor()
-        me = threading.current_thread()
         if monitor is not None:
             monitor.join(max(0.0, deadline - time.monotonic()))
-        for worker in workers:
-            if worker.thread is not me:
-                worker.thread.join(max(0.0, deadline - time.monotonic()))
-        return sum(worker.thread.is_alive() for worker in workers if worker.thread is not me)
+        others = [worker.thread for worker in workers if worker.thread is not threading.current_thread()]
+        for thread in others:
+            thread.join(max(0.0, deadline - time.monotonic()))
+        return sum(thread.is_alive() for thread in others)
 
     # -- under the lock ---------------------------------------------------------------------------
 

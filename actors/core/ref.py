@@ -23,8 +23,8 @@ from actors.core.future import answered as answered
 from actors.core.handlers import DEFERRED, HandlerTable
 from actors.core.inbox import Inbox
 from actors.core.life import ended_by, outlives
-from actors.core.mailbox import ActorStatistics, MailboxSpec
-from actors.core.turns import reply, run
+from actors.core.mailbox import ActorStatistics
+from actors.core.turns import reply
 from actors.errors import AskTimeoutError, BlockingAskError
 from actors.exits import NORMAL, ExitReason
 from actors.messages import Message
@@ -86,10 +86,6 @@ class ActorRef(Cell, pykka.ActorRef[A], Generic[A]):
     """
 
     __slots__ = ()
-
-    def __init__(self, spec: MailboxSpec, path: str = "") -> None:
-        """Made by the kernel; user code gets refs from `start`, `spawn` and `self.actor_ref`."""
-        Cell.__init__(self, spec, path, run)
 
     # -- who it is --------------------------------------------------------------------------------
 
@@ -254,7 +250,8 @@ class ActorRef(Cell, pykka.ActorRef[A], Generic[A]):
 
     def tell_system(self, message: Any) -> None:
         """Send `message` through the system lane: unbounded, ahead of the user lane, also while suspended."""
-        check_fence()
+        if context.fenced:
+            check_fence()
         self._post(message)
 
     def tell_system_here(self, message: Any) -> None:
@@ -262,7 +259,8 @@ class ActorRef(Cell, pykka.ActorRef[A], Generic[A]):
 
         For the runtime's own actors, whose handlers never block, told by a thread that is about to end or rest.
         """
-        check_fence()
+        if context.fenced:
+            check_fence()
         self._post_here(message)
 
     def watch(self, callback: Callable[[ExitReason], object]) -> links.Watch:

@@ -31,8 +31,9 @@ from actors.core.pathref import PathRef
 from actors.core.pool import Pool
 from actors.core.ref import ActorRef
 from actors.core.registry import Registry
-from actors.core.threads import ActorThread
+from actors.core.threads import Spares
 from actors.core.timers import Timer, Timers
+from actors.core.turns import run
 from actors.errors import ActorRuntimeError
 from actors.exits import SHUTDOWN, ExitReason
 
@@ -66,6 +67,7 @@ class ActorSystem:
         registry: The supervised actors by path.
         timers: Calls to come.
         pool: The dispatcher of `placement="pool"`.
+        threads: The threads of `placement="thread"` that wait for their actor.
         chance: The source of chance (jitter); seeded for a test that must repeat.
     """
 
@@ -94,6 +96,7 @@ class ActorSystem:
         self.registry = Registry()
         self.timers = Timers(self.clock, name)
         self.pool = Pool(name, pool_threads, clock=self.clock)
+        self.threads = Spares(name)
         self.chance = random.Random(seed)
         self._lock = threading.Lock()
         self._loop: EventLoop | None = None
@@ -166,19 +169,15 @@ class ActorSystem:
             AddressError: `path` is no actor path.
             ValueError: `placement` is neither.
         """
-        if placement not in {"pool", "thread"}:
+        if placement != "pool" and placement != "thread":
             raise ValueError(f"placement is pool or thread, got {placement!r}")
         if context.fenced:
             check_fence()
-        above, slash, name = path.rpartition("/")
-        if not slash or not name or len(path) > PATH_LIMIT:
-            check_path(path)  # the root, or a fault to be named
+        if incarnation.generation == 1:
+            _check_new(path)
         else:
-            if not (name.isascii() and name.isidentifier() and len(name) <= SEGMENT_LIMIT):  # those are names, too
-                check_segment(name)
-            if above:
-                _check_above(above)
-        cell: ActorRef[Any] = ActorRef(DEFAULT_MAILBOX if mailbox is None else mailbox, path)
+            _check_again(path)
+        cell: ActorRef[Any] = ActorRef(DEFAULT_MAILBOX if mailbox is None else mailbox, path, run)
         launch = Launch(self, cell, factory, incarnation, on_outcome, mailbox is None)
         cell._owner = self
         cell._launch = launch
@@ -190,9 +189,8 @@ class ActorSystem:
             cell._dispatcher = self.pool
             self.pool.submit(cell)
         else:
-            thread = cell._dispatcher = ActorThread(cell, path, daemon=True)
             try:
-                thread.start()
+                self.threads.start(cell, is_restart=incarnation.generation > 1)
             except RuntimeError as error:  # the machine's limit of threads
                 self.registry.release(path, cell)
                 self._refuse(launch, error)
@@ -233,6 +231,7 @@ class ActorSystem:
         self.timers.close(max(0.0, deadline - time.monotonic()))
         if loop is not None:
             ended &= loop.close(max(0.0, deadline - time.monotonic()))
+        ended &= self.threads.close(max(0.0, deadline - time.monotonic()))
         ended &= self.pool.close(max(0.0, deadline - time.monotonic())) == 0
         _systems.discard(self)
         return ended
@@ -305,8 +304,25 @@ class ActorSystem:
                     self._keeper = None
 
 
-_check_above = lru_cache(maxsize=4096)(check_path)
-"""Checks the path above an actor: siblings share it, and a restart meets it again."""
+_check_again = lru_cache(maxsize=4096)(check_path)
+"""Checks a path that was probably met before: that of a restarted actor, or the one above it, which siblings share."""
+
+
+def _check_new(path: str) -> None:
+    """Check the path of an actor, the same rule in a form that is quick for one name below a path known well.
+
+    Raises:
+        AddressError: `path` is no actor path.
+    """
+    above, slash, name = path.rpartition("/")
+    if not slash or not name or len(path) > PATH_LIMIT:
+        check_path(path)  # the root, or a fault to be named
+        return
+    if not (name.isascii() and name.isidentifier() and len(name) <= SEGMENT_LIMIT):  # those are names, too
+        check_segment(name)
+    if above:
+        _check_again(above)
+
 
 _systems: WeakSet[ActorSystem] = WeakSet()
 

@@ -106,7 +106,7 @@ def step(cell: ActorRef[Any], item: Any) -> bool:
             result = cell._table[type(message)](actor, message)
     except BaseException as error:
         return step_failed(cell, ask, error)
-    if is_coroutine(result):
+    if result is not None and is_coroutine(result):
         if cell._pressure is not None:
             cell._make_room()
         timeout = cell._table.timeouts.get(type(message))

@@ -38,6 +38,7 @@ from supervisors.core.instances import (
 from supervisors.core.restarts import conclude, restart, retry
 from supervisors.core.rounds import begin_hand, then_of
 from supervisors.core.states import (
+    IDLE,
     Active,
     Child,
     Down,
@@ -121,19 +122,21 @@ def _ended_by_itself(
     reason: ExitReason,
 ) -> None:
     phase = draft.phase
-    round = phase.round if isinstance(phase, (Active, StartingUp)) else None
-    if isinstance(phase, GoingDown) or (round is not None and child.id in round.stops[round.at :]):
+    is_idle = phase is IDLE  # the common case, and the quickest to tell
+    round = phase.round if not is_idle and isinstance(phase, (Active, StartingUp)) else None
+    if not is_idle and (isinstance(phase, GoingDown) or (round is not None and child.id in round.stops[round.at :])):
         announce_stopped(draft, child, state.since, reason)  # it was about to be stopped: nothing follows
         then = Then.DOWN if round is None else then_of(draft, round, child.id)
         settle_down(draft, replace(child, last_exit=reason), then)
         return
+    since = state.since
     expected = is_expected_end(child.spec, reason)
-    draft.effects.append(ExitedFact(child.id, child.generation, reason, draft.now - state.since, "running", expected))
-    if round is not None:
-        draft.become(replace(child, last_exit=reason), Ended(state.since, reason))
-        draft.deferred = (*draft.deferred, event)
+    draft.effects.append(ExitedFact(child.id, child.generation, reason, draft.now - since, "running", expected))
+    if round is None:
+        conclude(draft, child, since, reason)
     else:
-        conclude(draft, child, state.since, reason)
+        draft.become(replace(child, last_exit=reason), Ended(since, reason))
+        draft.deferred = (*draft.deferred, event)
 
 
 def _start_failed(draft: Draft, child: Child, start: Starting, reason: ExitReason) -> None:

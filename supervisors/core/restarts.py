@@ -28,11 +28,11 @@ from supervisors.core.states import (
     Quarantined,
     Restarting,
 )
-from supervisors.specs import AutoShutdown, ChildSpec, OnLimit, Restart
+from supervisors.specs import AutoShutdown, ChildSpec, OnLimit, Restart, Strategy
 from supervisors.strategies import binds_siblings
 
 _PERMANENT, _TEMPORARY = Restart.PERMANENT, Restart.TEMPORARY  # members of an Enum are slow to look up
-_RESTART = Origin.RESTART
+_ONE_FOR_ONE, _RESTART = Strategy.ONE_FOR_ONE, Origin.RESTART
 
 
 def needs_restart(spec: ChildSpec, reason: ExitReason) -> bool:
@@ -48,7 +48,7 @@ def needs_restart(spec: ChildSpec, reason: ExitReason) -> bool:
 def conclude(draft: Draft, child: Child, ready_at: float, reason: ExitReason) -> None:
     """Decide what follows the end of an instance by itself. No round is in progress."""
     spec = child.spec
-    if needs_restart(spec, reason):
+    if spec.restart is _PERMANENT or needs_restart(spec, reason):
         restart(draft, child, reason, was_quiet=draft.now - ready_at >= spec.backoff.reset_after, was_ready=True)
         return
     if spec.restart is _TEMPORARY or draft.is_dynamic:
@@ -126,7 +126,7 @@ def restart(draft: Draft, child: Child, reason: ExitReason, *, was_quiet: bool, 
     delay = delay_of(spec.backoff, attempt, draft.chance) if spec.backoff.first else 0.0
     if parked:
         delay = max(delay, supervisor.park_every * (1 + spec.backoff.jitter * (2 * draft.chance - 1)))
-    is_alone = not binds_siblings(supervisor.strategy)
+    is_alone = supervisor.strategy is _ONE_FOR_ONE or not binds_siblings(supervisor.strategy)
     if is_alone:
         fact = RestartFact(child.id, child.generation, attempt, delay, (child.id,), restarts, parked, reason)
         draft.effects.append(fact)

@@ -25,6 +25,6 @@ def test_children_that_are_gone_leave_no_record_path_or_view() -> None:
         assert len(supervisor.published.children) == 0
         assert supervisor.handles == {}
         assert supervisor.views == {}
-        assert supervisor._announcer._paths == {}
+        assert supervisor._announcer.paths == {}
         assert tree.system.registry._absent == {}
         assert len(tree.system.registry.below("/pool")) == 1  # the supervisor itself
