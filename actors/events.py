@@ -58,7 +58,7 @@ class ActorIgnored(Event, frozen=True):
 
 class ActorStateChanged(Event, frozen=True):
     """A child's state changed other than by starting or exiting (`restarting`, `stopping`, `stopped`, `suspended`,
-    `resumed`, `quarantined`, `abandoned`, `waiting`)."""
+    `resumed`, `quarantined`, `abandoned`, `waiting`, `restart-requested`, `recycled`)."""
 
     TOPIC: ClassVar[str] = "actor.state"
 

@@ -21,7 +21,7 @@ from typing import Any
 
 from actors.core.actor import Actor
 from actors.core.mailbox import UNBOUNDED, ActorStatistics, MailboxSpec
-from actors.core.outcomes import Exited, Incarnation, Outcome, Started, StartFailed
+from actors.core.outcomes import Exited, Incarnation, Outcome, RestartAsked, Started, StartFailed
 from actors.core.system import ActorSystem, Launch
 from actors.exits import ExitReason
 from actors.messages import on
@@ -220,6 +220,9 @@ class Supervisor(Actor):
         if isinstance(outcome, Started):
             self._announcer.pids[id] = outcome.pid
             self._feed(ev.ChildStarted(id, generation, outcome.info, now=now, chance=chance))
+            return
+        if isinstance(outcome, RestartAsked):
+            self._feed(ev.ChildAsksRestart(id, generation, outcome.why, outcome.counts, now=now, chance=chance))
             return
         held = self.handles.get(id)
         if held is not None and held[0] == generation:

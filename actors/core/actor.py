@@ -19,7 +19,7 @@ from actors.core.inbox import Inbox
 from actors.core.inspection import ViewState, view_state
 from actors.core.links import Down, Monitor, link, unlink
 from actors.core.mailbox import DEFAULT_MAILBOX, MailboxSpec
-from actors.core.outcomes import Ignore, Incarnation
+from actors.core.outcomes import Ignore, Incarnation, RestartAsked
 from actors.core.pathref import PathRef
 from actors.core.ref import ActorRef, Ref
 from actors.core.threads import ActorThread
@@ -191,6 +191,23 @@ class Actor(pykka.Actor):
     def stop(self) -> None:
         """End normally, after the messages that already wait."""
         self._actor_ref._deliver(_ActorStop())
+
+    def request_restart(self, why: str) -> None:
+        """Ask to be replaced: the supervisor stops this instance in order, and starts the next one.
+
+        It counts as a restart (limits, budget, back-off), whatever the child's restart type; the reason is `shutdown
+        (restart-requested: why)`. A temporary child is stopped. The instance goes on until it is asked to end.
+
+        Args:
+            why: What for, in a line; cut after 200 characters.
+
+        Raises:
+            RuntimeError: It has no supervisor.
+        """
+        launch = self._actor_ref._launch
+        if launch is None:
+            raise RuntimeError("only an actor with a supervisor can ask for its restart")
+        launch.report(RestartAsked(" ".join(why.split())[:200]))
 
     def after(self, delay: float, message: Any) -> ActorTimer:
         """Get `message` after `delay` seconds; the timer ends with the actor.

@@ -11,7 +11,7 @@ from msgspec import Struct
 from actors.core.cell import ENDED, Stop
 from actors.core.future import Ask
 from actors.core.life import finish
-from actors.core.outcomes import Incarnation, Outcome, Started
+from actors.core.outcomes import Incarnation, Outcome, RestartAsked, Started
 from actors.errors import ActorExitedError
 from actors.exits import ExitReason
 
@@ -146,7 +146,7 @@ class Launch(Struct, eq=False):
     def report(self, outcome: Outcome) -> None:
         """Pass `outcome` on, unless the instance was abandoned."""
         if self.is_abandoned:
-            if not isinstance(outcome, Started):
+            if not isinstance(outcome, (Started, RestartAsked)):
                 self._freed()
             return
         try:

@@ -5,6 +5,7 @@
            └─ StartFailed(reason)                 it never became ready
 
 Exactly one of the three first arrives, and after `Started` exactly one `Exited`; an abandoned instance says no more.
+Between the two there may be any number of `RestartAsked(why)`.
 """
 
 from __future__ import annotations
@@ -72,4 +73,17 @@ class Exited(Struct, frozen=True):
     reason: ExitReason
 
 
-Outcome = Started | Ignored | StartFailed | Exited
+class RestartAsked(Struct, frozen=True):
+    """The instance, which is ready and goes on, is to be replaced: stopped in order and started again.
+
+    Attributes:
+        why: What for, in a line.
+        counts: Whether it is a restart like any other for limits, budgets and back-off: so where the instance asks by
+            itself, which it might do again and again. What its spec asks for (`max_age`) counts for nothing.
+    """
+
+    why: str
+    counts: bool = True
+
+
+Outcome = Started | Ignored | StartFailed | Exited | RestartAsked

@@ -196,7 +196,8 @@ class StateFact(Fact, frozen=True):
         state: `stopping`: it was asked to end or killed. `start-cancelled`: it was stopped before it was ready.
             `stopped`: it stays down. `suspended`, `resumed`. `quarantined`. `abandoned`: its instance was cut off.
             `abandoned-ended`: that instance has ended after all. `removed`: its record is gone.
-        detail: What there is to say about it: the reason a person gave.
+            `recycled`: its spec has it replaced. `restart-requested`: it asked to be.
+        detail: What there is to say about it: the reason a person gave, or the child.
     """
 
     state: str

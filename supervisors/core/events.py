@@ -118,6 +118,20 @@ class ChildExited(BaseEvent, frozen=True):
     reason: ExitReason
 
 
+class ChildAsksRestart(BaseEvent, frozen=True):
+    """The instance, which runs, is to be stopped and started again; nothing happens where it no longer runs.
+
+    Attributes:
+        why: What for, in a line.
+        counts: Whether it is a restart like any other, or counts for nothing.
+    """
+
+    id: str
+    generation: int
+    why: str
+    counts: bool = True
+
+
 class ChildAbandoned(BaseEvent, frozen=True):
     """`Kill` met a thread, which cannot be killed: it was cut off and its late effects fenced. Fed instead of an exit.
 
@@ -253,7 +267,7 @@ class Reconfigure(BaseRequest, frozen=True):
     apply: bool = False
 
 
-Notice = ChildStarted | ChildIgnored | ChildStartFailed | ChildExited | ChildAbandoned
+Notice = ChildStarted | ChildIgnored | ChildStartFailed | ChildExited | ChildAbandoned | ChildAsksRestart
 Request = (
     StartChild
     | SpawnChild

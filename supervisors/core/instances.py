@@ -28,6 +28,10 @@ ABANDONED = ExitReason.killed("abandoned")
 GAVE_UP = "gave-up"
 FAILED_TO_START = "failed-to-start"
 AUTO_SHUTDOWN = "auto-shutdown"
+RECYCLED = "recycled"
+"""Begins the detail of the reason with which a child is asked to end because its spec limits its age or messages."""
+REQUESTED = "restart-requested"
+"""Begins the detail of the reason with which a child is asked to end because it asked for its restart."""
 START_TIMEOUT = ExitReason.killed("start-timeout")
 
 
@@ -82,6 +86,7 @@ def stop(
     requests: tuple[int, ...] = (),
     hold: Hold | None = None,
     shared: bool = False,
+    reason: ExitReason = SHUTDOWN,
 ) -> None:
     """Stop the instance of a child that is starting or running, by its own shutdown rule.
 
@@ -92,6 +97,7 @@ def stop(
         requests: Calls to answer then.
         hold: For `Then.HOLD`.
         shared: Whether its time to stop is watched by a shared timer.
+        reason: What it is asked to end with.
     """
     state = child.state
     assert isinstance(state, UP)
@@ -101,7 +107,7 @@ def stop(
     if rule == "brutal_kill":
         killed = True
     else:
-        draft.effects.append(AskStop(child.id, child.generation, SHUTDOWN))
+        draft.effects.append(AskStop(child.id, child.generation, reason))
         if rule == 0:
             killed = True
         elif rule != "infinity" and not shared:
@@ -142,7 +148,8 @@ def is_expected_stop(spec: ChildSpec, killed_at_once: bool, reason: ExitReason) 
         return False
     if spec.restart is not Restart.PERMANENT:
         return True
-    return not killed_at_once and reason.kind is ExitKind.SHUTDOWN and not reason.detail
+    is_plain = not reason.detail or reason.detail.startswith((RECYCLED, REQUESTED))
+    return not killed_at_once and reason.kind is ExitKind.SHUTDOWN and is_plain
 
 
 def is_expected_end(spec: ChildSpec, reason: ExitReason) -> bool:
@@ -166,7 +173,7 @@ def announce_stopped(draft: Draft, child: Child, ready_at: float | None, reason:
 def settle_down(draft: Draft, child: Child, then: Then, hold: Hold | None = None, abandoned: bool = False) -> None:
     """Give a child without an instance the state that its stop was meant for; the record may go.
 
-    `Then.START` and `Then.FAIL` are the caller's.
+    What starts it again, and `Then.FAIL`, are the caller's.
     """
     match then:
         case Then.DROP:
@@ -182,7 +189,7 @@ def settle_down(draft: Draft, child: Child, then: Then, hold: Hold | None = None
             else:
                 draft.become(child, Down(DownWhy.ABANDONED if abandoned else DownWhy.TERMINATED))
                 draft.effects.append(StateFact(child.id, child.generation, "stopped"))
-        case Then.START | Then.FAIL:
+        case Then.START | Then.RECYCLE | Then.RESTART | Then.FAIL:
             raise AssertionError(f"{then} is not settled here")
         case _:
             assert_never(then)

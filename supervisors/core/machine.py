@@ -22,6 +22,7 @@ from supervisors.core.events import (
     BaseRequest,
     Begin,
     ChildAbandoned,
+    ChildAsksRestart,
     ChildExited,
     ChildIgnored,
     ChildStarted,
@@ -30,6 +31,7 @@ from supervisors.core.events import (
     Event,
     KillAsked,
     KillChild,
+    Notice,
     Reconfigure,
     Request,
     ResetChild,
@@ -55,7 +57,7 @@ from supervisors.core.management import (
     suspend_or_resume,
     terminate,
 )
-from supervisors.core.notices import abandoned, ended, ignored, resume_deferred, started, timer_fired
+from supervisors.core.notices import abandoned, asks_restart, ended, ignored, resume_deferred, started, timer_fired
 from supervisors.core.rounds import advance
 from supervisors.core.states import (
     IDLE,
@@ -101,7 +103,9 @@ def new(spec: SupervisorSpec, path: str = ROOT) -> State:
 def step(state: State, event: Event) -> Step:
     """Return the state after `event`, and what the shell has to do, in order."""
     match event:
-        case ChildExited() | ChildStarted() | ChildStartFailed() | ChildIgnored() | ChildAbandoned():
+        case (
+            ChildExited() | ChildStarted() | ChildStartFailed() | ChildIgnored() | ChildAbandoned() | ChildAsksRestart()
+        ):
             child = state.children.get(event.id)
             if child is None or child.generation != event.generation or not isinstance(child.state, _ALIVE):
                 return _fenced(state, event)
@@ -115,6 +119,8 @@ def step(state: State, event: Event) -> Step:
                     ignored(draft, child, event)
                 case ChildAbandoned():
                     abandoned(draft, child, event)
+                case ChildAsksRestart():
+                    asks_restart(draft, child, event)
                 case _:
                     assert_never(event)
         case TimerFired():
@@ -147,10 +153,10 @@ def replay(state: State, events: Iterable[Event]) -> Iterator[Step]:
         yield state, effects
 
 
-def _fenced(state: State, event: ChildStarted | ChildIgnored | ChildStartFailed | ChildExited | ChildAbandoned) -> Step:
+def _fenced(state: State, event: Notice) -> Step:
     """A notice of an instance that counts no more: nothing, unless an abandoned one has ended after all."""
     key = (event.id, event.generation)
-    if key not in state.ledger.abandoned or isinstance(event, (ChildStarted, ChildAbandoned)):
+    if key not in state.ledger.abandoned or isinstance(event, (ChildStarted, ChildAbandoned, ChildAsksRestart)):
         return state, ()
     draft = draft_of(state, event.now, event.chance)
     draft.note(abandoned=draft.ledger.abandoned - {key})
@@ -256,7 +262,7 @@ def _settle(draft: Draft) -> None:
 def _resume(draft: Draft, event: Event) -> None:
     """Handle what waited for a round."""
     match event:
-        case ChildExited() | ChildStartFailed() | ChildAbandoned():
+        case ChildExited() | ChildStartFailed() | ChildAbandoned() | ChildAsksRestart():
             resume_deferred(draft, event)
         case TimerFired():
             timer_fired(draft, event)

@@ -16,6 +16,7 @@ from supervisors.core.effects import ExitedFact, IgnoredFact, Refusal, StartedFa
 from supervisors.core.ending import SHUTTING_DOWN, go_down, time_over
 from supervisors.core.events import (
     ChildAbandoned,
+    ChildAsksRestart,
     ChildExited,
     ChildIgnored,
     ChildStarted,
@@ -26,6 +27,8 @@ from supervisors.core.events import (
 from supervisors.core.instances import (
     ABANDONED,
     FAILED_TO_START,
+    RECYCLED,
+    REQUESTED,
     START_TIMEOUT,
     announce_stopped,
     expire,
@@ -34,6 +37,7 @@ from supervisors.core.instances import (
     launch,
     refuse_start,
     settle_down,
+    stop,
 )
 from supervisors.core.restarts import conclude, restart, retry
 from supervisors.core.rounds import begin_hand, then_of
@@ -181,12 +185,42 @@ def _gone(
     if state.then is Then.START:
         _start_again(draft, child, state)
         return
+    if state.then in {Then.RECYCLE, Then.RESTART}:
+        _replace(draft, child, state, reason, is_cut_off)
+        return
     then = Then.DOWN if state.then is Then.WAIT and draft.is_going_down else state.then
     if start is not None and start.is_new:
         then = Then.DROP
     settle_down(draft, child, then, state.hold, is_cut_off)
     for request in state.requests:
         draft.done(request, child)
+
+
+def asks_restart(draft: Draft, child: Child, event: ChildAsksRestart) -> None:
+    """A running instance is to be replaced. A temporary child is stopped; an end or a stop under way is enough."""
+    state = child.state
+    if not isinstance(state, Running) or draft.is_going_down:
+        return
+    if draft.has_round:
+        draft.deferred = (*draft.deferred, event)
+        return
+    word = REQUESTED if event.counts else RECYCLED
+    then = Then.RESTART if event.counts else Then.RECYCLE
+    draft.effects.append(StateFact(child.id, child.generation, word, event.why))
+    is_over = child.spec.restart is _TEMPORARY
+    stop(draft, child, Then.DOWN if is_over else then, reason=ExitReason.shutdown(f"{word}: {event.why}"))
+
+
+def _replace(draft: Draft, child: Child, state: Stopping, reason: ExitReason, is_cut_off: bool) -> None:
+    """An instance that was to be replaced is gone: start the next one, unless the supervisor ends."""
+    if draft.is_going_down:
+        settle_down(draft, child, Then.DOWN, None, is_cut_off)
+    elif state.then is Then.RECYCLE or draft.has_round:  # what began meanwhile has no part in it
+        launch(draft, child, Origin.RESTART)
+    else:
+        ready_at = state.ready_at or draft.now
+        was_quiet = draft.now - ready_at >= child.spec.backoff.reset_after
+        restart(draft, draft.become(child, Down(DownWhy.WAITING)), reason, was_quiet=was_quiet, was_ready=True)
 
 
 def _start_again(draft: Draft, child: Child, state: Stopping) -> None:
@@ -247,8 +281,11 @@ def _expire_starts(draft: Draft) -> None:
         draft.start_due = next_due
 
 
-def resume_deferred(draft: Draft, event: ChildExited | ChildStartFailed | ChildAbandoned) -> None:
-    """Decide about an end that waited for a round, unless the round took care of it."""
+def resume_deferred(draft: Draft, event: ChildExited | ChildStartFailed | ChildAbandoned | ChildAsksRestart) -> None:
+    """Decide about an end, or a wish, that waited for a round, unless the round took care of it."""
     child = draft.children.get(event.id)
-    if child is not None and child.generation == event.generation and isinstance(child.state, Ended):
+    if isinstance(event, ChildAsksRestart):
+        if child is not None and child.generation == event.generation:
+            asks_restart(draft, child, event)
+    elif child is not None and child.generation == event.generation and isinstance(child.state, Ended):
         conclude(draft, child, child.state.since, child.state.reason)

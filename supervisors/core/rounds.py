@@ -84,7 +84,7 @@ def begin_group(draft: Draft, plan: Plan, is_delayed: bool, pivot: str) -> None:
 
 def _enlist(draft: Draft, child: Child, state: Stopping) -> None:
     """Make a child that is being stopped for another reason come back with its group."""
-    if state.then in {Then.DOWN, Then.START, Then.FAIL}:
+    if state.then in {Then.DOWN, Then.START, Then.RECYCLE, Then.RESTART, Then.FAIL}:
         draft.become(
             child,
             Stopping(state.ready_at, Then.WAIT, state.serial, state.killed, state.requests, None, state.start),

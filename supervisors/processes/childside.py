@@ -30,7 +30,7 @@ from actors.core.actor import Actor
 from actors.core.context import enter_loop
 from actors.core.future import Ask
 from actors.core.mailbox import MailboxSpec
-from actors.core.outcomes import Exited, Ignored, Incarnation, Outcome, Started, StartFailed
+from actors.core.outcomes import Exited, Ignored, Incarnation, Outcome, RestartAsked, Started, StartFailed
 from actors.core.registry import Registry
 from actors.core.system import ActorSystem, Launch
 from actors.exits import ExitReason, from_record, to_record
@@ -46,6 +46,7 @@ from supervisors.processes.protocol import (
     Manage,
     Ready,
     Refresh,
+    RestartWanted,
     Resume,
     Start,
     Stop,
@@ -236,6 +237,8 @@ class Child:
                     self._reactor.every(heartbeat, lambda: self._beat(ref))
             case Ignored(why):
                 self._end(Declined(why), 0)
+            case RestartAsked(why):
+                self._say(RestartWanted(why))
             case StartFailed(reason) | Exited(reason):
                 self._end(Ended(to_record(reason)), 1 if reason.is_abnormal else 0)
 

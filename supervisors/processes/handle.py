@@ -13,7 +13,7 @@ from typing import Any, Final
 
 from actors.addresses import Address
 from actors.core.mailbox import DEFAULT_MAILBOX, ActorStatistics, MailboxSpec
-from actors.core.outcomes import Started
+from actors.core.outcomes import RestartAsked, Started
 from actors.events import Event
 from actors.exits import ExitReason, from_record, to_record
 from supervisors.children import LaunchRequest, Report
@@ -32,6 +32,7 @@ from supervisors.processes.protocol import (
     Letter,
     Logged,
     Ready,
+    RestartWanted,
     Resume,
     Start,
     Stop,
@@ -53,6 +54,10 @@ logger.addHandler(logging.NullHandler())
 
 FIGURES_EVERY: Final = 5.0
 """Seconds between two reports of a child's figures, where its spec asks for no more frequent heartbeat."""
+
+
+WHY_LIMIT: Final = 200
+"""Characters of a child's own reason for its restart that are kept."""
 
 
 class ProcessChild(Life):
@@ -219,6 +224,8 @@ class ProcessChild(Life):
                 self.beat = word
                 self.feed(states.Beat(self._now()))
                 self.feed(states.Sampled(rss_bytes))
+            case RestartWanted(why):
+                self._report(RestartAsked(why[:WHY_LIMIT]))
             case Letter():
                 keep_letter(self._shared.system, word)
             case Logged():

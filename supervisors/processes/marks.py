@@ -22,6 +22,14 @@ import time
 MARK = "ACTORS_INSTANCE"
 """The environment variable: marks from the outermost launch inwards, each ended by `;`."""
 
+KEEPER = "ACTORS_KEEPER"
+"""The environment variable that says of a process that it ends by itself once its launcher is gone, and all below it
+before: a keeper of a program. What it keeps may have lost every mark, so it must not be killed before it has done that.
+"""
+
+KEEPER_GRACE = 3.0
+"""Seconds a sweep leaves keepers to do so."""
+
 KILL = getattr(signal, "SIGKILL", signal.SIGTERM)
 """What ends a process whatever it does; on Windows TERM is that."""
 
@@ -42,6 +50,19 @@ def read_mark(pid: int) -> str:
     with contextlib.suppress(psutil.Error, OSError):
         return str(psutil.Process(pid).environ().get(MARK, ""))
     return ""
+
+
+def is_keeper(pid: int) -> bool:
+    """Whether the process `pid` is the keeper of a program; False where that cannot be read."""
+    if _HAS_PROC:
+        with contextlib.suppress(OSError), open(f"/proc/{pid}/environ", "rb") as file:
+            return any(entry.startswith(KEEPER.encode() + b"=") for entry in file.read().split(b"\0"))
+        return False
+    import psutil
+
+    with contextlib.suppress(psutil.Error, OSError):
+        return KEEPER in psutil.Process(pid).environ()
+    return False
 
 
 def pids() -> list[int]:
@@ -76,29 +97,42 @@ def sweep(mark: str, *, timeout: float) -> tuple[int, list[int]]:
     """
     if not mark:
         raise ValueError("an empty mark would select every process")
-    until = time.monotonic() + timeout
+    begun = time.monotonic()
+    until = begun + timeout
     killed: set[int] = set()
     while found := marked(mark):
         if time.monotonic() >= until:
             return len(killed), found
+        left = begun + min(KEEPER_GRACE, timeout) - time.monotonic()
+        keepers = [pid for pid in found if is_keeper(pid)] if left > 0 else []
         for pid in found:
-            _kill(pid, mark)
-            killed.add(pid)
+            if pid in keepers:
+                _let_end(pid, mark)
+            else:
+                _kill(pid, mark)
+                killed.add(pid)
         for pid in found:
-            _wait_gone(pid, max(0.0, until - time.monotonic()))
+            limit = left if pid in keepers else until - time.monotonic()
+            _wait_gone(pid, max(0.0, limit))
     return len(killed), []
 
 
-def _kill(pid: int, mark: str) -> None:
-    """Kill `pid` if it still is a marked process: where there are pidfds, one holds it while that is looked at."""
+def _let_end(pid: int, mark: str) -> None:
+    """Have a keeper go on, should it be stopped: it can end what it keeps only if it runs."""
+    if hasattr(signal, "SIGCONT"):
+        _kill(pid, mark, signal.SIGCONT)
+
+
+def _kill(pid: int, mark: str, number: int = KILL) -> None:
+    """Signal `pid` if it still is a marked process: where there are pidfds, one holds it while that is looked at."""
     with contextlib.suppress(OSError):
         if not hasattr(os, "pidfd_open"):
-            os.kill(pid, KILL)
+            os.kill(pid, number)
             return
         fd = os.pidfd_open(pid)
         try:
             if mark in read_mark(pid):
-                signal.pidfd_send_signal(fd, KILL)
+                signal.pidfd_send_signal(fd, number)
         finally:
             os.close(fd)
 

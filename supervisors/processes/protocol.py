@@ -6,6 +6,7 @@
       <-- Start ---------------------------         what to run
       --- Ready | Declined | Ended -------->        on_start came back; Ignore; or an error
       --- Beat ---------------------------->        each `heartbeat` seconds, when the mailbox answered
+      --- RestartWanted ------------------->        the actor asked to be replaced; it goes on until it is stopped
       <-- Stop, Suspend, Resume -----------
       --- Ended --------------------------->        the last word; answers to asks went before it
       <-- Bye -----------------------------         it was heard: exit
@@ -121,6 +122,12 @@ class Ended(Struct, frozen=True):
     """The actor ended, or never came to be. Nothing follows."""
 
     reason: ExitRecord
+
+
+class RestartWanted(Struct, frozen=True):
+    """The actor asks to be replaced: `why` in a line."""
+
+    why: str
 
 
 class Bye(Struct, frozen=True):
@@ -241,6 +248,7 @@ Word = (
     | Refresh
     | Manage
     | Managed
+    | RestartWanted
 )
 
 _PREFIX: Final = "process:"

@@ -72,6 +72,12 @@ class Facts(Message[dict[str, str]], frozen=True):
     """Answered with facts about the process."""
 
 
+class Renew(Message[None], frozen=True):
+    """Ask for its own restart, because of `why`."""
+
+    why: str
+
+
 class CustomError(Exception):
     """An error of a user."""
 
@@ -93,6 +99,10 @@ class Counter(Actor):
         self._added.append(message.n)
         self._sum += message.n
         return self._sum
+
+    @on(Renew)
+    def renew(self, message: Renew) -> None:
+        self.request_restart(message.why)
 
     @on(Get)
     def get(self, message: Get) -> list[int]:

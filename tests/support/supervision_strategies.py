@@ -11,6 +11,7 @@ from actors.exits import KILLED, NORMAL, SHUTDOWN, ExitReason
 from actors.policies.backoff import Backoff
 from supervisors.core import (
     ChildAbandoned,
+    ChildAsksRestart,
     ChildExited,
     ChildIgnored,
     ChildStarted,
@@ -149,6 +150,8 @@ class Chaos:
                     return ChildIgnored(id, generation, "why not", **fields)
                 case _:
                     return ChildExited(id, generation, draw(reasons), **fields)
+        if where == RUNNING and self._calls and draw(st.integers(0, 4)) == 0:
+            return ChildAsksRestart(id, generation, "leaks", draw(st.booleans()), **fields)
         if where == RUNNING and draw(st.integers(0, 9)) == 0:
             return ChildAbandoned(id, generation, **fields)
         return ChildExited(id, generation, draw(reasons), **fields)
@@ -172,6 +175,8 @@ class Chaos:
                 return ChildIgnored(id, generation, "", **fields)
             case 4 if generation <= newest:
                 return ChildExited(id, generation, draw(reasons), **fields)
+            case 4:
+                return ChildAsksRestart(id, generation, "", **fields)
             case _:
                 kind = draw(st.sampled_from(TimerKind))
                 timer = Timer(kind, draw(st.sampled_from((id, ""))), draw(st.integers(0, 99)))

@@ -14,6 +14,7 @@ from typing import Any
 from msgspec import Struct
 
 from supervisors.errors import SupervisorError
+from supervisors.processes.marks import KEEPER
 from supervisors.processes.programs import keeper
 from supervisors.processes.trees import environment_with
 from supervisors.programs import ProgramStart
@@ -142,7 +143,7 @@ def spawn_keeper(path: str, mark: str, order: Mapping[str, Any]) -> Keeping:
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             bufsize=0,
-            env=environment_with(mark, dict(os.environ)),
+            env={**environment_with(mark, dict(os.environ)), KEEPER: "1"},
             pass_fds=(write,),
             start_new_session=True,
         )
@@ -153,6 +154,7 @@ def spawn_keeper(path: str, mark: str, order: Mapping[str, Any]) -> Keeping:
         os.close(write)
     os.set_blocking(reports, False)
     assert process.stdin is not None  # it is a pipe
+    order["environment"].pop(KEEPER, None)  # a node may be kept itself
     data = marshal.dumps({**order, "environment": environment_with(mark, order["environment"])})
     with contextlib.suppress(BrokenPipeError):  # it died at once; its status says why
         process.stdin.write(len(data).to_bytes(4, "big") + data)

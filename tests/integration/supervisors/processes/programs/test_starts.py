@@ -348,22 +348,27 @@ def test_a_program_that_closes_its_output_goes_on(host):
 # --- no orphan --------------------------------------------------------------------------------------------------------
 
 
-def test_the_death_of_the_launcher_ends_programs_that_hide(tmp_path):
+@pytest.mark.parametrize("stops_keeper", [False, True])
+def test_the_death_of_the_launcher_ends_programs_that_hide(tmp_path, stops_keeper):
+    """The warden finds the keeper by its mark and the program by none, so it has to leave the keeper the time."""
     code = (
         "import sys\nfrom pathlib import Path\nfrom support.launching import launching\n"
         "from support.programs import *\nfrom supervisors.specs import ChildSpec\n"
         f"with launching(Path({str(tmp_path / 'run')!r})) as host:\n"
         "    child = host.launch(ChildSpec('one', python(DOUBLE_FORK, ABIDE, forks=True)))\n"
-        "    child.started()\n    print(child.handle.pid, flush=True)\n    import time; time.sleep(600)\n"
+        "    child.started()\n    print(child.handle.pid, child.handle._process.pid, flush=True)\n"
+        "    import time; time.sleep(600)\n"
     )
     path = os.pathsep.join([str(ROOT), str(ROOT / "tests")])
     launcher = subprocess.Popen(
         [sys.executable, "-c", code], stdout=subprocess.PIPE, env={**os.environ, "PYTHONPATH": path}, bufsize=0
     )
     try:
-        daemon = instance(int(first_line(launcher)))
+        daemon, keeper = map(instance, map(int, first_line(launcher).split()))
+        if stops_keeper:
+            keeper.suspend()
         launcher.kill()
-        assert wait_gone(daemon) == []
+        assert wait_gone(daemon, keeper) == []
     finally:
         launcher.kill()
         launcher.wait()
