@@ -276,6 +276,13 @@ class Channel:
             self._accepted += count
             if self._accepted - self._reported < max(1, self._window // 4):
                 return
+        self.settle()
+
+    def settle(self) -> None:
+        """Tell the peer of all that was accepted; what it has under way then was not taken."""
+        with self._room:
+            if self._reported == self._accepted:
+                return
             self._reported = self._accepted
             data = pack(self._accepted)
         self.send(envelope(Kind.SYSTEM, "", CREDIT, data))

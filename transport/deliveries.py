@@ -72,9 +72,19 @@ class Deliveries:
         self._codec = codec
         self._window = window
         self._asked: dict[int, Future[Any]] = {}
-        self._feeder = Feeder(self._deliver, lambda: channel.accept(1), f"{channel.name} feeder")
+        self._feeder = Feeder(self._deliver, self._accept, f"{channel.name} feeder")
+        self._is_closed = False
         self.flooded = 0
         self.undeliverable = 0
+
+    def close(self) -> None:
+        """Take nothing more: what comes now stays the peer's, which learns with the end that it was not taken."""
+        self._is_closed = True
+        self._channel.settle()
+
+    def _accept(self) -> None:
+        if not self._is_closed:
+            self._channel.accept(1)
 
     def take(self, what: Envelope) -> None:
         """Deliver a TELL or an ASK.
@@ -88,7 +98,7 @@ class Deliveries:
             raise MalformedFrameError(f"a deadline of {what.deadline} s is none")
         if not self._feeder.backlog:
             if self._deliver(what):
-                self._channel.accept(1)
+                self._accept()
                 return
         elif self._feeder.backlog >= self._window:
             self.flooded += 1
@@ -98,6 +108,8 @@ class Deliveries:
 
     def _deliver(self, what: Envelope) -> bool:
         """Put a message into its mailbox. False: that is full, and this thread must not wait."""
+        if self._is_closed:
+            return True
         try:
             target: Any = self._system.registry.get(what.target)
             if target is None:

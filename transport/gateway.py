@@ -115,6 +115,13 @@ class Gateway:
         """Send an envelope of the runtime."""
         self._channel.send(what)
 
+    def close_intake(self) -> None:
+        """Take no message of the peer any more, and tell it which ones were taken; on the socket's thread.
+
+        Then the peer knows at the end of this process which of its messages nobody had.
+        """
+        self._deliveries.close()
+
     # -- out: what refs call ------------------------------------------------------------------------
 
     def tell(self, path: str, message: Any) -> None:

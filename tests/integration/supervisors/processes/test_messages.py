@@ -174,6 +174,29 @@ def test_tells_in_flight_when_the_process_ends_become_dead_letters(host):
     assert letters == [("/work/one", n) for n in range(5)]
 
 
+def test_a_message_that_crashed_its_actor_was_handled_and_is_no_dead_letter(host):
+    child = host.start("Counter")
+    ref = child.started()
+    ref.tell(Add(1))
+    ref.tell(Fail("asked to"))
+
+    assert child.exited().crash.message == "asked to"
+    assert [d.message for d in host.system.dead_letters.recent()] == []
+
+
+def test_what_waited_behind_a_message_that_crashed_its_actor_is_a_dead_letter_once(host):
+    child = host.start("Counter")
+    ref = child.started()
+    child.handle.suspend()
+    ref.tell(Fail("asked to"))
+    for n in range(600):
+        ref.tell(Add(n))
+    child.handle.resume()
+    child.exited()
+
+    assert [d.message.n for d in host.system.dead_letters.recent(1000)] == list(range(600))
+
+
 def test_what_is_sent_to_an_ended_child_is_a_dead_letter_or_an_error_at_once(host):
     child = host.start("Counter")
     ref = child.started()
