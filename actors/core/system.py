@@ -14,7 +14,7 @@ import time
 from _thread import allocate_lock
 from collections.abc import Callable
 from functools import lru_cache
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, Protocol
 from weakref import WeakSet
 
 from actors.addresses import PATH_LIMIT, SEGMENT_LIMIT, check_path, check_segment
@@ -56,6 +56,12 @@ class PathTakenError(ActorRuntimeError):
         self.path = path
 
 
+class Restarter(Protocol):
+    """Asks the supervisor of the actor at `path` to end it and to do by its rules what follows; must not block."""
+
+    def __call__(self, path: str, why: str) -> None: ...
+
+
 class ActorSystem:
     """Names, event bus, dead letters, timers and dispatchers of one node or one test.
 
@@ -69,6 +75,7 @@ class ActorSystem:
         pool: The dispatcher of `placement="pool"`.
         threads: The threads of `placement="thread"` that wait for their actor.
         chance: The source of chance (jitter); seeded for a test that must repeat.
+        restarter: Ends and restarts actors by their supervisors' rules; None where no supervisor runs them.
     """
 
     _default: ActorSystem | None = None
@@ -98,6 +105,7 @@ class ActorSystem:
         self.pool = Pool(name, pool_threads, clock=self.clock)
         self.threads = Spares(name)
         self.chance = random.Random(seed)
+        self.restarter: Restarter | None = None
         self._lock = threading.Lock()
         self._loop: EventLoop | None = None
         self._abandoned: set[Launch] = set()

@@ -10,21 +10,15 @@ from __future__ import annotations
 
 import logging
 import time
-from typing import Protocol
 
 from actors import Actor, ActorStatistics, on
 from actors.addresses import ROOT, matches
+from actors.core.system import Restarter
 from actors.events import ActorStateChanged
 from actors.messages import Message
 from actors.telemetry.stalls import Figures, Finding, Limits, Memory, Verdict, judge
 
 logger = logging.getLogger(__name__)
-
-
-class Restarter(Protocol):
-    """Asks the supervisor of the actor at `path` to restart it; must not block."""
-
-    def __call__(self, path: str, why: str) -> None: ...
 
 
 class Look(Message[None], frozen=True):
@@ -40,7 +34,7 @@ class Watchdog(Actor):
         mailbox_limit: Waiting messages above which a growing mailbox is told of.
         watch: Globs of the paths looked at.
         restart: Globs of the paths whose restart is asked for when they are stuck.
-        restarter: The port for that; None where nobody hands one in.
+        restarter: The port for that; None takes the system's, where a node has given it one.
 
     Raises:
         ValueError: A number is out of range.
@@ -69,6 +63,7 @@ class Watchdog(Actor):
         self._looked_at: float | None = None
 
     def on_start(self) -> None:
+        self._restarter = self._restarter or self.system.restarter
         if self._restart and self._restarter is None:
             logger.warning("the watchdog was given paths to restart and no way to ask for it")
         self.every(self._every, Look())

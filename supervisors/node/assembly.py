@@ -28,6 +28,7 @@ from supervisors.node.logs import log_event
 from supervisors.node.operations import Operations
 from supervisors.node.recent import RecentEvents
 from supervisors.node.replaying import Replays
+from supervisors.node.restarting import Restarts
 from supervisors.processes.host import ProcessLauncher
 from supervisors.specs import SupervisorSpec
 from supervisors.supervisor import Services, Subtree
@@ -94,6 +95,7 @@ class Node:
         system = ActorSystem(runtime.name, pool_threads=runtime.pool_threads)
         closing.callback(system.shutdown, FLUSH_TIMEOUT)
         services = Services(system, {})
+        system.restarter = Restarts(services)
         desired = DesiredState(home / DESIRED, services.holds)
         desired.load()
         started_at = system.clock.time()
