@@ -269,6 +269,25 @@ class NodeChanged(Event, frozen=True):
     detail: str = ""
 
 
+class PeerRefused(Event, frozen=True):
+    """A visitor at one of the node's sockets was not let in, or sent more than it may.
+
+    Attributes:
+        address: Where it came from, or "" where that is not known.
+        peer: Who it was: `key NAME`, `uid 1000 pid 4121`, or the public key that is on no list.
+        why: What was wrong.
+        count: How often since the last event about it.
+    """
+
+    TOPIC: ClassVar[str] = "daemon"
+    SEVERITY: ClassVar[str] = "warning"
+
+    address: str
+    peer: str
+    why: str
+    count: int = 1
+
+
 EVENT_TYPES: tuple[type[Event], ...] = (
     ActorStarted,
     ActorIgnored,
@@ -285,4 +304,5 @@ EVENT_TYPES: tuple[type[Event], ...] = (
     MetricSampled,
     HistoryLost,
     NodeChanged,
+    PeerRefused,
 )

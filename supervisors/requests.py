@@ -21,6 +21,7 @@ from supervisors.views import (
     ConfigView,
     DescribeView,
     EventsView,
+    KeysView,
     PingView,
     ReplayView,
     ReportedView,
@@ -216,6 +217,26 @@ class ShutdownArguments(Arguments, frozen=True):
     drain: Annotated[float, Meta(ge=0)] | None = None
 
 
+class GrantArguments(Arguments, frozen=True):
+    """Let a key connect.
+
+    Attributes:
+        name: What it is called.
+        role: `viewer`, `operator` or `admin`.
+        public: Its public half.
+    """
+
+    name: str
+    role: str
+    public: str
+
+
+class RevokeArguments(Arguments, frozen=True):
+    """Let the key called `name` connect no more."""
+
+    name: str
+
+
 class Command(Struct, frozen=True, gc=False):
     """A control command: what it takes, what it answers, and whether it changes anything."""
 
@@ -247,6 +268,9 @@ COMMANDS: dict[str, Command] = {
     "reset": Command(TargetArguments, CommandView, True),
     "send": Command(SendArguments, SentView, True),
     "ask": Command(SendArguments, AnswerView, True),
+    "keys": Command(Arguments, KeysView),
+    "grant": Command(GrantArguments, KeysView, True),
+    "revoke": Command(RevokeArguments, KeysView, True),
     "shutdown": Command(ShutdownArguments, ShutdownView, True),
 }
 """Every control command of `actors/v1`."""

@@ -5,8 +5,7 @@ the operating system names the peer's user and process. Everywhere else it is CU
 in the public keys on its list, each with a name and a role. ZeroMQ asks the `Gatekeeper` (by ZAP) once per connection.
 A refused peer gets nothing but the refusal, which its own side must watch for (`transport.control.client`, `taps`).
 
-Keys live in `<home>/run/keys` (0700), one file of mode 0600 each, made when the node first starts. Secrets show in no
-`repr`, log or error.
+Where the keys are kept is `transport.keystore`'s subject. Secrets show in no `repr`, log or error.
 """
 
 from __future__ import annotations
@@ -14,28 +13,22 @@ from __future__ import annotations
 import logging
 import os
 import re
-import stat
 import struct
 import sys
-import threading
 from collections.abc import Callable, Mapping
 from enum import IntEnum
-from pathlib import Path
-from typing import Any, Final, TypeVar
+from typing import Any, Final
 
 import msgspec
 import zmq
 from msgspec import Struct
 from zmq.utils import z85
 
-from transport.endpoints import private_directory, write_private
 from transport.errors import EndpointError
 
 _log = logging.getLogger(__name__)
 _log.addHandler(logging.NullHandler())
 
-
-T = TypeVar("T")
 
 _LOCAL_PEER: Final = re.compile(r"localhost:(\d+):\d+:(\d+)\Z")
 
@@ -112,11 +105,13 @@ class Peer(Struct, frozen=True):
         caller: `uid 1000 pid 4121` by the operating system, `key NAME` by CURVE, or "" where neither knows.
         role: What it may do.
         address: Its network address, or "".
+        public_key: The key it came with, or "".
     """
 
     caller: str
     role: Role
     address: str = ""
+    public_key: str = ""
 
 
 def apply_curve(zsocket: zmq.Socket[bytes], keys: ServerKeys | ClientKeys) -> None:
@@ -151,6 +146,17 @@ class Gatekeeper:
         """Take a new list; connections already made keep what they were granted."""
         self._allowed = dict(allowed)
 
+    def judge(self, peer: Peer) -> Peer:
+        """Return `peer` with the role that its key has now, which a connection made earlier does not know; any thread.
+
+        A key that was revoked since makes nobody of it. A peer without a key stays what it is.
+        """
+        if not peer.public_key:
+            return peer
+        grant = self._allowed.get(peer.public_key)
+        role = Role.parse(grant.role) if grant is not None else Role.NOBODY
+        return peer if role is peer.role else msgspec.structs.replace(peer, role=role)
+
     def answer(self, frames: list[bytes]) -> list[bytes]:
         """Return the ZAP reply to the frames of a ZAP 1.0 request."""
         request = frames[1] if len(frames) > 1 else b""
@@ -167,7 +173,7 @@ class Gatekeeper:
                 self._on_refused(address, public)
             return [b"1.0", request, b"400", b"this key is not authorised", b"", b""]
         self.admitted += 1
-        return [b"1.0", request, b"200", b"OK", f"{grant.role}:{grant.name}".encode(), b""]
+        return [b"1.0", request, b"200", b"OK", f"{grant.role}:{public}:{grant.name}".encode(), b""]
 
 
 def is_private(endpoint: str) -> bool:
@@ -198,8 +204,8 @@ def peer_of(frame: Any, *, is_trusted: bool) -> Peer:
     user = _property(frame, "User-Id")
     address = _property(frame, "Peer-Address")
     if user:
-        role, _, name = user.partition(":")
-        return Peer(f"key {name}", Role.parse(role), address)
+        role, public, name = user[: (at := user.index(":"))], user[at + 1 : at + 41], user[at + 42 :]
+        return Peer(f"key {name}", Role.parse(role), address, public)
     kept = _LOCAL_PEER.match(address)
     caller = f"uid {kept[1]} pid {kept[2]}" if kept is not None else _credentials(frame)
     return Peer(caller, Role.ADMIN if is_trusted else Role.NOBODY, address)
@@ -229,119 +235,3 @@ def _credentials(frame: Any) -> str:
     except (OSError, zmq.ZMQError, struct.error, TypeError, ValueError):
         return ""  # the connection is gone, or this platform tells nothing
     return ""
-
-
-class KeyStore:
-    """The key files of one node, in `<home>/run/keys`."""
-
-    LOCAL: Final = "local"
-    """Name of the key that this machine's `actorctl` uses; role admin."""
-
-    def __init__(self, run: Path) -> None:
-        """Open the store of the node whose run directory is `run`; nothing is read or written yet."""
-        self.directory = run / "keys"
-        self._lock = threading.Lock()
-
-    def ensure(self) -> KeyPair:
-        """Make the node's own pair and the local client's where they are missing; return the node's.
-
-        Raises:
-            EndpointError: The directory or a file is not private, or cannot be read.
-        """
-        private_directory(self.directory.parent)
-        private_directory(self.directory)
-        pair = self._read_pair("server") if self._path("server").exists() else self._make_pair("server")
-        if not self._path(self.LOCAL).exists():
-            self.new_key(self.LOCAL, Role.ADMIN)
-        return pair
-
-    def new_key(self, name: str, role: Role) -> KeyPair:
-        """Make a client key called `name`, put it on the list with `role`, and return it.
-
-        Raises:
-            ValueError: `name` is taken, or can be no file name.
-        """
-        if (
-            not name
-            or name in {"server", "allowed"}
-            or not all(c.isalnum() or c in "-_." for c in name)
-            or name[0] == "."
-        ):
-            raise ValueError(f"{name!r} can be no key name: letters, digits, - _ . (not server or allowed)")
-        with self._lock:
-            if self._path(name).exists():
-                raise ValueError(f"there is a key {name!r} already: {self._path(name)}")
-            pair = self._make_pair(name)
-            grants = self.grants()
-            grants[pair.public] = Grant(name, str(role))
-            self._write_grants(grants)
-        return pair
-
-    def revoke(self, name: str) -> bool:
-        """Take the key called `name` off the list and remove its file; returns whether it was there."""
-        with self._lock:
-            grants = self.grants()
-            kept = {public: grant for public, grant in grants.items() if grant.name != name}
-            if len(kept) == len(grants):
-                return False
-            self._write_grants(kept)
-            self._path(name).unlink(missing_ok=True)
-        return True
-
-    def grants(self) -> dict[str, Grant]:
-        """Return the list: grants by public key.
-
-        Raises:
-            EndpointError: It cannot be read.
-        """
-        path = self._path("allowed")
-        if not path.exists():
-            return {}
-        grants = _read(path, dict[str, Grant])
-        for grant in grants.values():
-            try:
-                Role.parse(grant.role)
-            except ValueError as error:
-                raise EndpointError(f"{path}: key {grant.name!r}: {error}") from None
-        return grants
-
-    def client(self, name: str = LOCAL) -> KeyPair:
-        """Return the client key called `name`.
-
-        Raises:
-            EndpointError: There is none, or it cannot be read.
-        """
-        return self._read_pair(name)
-
-    def _path(self, name: str) -> Path:
-        return self.directory / f"{name}.json"
-
-    def _read_pair(self, name: str) -> KeyPair:
-        pair = _read(self._path(name), KeyPair)
-        try:
-            matches = zmq.curve_public(pair.secret.encode("ascii")).decode("ascii") == pair.public
-        except (zmq.ZMQError, ValueError):
-            matches = False
-        if not matches:
-            raise EndpointError(f"{self._path(name)} holds no CURVE key pair")
-        return pair
-
-    def _make_pair(self, name: str) -> KeyPair:
-        pair = KeyPair.make()
-        write_private(self._path(name), msgspec.json.format(msgspec.json.encode(pair)) + b"\n")
-        return pair
-
-    def _write_grants(self, grants: Mapping[str, Grant]) -> None:
-        write_private(self._path("allowed"), msgspec.json.format(msgspec.json.encode(grants)) + b"\n")
-
-
-def _read(path: Path, kind: type[T]) -> T:
-    try:
-        with path.open("rb") as file:
-            if os.name == "posix" and stat.S_IMODE(os.fstat(file.fileno()).st_mode) & 0o077:
-                raise EndpointError(f"{path} can be read by others; make it private: chmod 600 {path}")
-            return msgspec.json.decode(file.read(1024 * 1024), type=kind)
-    except OSError as error:
-        raise EndpointError(f"cannot read the key file {path}: {error.strerror}") from error
-    except (msgspec.MsgspecError, UnicodeDecodeError):
-        raise EndpointError(f"{path} is no key file") from None  # the decoder's text could show a part of a secret

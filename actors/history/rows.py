@@ -29,6 +29,7 @@ from actors.events import (
     LimitReached,
     MetricSampled,
     NodeChanged,
+    PeerRefused,
     RestartScheduled,
     RunFinished,
 )
@@ -82,23 +83,8 @@ def rows_of(seq: int, epoch: int, event: Event) -> Rows:
         return [("metrics", (seq, epoch, event.at, path, text(event.name), event.value, text(event.unit)))]
     head = (seq, epoch, event.at, path)
     summary, generation, detail = _describers.get(kind, _other)(head, event)
-    rows: Rows = [
-        (
-            "events",
-            (
-                seq,
-                epoch,
-                event.at,
-                kind.__name__,
-                kind.TOPIC,
-                event.severity,
-                path,
-                generation,
-                _one_line(summary),
-                payload_of(event),
-            ),
-        )
-    ]
+    about = (kind.__name__, kind.TOPIC, event.severity, path, generation, _one_line(summary), payload_of(event))
+    rows: Rows = [("events", (seq, epoch, event.at, *about))]
     if detail is not None:
         rows.append(detail)
     return rows
@@ -213,6 +199,10 @@ def _node(head: Head, event: NodeChanged) -> Described:
     return (f"{event.state}: {event.detail}" if event.detail else event.state), 0, None
 
 
+def _refused(head: Head, event: PeerRefused) -> Described:
+    return f"{text(event.peer or event.address) or 'a visitor'}: {text(event.why)} (x{event.count})", 0, None
+
+
 def _other(head: Head, event: Event) -> Described:
     return type(event).__name__, getattr(event, "generation", 0), None
 
@@ -274,4 +264,5 @@ _describers: dict[type[Event], Callable[[Head, Any], Described]] = {
     JobsRecovered: _recovered,
     HistoryLost: _lost,
     NodeChanged: _node,
+    PeerRefused: _refused,
 }

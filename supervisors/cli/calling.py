@@ -35,6 +35,7 @@ class Panel(Enum):
     PROJECT = "Project"
     INSPECT = "Inspect"
     CONTROL = "Control"
+    ACCESS = "Access"
     EVENTS = "Events and history"
     ABOUT = "About"
 

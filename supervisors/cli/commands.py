@@ -44,6 +44,7 @@ MODULES: Final = {
     "jobs": "jobs",
     "send": "messaging",
     "ask": "messaging",
+    "key": "keys",
     "events": "observing",
     "tap": "tapping",
     "taps": "tapping",

@@ -7,6 +7,7 @@ endpoints.verify`, which asks the operating system about the process): not runni
 from __future__ import annotations
 
 from collections.abc import Iterable
+from pathlib import Path
 from types import TracebackType
 from typing import Final, TypeVar
 
@@ -19,10 +20,16 @@ from supervisors.requests import COMMANDS, Arguments
 from supervisors.views import View, from_wire
 from transport.control.client import CONNECT, ControlClient, client_keys
 from transport.endpoints import Endpoints, Presence, Verdict, verify
-from transport.errors import ControlError, UnreachableError
+from transport.errors import ControlError, EndpointError, UnreachableError
+from transport.identity import ProcessIdentity
+from transport.keystore import read_access
+from transport.security import ClientKeys
 
 READ_SECONDS: Final = 5.0
 """Longest wait for the answer to a reading command, unless `--timeout` says otherwise."""
+
+ELSEWHERE: Final = 5.0
+"""Seconds within which a node on another machine must have accepted the connection."""
 
 ANSWER_SLACK: Final = 2.0
 """Seconds added to a command's own time limit, in which the node says what is still pending."""
@@ -33,10 +40,22 @@ ViewT = TypeVar("ViewT", bound=View)
 class Node:
     """The node a command talks to. For one thread; use it in a `with`."""
 
-    def __init__(self, place: Place, endpoints: Endpoints, client: ControlClient, seconds: float) -> None:
+    def __init__(
+        self,
+        place: Place,
+        endpoints: Endpoints,
+        client: ControlClient,
+        seconds: float,
+        keys: ClientKeys | None = None,
+        *,
+        is_elsewhere: bool = False,
+    ) -> None:
         self.place = place
         self.endpoints = endpoints
         self.client = client
+        self.keys = keys
+        self.is_elsewhere = is_elsewhere
+        """Whether it is known by an access file alone, so that its process is not looked for on this machine."""
         self._seconds = seconds
 
     def request(
@@ -60,6 +79,9 @@ class Node:
             result = self.client.call(command, msgspec.to_builtins(arguments), timeout=seconds, reason=reason)
             return from_wire(result, view)
         except UnreachableError as error:
+            if self.is_elsewhere:
+                hint = "does the node run, and can its port be reached from here? a new start may have chosen another"
+                raise CommandError("unreachable", error.message, hint) from None
             raise _explained(self.place, error) from None
         except ControlError as error:
             raise CommandError(str(error.code), error.message, error.hint) from None
@@ -91,6 +113,9 @@ def connect(call: Call, *, patience: float = CONNECT) -> Node:
     Raises:
         CommandError: `unreachable`: where it was looked, and why there is no node; `denied`: the key.
     """
+    elsewhere = _from_access_file(call, patience)
+    if elsewhere is not None:
+        return elsewhere
     place, endpoints = find_node(places(call.settings))
     run = place.endpoints.parent
     try:
@@ -100,7 +125,29 @@ def connect(call: Call, *, patience: float = CONNECT) -> Node:
     client = ControlClient(
         endpoints.control, keys=keys, caller="actorctl", looked_at=str(place.endpoints), connect=patience
     )
-    return Node(place, endpoints, client, call.settings.timeout or READ_SECONDS)
+    return Node(place, endpoints, client, call.settings.timeout or READ_SECONDS, keys)
+
+
+def _from_access_file(call: Call, patience: float) -> Node | None:
+    """Return a connection by the access file that `--endpoint` names; None where it names none."""
+    if not call.settings.endpoint:
+        return None
+    path = Path(call.settings.endpoint).expanduser()
+    try:
+        access = read_access(path)
+    except EndpointError as error:
+        raise CommandError("denied", str(error), "ask the node's owner for another") from None
+    if access is None:
+        return None
+    endpoints = Endpoints(
+        ProcessIdentity(0, 0), access.node, access.version, access.control, access.taps, 0.0, "", access.server_key
+    )
+    client = ControlClient(
+        access.control, keys=access.keys, caller="actorctl", looked_at=str(path), connect=max(patience, ELSEWHERE)
+    )
+    place = Place(path, path.parent, "--endpoint")
+    seconds = call.settings.timeout or READ_SECONDS
+    return Node(place, endpoints, client, seconds, access.keys, is_elsewhere=True)
 
 
 def find_node(looked_at: Iterable[Place]) -> tuple[Place, Endpoints]:

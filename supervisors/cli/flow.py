@@ -89,14 +89,13 @@ class Flow:
         topics: Sequence[str] | None,
         first: First = First(),
     ) -> None:
-        from transport.control.client import client_keys
         from transport.errors import ControlError
         from transport.following import Follower, Since
         from transport.taps import TapReader
 
         self._call = call
         self._wanted = wanted
-        self._place = node.place
+        self._node = node
         self._is_lossless = first.is_lossless
         classes = event_classes(topics)
         try:
@@ -104,7 +103,7 @@ class Flow:
                 node.endpoints.taps,
                 classes=classes,
                 path=wanted.root,
-                keys=client_keys(node.place.endpoints.parent, node.endpoints),
+                keys=node.keys,
             )
         except ControlError as error:
             raise CommandError(str(error.code), error.message, error.hint) from None
@@ -146,7 +145,8 @@ class Flow:
                 is_silent = self._follower.is_live and self._reader.silence > SILENCE
                 if is_silent and time.monotonic() - checked_at > SILENCE:
                     checked_at = time.monotonic()
-                    check_running(self._place)
+                    if not self._node.is_elsewhere:
+                        check_running(self._node.place)
             elif isinstance(item, Gap):
                 self._tell_gap(item)
                 yield _gap(item)

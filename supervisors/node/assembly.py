@@ -18,6 +18,7 @@ from actors.exits import ExitReason
 from actors.history.connecting import feed_recorder
 from actors.history.rows import NodeRun
 from supervisors.children import LocalLauncher
+from supervisors.node.access import Access
 from supervisors.node.desired import FILE_NAME as DESIRED
 from supervisors.node.desired import DesiredState
 from supervisors.node.desk import PERMISSIONS, ControlDesk
@@ -45,7 +46,7 @@ from transport.endpoints import (
 )
 from transport.identity import ProcessIdentity
 from transport.reactor import Reactor
-from transport.security import Gatekeeper, KeyStore, ServerKeys
+from transport.security import ServerKeys
 from transport.taps import TapPublisher
 
 logger = logging.getLogger(__name__)
@@ -118,7 +119,8 @@ class Node:
 
         reactor = Reactor("node")
         closing.callback(reactor.close)
-        keys = self._server_keys(reactor, run, runtime.transport)
+        access = Access(run, system.bus.publish, system.clock.time)
+        keys = self._server_keys(reactor, access, runtime.transport)
         control = self._endpoint(run, "control", runtime.transport, runtime.control)
         taps = self._endpoint(run, "taps", runtime.transport, runtime.taps)
 
@@ -137,9 +139,18 @@ class Node:
             feed=lambda: facts.feed,
             snapshot=self._publisher.snapshot,
         )
-        desk = ControlDesk(facts, recent, Operations(services, desired), replays, self._publisher.statistics)
+        desk = ControlDesk(facts, recent, Operations(services, desired), access, replays, self._publisher.statistics)
         closing.callback(desk.close)
-        server = ControlServer(reactor, control, desk.handle, permissions=PERMISSIONS, on_done=desk.audit, keys=keys)
+        server = ControlServer(
+            reactor,
+            control,
+            desk.handle,
+            permissions=PERMISSIONS,
+            on_done=desk.audit,
+            judge=access.judge,
+            allowance=access.allowance(runtime.request_rate),
+            keys=keys,
+        )
         closing.callback(remove_socket, server.endpoint)
         closing.callback(server.close)
 
@@ -194,15 +205,14 @@ class Node:
         """Close every part, in reverse order; the history that is not stored waits in its spool."""
         self._closing.close()
 
-    def _server_keys(self, reactor: Reactor, run: Path, transport: str) -> ServerKeys | None:
+    def _server_keys(self, reactor: Reactor, access: Access, transport: str) -> ServerKeys | None:
         """Return the node's CURVE keys, peers checked against its grants; None where the directory decides."""
         if transport == "ipc" or (transport == "auto" and ipc_is_usual()):
             return None
-        store = KeyStore(run)
-        own = store.ensure()
-        gatekeeper = Gatekeeper(store.grants())
-        reactor.authenticate(gatekeeper.answer)
-        return ServerKeys(own)
+        own = access.guard()
+        assert access.gatekeeper is not None  # `guard` made it
+        reactor.authenticate(access.gatekeeper.answer)
+        return own
 
     def _endpoint(self, run: Path, name: str, transport: str, address: str) -> str:
         if transport == "ipc" or (transport == "auto" and ipc_is_usual()):

@@ -64,6 +64,9 @@ class RuntimeConfig(Section):
     transport: TransportWord = key("How local sockets are made; `auto` is ipc where there is ipc, else tcp.", "auto")
     control: Endpoint = key('Address for commands with `transport = "tcp"`; `auto` takes a free port.', "auto")
     taps: Endpoint = key('Address for event taps with `transport = "tcp"`; `auto` takes a free port.', "auto")
+    request_rate: Annotated[float, Number(1, 100_000)] = key(
+        "Requests a second that one visitor may send for long, twice as many at once; more are dropped unread.", 500.0
+    )
     pool_threads: Annotated[int, Whole(1, 64)] = key('Threads on which actors with `runs_in = "pool"` run.', 1)
 
 

@@ -20,6 +20,7 @@ import msgspec
 from actors.errors import ActorRuntimeError
 from actors.events import CommandDone
 from supervisors.branches import refresh
+from supervisors.node.access import Access, AccessError
 from supervisors.node.asking import ask_actor, send_to_actor
 from supervisors.node.explaining import explain
 from supervisors.node.facts import NodeFacts
@@ -34,7 +35,9 @@ from supervisors.requests import (
     ConfigArguments,
     DescribeArguments,
     EventsArguments,
+    GrantArguments,
     ReplayArguments,
+    RevokeArguments,
     SendArguments,
     ShutdownArguments,
     SnapshotArguments,
@@ -76,8 +79,10 @@ THREADS = 4
 REFRESH_TIMEOUT = 0.03
 """Seconds that subtree processes have to say what their nodes are now; then what they said last is shown."""
 
+_ADMINISTRATION = frozenset({"config", "keys", "grant", "revoke", "shutdown"})
+
 PERMISSIONS: Mapping[str, Role] = {
-    name: Role.ADMIN if name == "shutdown" else Role.OPERATOR if command.is_change else Role.VIEWER
+    name: Role.ADMIN if name in _ADMINISTRATION else Role.OPERATOR if command.is_change else Role.VIEWER
     for name, command in COMMANDS.items()
 }
 """The role each command needs."""
@@ -91,6 +96,7 @@ class ControlDesk:
         node: NodeFacts,
         recent: RecentEvents,
         operations: Operations,
+        access: Access,
         replays: Replays | None = None,
         tap_figures: Callable[[], TapStatistics] | None = None,
     ) -> None:
@@ -98,6 +104,7 @@ class ControlDesk:
         self._node = node
         self._recent = recent
         self._operations = operations
+        self._access = access
         self._replays = replays
         self._tap_figures = tap_figures
         self._tap_readers = TapReaders()
@@ -119,6 +126,9 @@ class ControlDesk:
             "send": self._send,
             "ask": self._ask,
             "shutdown": self._shutdown,
+            "keys": self._keys,
+            "grant": self._grant,
+            "revoke": self._revoke,
         }
         for verb in ("start", "stop", "restart", "suspend", "resume", "kill", "reset"):
             self._handlers[verb] = partial(self._operate, verb)
@@ -165,7 +175,7 @@ class ControlDesk:
             return
         try:
             view = self._handlers[request.command](arguments, request, responder)
-        except SelectorError as error:
+        except (SelectorError, AccessError) as error:
             responder.fail(error.code, str(error), error.hint)
         except OSError as error:
             responder.fail("failed", f"{request.command}: {error}", "actorctl doctor")
@@ -322,6 +332,15 @@ class ControlDesk:
     def _ask(self, arguments: SendArguments, _request: Request, responder: Responder) -> View | None:
         ask_actor(self._node.services, arguments, responder)
         return None
+
+    def _keys(self, _arguments: Any, _request: Request, _responder: Responder) -> View:
+        return self._access.view()
+
+    def _grant(self, arguments: GrantArguments, _request: Request, _responder: Responder) -> View:
+        return self._access.grant(arguments.name, arguments.role, arguments.public)
+
+    def _revoke(self, arguments: RevokeArguments, _request: Request, _responder: Responder) -> View:
+        return self._access.revoke(arguments.name)
 
     def _shutdown(self, arguments: ShutdownArguments, _request: Request, _responder: Responder) -> View:
         drain = self._node.ask_shutdown(arguments.drain)

@@ -143,6 +143,32 @@ class ConfigView(View, frozen=True):
     file: str = ""
 
 
+class KeyView(View, frozen=True):
+    """A key that may connect.
+
+    Attributes:
+        role: `viewer`, `operator` or `admin`; `node` for the node's own.
+        public: Its public half.
+        file: Where its secret half is, when it is on this machine.
+    """
+
+    name: str
+    role: str
+    public: str
+    file: str = ""
+
+
+class KeysView(View, frozen=True):
+    """Answer to `keys`, `grant` and `revoke`: the list as it is now.
+
+    Attributes:
+        is_guarded: Whether the node asks for keys; over `ipc` the home's directory decides.
+    """
+
+    items: tuple[KeyView, ...]
+    is_guarded: bool = False
+
+
 class PingView(View, frozen=True):
     """Answer to `ping`."""
 

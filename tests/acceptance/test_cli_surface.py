@@ -38,7 +38,7 @@ READING = [name for name, command in COMMANDS.items() if command.declaration.doc
 STREAMS = [name for name in READING if COMMANDS[name].declaration.shape is Shape.STREAM]
 
 EXAMPLES = {"path": "/io/gmail", "selectors": "/io/gmail", "message": "Fetch", "shell": "bash", "query": "select 1"}
-EXAMPLES |= {"expression": "0 2 * * *", "expressions": "0 2 * * *", "ids": "job-2"}
+EXAMPLES |= {"expression": "0 2 * * *", "expressions": "0 2 * * *", "ids": "job-2", "name": "laptop"}
 """A value for each argument that a command cannot do without, by the argument's name."""
 
 NEEDED = {"selectors": {"start", "stop", "restart", "suspend", "resume", "kill", "reset", "wait"}, "query": {"sql"}}

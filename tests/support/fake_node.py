@@ -47,6 +47,8 @@ from supervisors.views import (
     EventsView,
     HistoryView,
     JobView,
+    KeysView,
+    KeyView,
     NodeState,
     NodeView,
     PingView,
@@ -80,8 +82,9 @@ from transport.endpoints import (
     write_endpoints,
 )
 from transport.identity import ProcessIdentity
+from transport.keystore import KeyStore
 from transport.reactor import Reactor
-from transport.security import Gatekeeper, KeyStore, ServerKeys
+from transport.security import Gatekeeper, ServerKeys
 from transport.taps import TapPublisher
 
 Answer = Callable[[Any], View]
@@ -92,6 +95,8 @@ Traceback (most recent call last):
     raise ValueError("bad port")
 ValueError: bad port
 """
+
+KEYS = KeysView(items=(KeyView(name="laptop", role="viewer", public="rq:rM>}U?@Lns47E1%kR.o@n%FcmmsL/@{H8]yf7"),))
 
 
 class FakeNode:
@@ -131,6 +136,9 @@ class FakeNode:
             "config": lambda _: ConfigView(items=(ConfigEntry(key="runtime.name", value="openclaw"),)),
             "send": lambda a: SentView(path=self._at(a.path).path, message=a.message, mailbox=1),
             "ask": self._ask,
+            "keys": lambda _: KEYS,
+            "grant": lambda _: KEYS,
+            "revoke": lambda _: KEYS,
             "shutdown": lambda _: ShutdownView(drain=30.0, workers=3),
             **{
                 verb: self._control(verb) for verb in ("start", "stop", "restart", "suspend", "resume", "kill", "reset")

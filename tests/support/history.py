@@ -22,6 +22,7 @@ from actors.events import (
     LimitReached,
     MetricSampled,
     NodeChanged,
+    PeerRefused,
     RestartScheduled,
     RunFinished,
 )
@@ -68,6 +69,7 @@ def one_of_each() -> list[Event]:
         MetricSampled(NOW, "/", "memory", 0.5, "ratio"),
         HistoryLost(NOW, "/", 12, "the buffer was full"),
         NodeChanged(NOW, "/", "ready"),
+        PeerRefused(NOW, "/", "127.0.0.1", "key ann", "its key is not authorised", 3),
     ]
 
 

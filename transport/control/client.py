@@ -27,8 +27,9 @@ from transport.connecting import Connection, Link
 from transport.control.protocol import KEEPALIVE, Cancel, Credit, Request, Response, decode_response, encode_message
 from transport.endpoints import Endpoints, Presence, Verdict, verify
 from transport.errors import CodecError, ControlError, EndpointError, ErrorCode, UnreachableError
+from transport.keystore import KeyStore
 from transport.limits import RESPONSE_LIMITS
-from transport.security import ClientKeys, KeyStore
+from transport.security import ClientKeys
 from transport.sockets import SocketSpec
 
 CONNECT: Final = 1.5

@@ -22,9 +22,9 @@ from typing import Final
 
 import msgspec
 import zmq
-from msgspec import Struct
 
 from transport.codec import pack
+from transport.control.counts import ControlStatistics
 from transport.control.outcomes import WAITING_LIMIT, Key, Outcomes, Route
 from transport.control.protocol import (
     KEEPALIVE,
@@ -40,6 +40,7 @@ from transport.control.protocol import (
 from transport.control.responder import Responder
 from transport.errors import CodecError, ErrorCode, OutboxFullError, SocketClosedError, VersionError
 from transport.limits import REQUEST_LIMITS, RESPONSE_LIMITS, Limits
+from transport.rates import Allowance
 from transport.reactor import Reactor, Timer
 from transport.security import Peer, Role, ServerKeys, is_private, peer_of, require_keys
 from transport.sockets import Frames, Socket, SocketSpec
@@ -54,36 +55,6 @@ WARN_EVERY: Final = 10.0
 Handler = Callable[[Request, Responder], None]
 OnDone = Callable[[Request, Peer, str, float], None]
 """Gets each command that ended: the request, its peer, `ok` or the error's code, and the seconds it took."""
-
-
-class ControlStatistics(Struct, frozen=True, gc=False):
-    """What a server has done so far; all but `pending` only grow.
-
-    Attributes:
-        pending: Calls open now.
-        requests: Calls taken.
-        malformed: Messages that could not be read.
-        answered: Calls that succeeded.
-        failed: Calls that failed, time-outs and refusals included.
-        timed_out: Calls whose handler had not answered at the deadline.
-        late: Answers that came after that.
-        joined: Tries of a command that was under way or done already.
-        denied: Calls that the caller's role does not allow.
-        cancelled: Calls whose client was gone or no longer wanted the answer.
-        undelivered: Answers that could not be handed to ZeroMQ.
-    """
-
-    pending: int
-    requests: int
-    malformed: int
-    answered: int
-    failed: int
-    timed_out: int
-    late: int
-    joined: int
-    denied: int
-    cancelled: int
-    undelivered: int
 
 
 class _Pending:
@@ -110,6 +81,8 @@ class ControlServer:
         keys: ServerKeys | None = None,
         permissions: Mapping[str, Role] | None = None,
         on_done: OnDone | None = None,
+        judge: Callable[[Peer], Peer] | None = None,
+        allowance: Allowance | None = None,
         limits: Limits = REQUEST_LIMITS,
         max_pending: int = 1_000,
         max_response_bytes: int = RESPONSE_LIMITS.max_frame_bytes,
@@ -124,6 +97,8 @@ class ControlServer:
             keys: CURVE keys; None where the endpoint's directory is the authority.
             permissions: The role each command needs; one that is not named needs `Role.ADMIN`.
             on_done: Gets every command that ended, on the reactor's thread; for the audit.
+            judge: Says what a peer may do by now; None: what it was granted when it connected.
+            allowance: Counts what each peer sends before any of it is decoded; None: no limit.
             limits: What a request may be.
             max_pending: Calls that may be open at a time.
             max_response_bytes: Largest answer; a larger one becomes an error.
@@ -139,6 +114,8 @@ class ControlServer:
         self._handler = handler
         self._permissions = dict(permissions or {})
         self._on_done = on_done
+        self._judge = judge
+        self._allowance = allowance
         self._limits = limits
         self._max_pending = max_pending
         self._pending: dict[Responder, _Pending] = {}
@@ -201,6 +178,12 @@ class ControlServer:
             self._malformed(route[:1], "", "a request is one message part")
             return
         data = parts[-1]
+        peer = peer_of(frames[-1], is_trusted=self._is_trusted)
+        if self._judge is not None:
+            peer = self._judge(peer)
+        if self._allowance is not None and not self._allowance.take(peer.caller, monotonic()):
+            self._counts["throttled"] += 1
+            return
         try:
             message = decode_message(data, self._limits)
         except VersionError as error:
@@ -209,7 +192,7 @@ class ControlServer:
             self._malformed(route, id_in(data, self._limits), str(error))
         else:
             if isinstance(message, Request):
-                self._take(route, message, peer_of(frames[-1], is_trusted=self._is_trusted))
+                self._take(route, message, peer)
             elif isinstance(message, Credit):
                 self._credit(route, message)
             else:

@@ -21,8 +21,9 @@ from transport.control.server import ControlServer
 from transport.endpoints import Endpoints, ipc_endpoint, write_endpoints
 from transport.errors import AuthenticationError, ControlError, EndpointError, ErrorCode, UnreachableError
 from transport.identity import ProcessIdentity
+from transport.keystore import KeyStore
 from transport.limits import Limits
-from transport.security import ClientKeys, Gatekeeper, KeyPair, KeyStore, Role, ServerKeys
+from transport.security import ClientKeys, Gatekeeper, KeyPair, Role, ServerKeys
 
 
 @pytest.fixture

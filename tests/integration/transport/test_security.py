@@ -13,7 +13,8 @@ from support.wire import PATIENCE, Inbox, reactor, run_directory, wait_until
 from transport.connecting import Connection, Link
 from transport.endpoints import ipc_endpoint
 from transport.errors import AuthenticationError
-from transport.security import ClientKeys, Gatekeeper, KeyPair, KeyStore, Role, ServerKeys, peer_of
+from transport.keystore import KeyStore
+from transport.security import ClientKeys, Gatekeeper, KeyPair, Role, ServerKeys, peer_of
 from transport.sockets import SocketSpec
 
 SOON = 2.0

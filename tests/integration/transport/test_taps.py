@@ -16,7 +16,8 @@ from actors.events import ActorExited, ActorStateChanged, MetricSampled, NodeCha
 from actors.exits import NORMAL, ExitReason
 from transport.endpoints import ipc_endpoint
 from transport.errors import AuthenticationError, EndpointError, UnreachableError
-from transport.security import ClientKeys, Gatekeeper, KeyPair, KeyStore, ServerKeys
+from transport.keystore import KeyStore
+from transport.security import ClientKeys, Gatekeeper, KeyPair, ServerKeys
 from transport.taps import Gap, Restarted, TapEvent, TapPublisher, TapReader, publisher
 from transport.taps.frames import CLASSES
 

@@ -9,7 +9,8 @@ import pytest
 from zmq.utils import z85
 
 from transport.errors import EndpointError
-from transport.security import Gatekeeper, Grant, KeyPair, KeyStore, Role, ServerKeys, is_private, require_keys
+from transport.keystore import KeyStore
+from transport.security import Gatekeeper, Grant, KeyPair, Peer, Role, ServerKeys, is_private, require_keys
 
 PAIR = KeyPair.make()
 
@@ -30,7 +31,7 @@ def request(public: str = PAIR.public, **changes: bytes) -> list[bytes]:
 def test_a_key_on_the_list_is_admitted_as_who_it_is():
     gatekeeper = Gatekeeper({PAIR.public: Grant("ann", "operator")})
 
-    assert gatekeeper.answer(request()) == [b"1.0", b"7", b"200", b"OK", b"operator:ann", b""]
+    assert gatekeeper.answer(request()) == [b"1.0", b"7", b"200", b"OK", f"operator:{PAIR.public}:ann".encode(), b""]
     assert (gatekeeper.admitted, gatekeeper.refused) == (1, 0)
 
 
@@ -73,7 +74,7 @@ def test_a_new_list_holds_from_the_next_connection():
     gatekeeper = Gatekeeper({})
     gatekeeper.replace({PAIR.public: Grant("ann", "viewer")})
 
-    assert gatekeeper.answer(request())[4] == b"viewer:ann"
+    assert gatekeeper.answer(request())[4] == f"viewer:{PAIR.public}:ann".encode()
 
 
 def test_a_secret_shows_in_no_repr():
@@ -195,3 +196,17 @@ def test_a_list_with_a_role_that_is_none_is_refused(tmp_path):
 
     with pytest.raises(EndpointError, match="'root' is no role"):
         store.grants()
+
+
+def test_a_peer_may_what_its_key_may_now():
+    gatekeeper = Gatekeeper({PAIR.public: Grant("ann", "admin")})
+    ann = Peer("key ann", Role.ADMIN, "", PAIR.public)
+    local = Peer("uid 0 pid 1", Role.ADMIN)
+
+    gatekeeper.replace({PAIR.public: Grant("ann", "viewer")})
+    lowered = gatekeeper.judge(ann)
+    gatekeeper.replace({})
+    revoked = gatekeeper.judge(ann)
+
+    assert (lowered.role, revoked.role) == (Role.VIEWER, Role.NOBODY)
+    assert gatekeeper.judge(local) is local
