@@ -68,6 +68,7 @@ from supervisors.core.events import (
 from supervisors.core.forecast import (
     Forecast,
     what_if,
+    what_would,
 )
 from supervisors.core.instances import (
     AUTO_SHUTDOWN,
@@ -229,5 +230,6 @@ __all__ = [
     "view_child",
     "view_children",
     "what_if",
+    "what_would",
     "which_children",
 ]

@@ -1,4 +1,4 @@
-"""Dry run: what would happen if a child ended now.
+"""Dry run: what would happen if a child ended now, or if somebody made a management call.
 
 No second set of rules: the question is put to `step` itself, on a copy of nothing (states are immutable), with a world
 in which every instance obeys at once. So the forecast is what would be done, as long as starts succeed and stops are
@@ -25,6 +25,7 @@ from supervisors.core.effects import (
     Launch,
     LimitFact,
     Ready,
+    Refused,
     Reply,
     RestartFact,
     Resume,
@@ -33,7 +34,7 @@ from supervisors.core.effects import (
     StateFact,
     Suspend,
 )
-from supervisors.core.events import ChildExited, ChildStarted, Event, TimerFired, TimerKind
+from supervisors.core.events import ChildExited, ChildStarted, Event, Request, TimerFired, TimerKind
 from supervisors.core.machine import step
 from supervisors.core.states import Running, State
 from supervisors.core.views import budget_left
@@ -43,8 +44,8 @@ class Forecast(Struct, frozen=True):
     """What would happen.
 
     Attributes:
-        id: The child that would end.
-        reason: How.
+        id: The child that would end, or that the call is about.
+        reason: How it would end; None for a call.
         stops: Children that would be stopped, in that order.
         starts: Children that would be started, in that order, itself included.
         removed: Children whose records would go.
@@ -53,10 +54,11 @@ class Forecast(Struct, frozen=True):
         budget_left: Restarts still allowed after it.
         limit: `escalate`, `park` or `quarantine` if a limit would be exceeded, else "".
         ends_with: The supervisor's own exit reason if it would end, else None.
+        refusal: Why the call would be refused, else None.
     """
 
     id: str
-    reason: ExitReason
+    reason: ExitReason | None
     stops: tuple[str, ...]
     starts: tuple[str, ...]
     removed: tuple[str, ...]
@@ -65,6 +67,7 @@ class Forecast(Struct, frozen=True):
     budget_left: int
     limit: str
     ends_with: ExitReason | None
+    refusal: Refused | None = None
 
 
 def what_if(state: State, id: str, reason: ExitReason, now: float) -> Forecast | None:
@@ -76,10 +79,20 @@ def what_if(state: State, id: str, reason: ExitReason, now: float) -> Forecast |
     child = state.children.get(id)
     if child is None or not isinstance(child.state, Running):
         return None
+    return _forecast(state, ChildExited(id, child.generation, reason, now=now), id, reason)
+
+
+def what_would(state: State, request: Request, id: str) -> Forecast:
+    """Return what the management call `request`, which is about the child `id`, would do; as `what_if`."""
+    return _forecast(state, request, id, None)
+
+
+def _forecast(state: State, event: Event, id: str, reason: ExitReason | None) -> Forecast:
+    now = event.now
     period = state.spec.period
     before = state.window.count(now, period)
     world = _World(state, now)
-    world.feed(ChildExited(id, child.generation, reason, now=now))
+    world.feed(event)
     after = world.state.window.count(now, period)
     return Forecast(
         id,
@@ -92,6 +105,7 @@ def what_if(state: State, id: str, reason: ExitReason, now: float) -> Forecast |
         budget_left(world.state, now),
         world.limit,
         world.ends_with,
+        world.refusal,
     )
 
 
@@ -107,6 +121,7 @@ class _World:
         self.delay = 0.0
         self.limit = ""
         self.ends_with: ExitReason | None = None
+        self.refusal: Refused | None = None
         self._events: deque[Event] = deque()
 
     def feed(self, event: Event) -> None:
@@ -141,12 +156,14 @@ class _World:
                     self.removed.append(effect.id)
             case End():
                 self.ends_with = effect.reason
+            case Reply():
+                if isinstance(effect.result, Refused):
+                    self.refusal = effect.result
             case (
                 CancelTimer()
                 | Suspend()
                 | Resume()
                 | Ready()
-                | Reply()
                 | StartedFact()
                 | IgnoredFact()
                 | StartFailedFact()

@@ -12,8 +12,9 @@ from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from typing import Any
 
+from msgspec.structs import replace
+
 from actors.addresses import is_within, join, name_of, parent_of
-from actors.exits import KILLED
 from supervisors import core
 from supervisors.branches import post_call, standing_of
 from supervisors.core import effects as fx
@@ -116,32 +117,28 @@ class Operations:
 
     def _planned(self, verb: str, target: NodeView, tree: Sequence[NodeView], now: float) -> TargetView:
         """What the verb would do; changes nothing."""
-        workers = [n for n in tree if n.kind is NodeKind.WORKER and is_within(n.path, target.path)]
-        below = [n.path for n in workers]
-        running = [n.path for n in workers if n.state in _RUNNING]
-        stops: tuple[str, ...] = ()
-        starts: tuple[str, ...] = ()
-        limit: BudgetView | None = None
-        gives_up = False
         parent = parent_of(target.path) or "/"
-        if verb == "kill":
-            supervisor = self._services.supervisors.get(parent)
-            if supervisor is not None and target.state in _RUNNING:
-                forecast = core.what_if(supervisor.published, name_of(target.path), KILLED, now)
-                if forecast is not None:
-                    stops = (target.path, *(join(parent, id) for id in forecast.stops))
-                    starts = tuple([join(parent, id) for id in forecast.starts])
-                    gives_up = forecast.limit == "escalate"
-                    spec = supervisor.published.spec
-                    used = max(0, spec.intensity - forecast.budget_left)
-                    limit = BudgetView(restarts=used, intensity=spec.intensity, period=float(spec.period))
-        else:
-            if verb in {"stop", "restart"}:
-                stops = tuple(reversed(running))
-            if verb in {"start", "restart", "reset"}:
-                starts = tuple([path for path in below if verb == "restart" or path not in running])
-        plan = PlanView(stops=stops, starts=starts, supervisor=parent, limit=limit, gives_up=gives_up)
-        return TargetView(path=target.path, outcome=TargetOutcome.PLANNED, state=target.state, plan=plan)
+        id = name_of(target.path)
+        supervisor = self._services.supervisors.get(parent)
+        if supervisor is None:  # it runs in another process, whose rules cannot be put the question here
+            stops = _workers(tree, target.path, running=True)[::-1] if verb in _STOPPING else ()
+            plan = PlanView(stops=stops, supervisor=parent)
+            return TargetView(path=target.path, outcome=TargetOutcome.PLANNED, state=target.state, plan=plan)
+        request = replace(_MAKE[verb](id, ev.Hold("", "", 0.0)), request=1, now=now)
+        forecast = core.what_would(supervisor.published, request, id)
+        spec = supervisor.published.spec
+        used = max(0, spec.intensity - forecast.budget_left)
+        plan = PlanView(
+            stops=tuple([p for id in forecast.stops for p in _workers(tree, join(parent, id), running=True)[::-1]]),
+            starts=tuple([p for id in forecast.starts for p in _workers(tree, join(parent, id), running=False)]),
+            supervisor=parent,
+            limit=BudgetView(restarts=used, intensity=spec.intensity, period=float(spec.period)),
+            gives_up=forecast.limit == "escalate",
+        )
+        refusal = forecast.refusal.message if forecast.refusal is not None else ""
+        return TargetView(
+            path=target.path, outcome=TargetOutcome.PLANNED, state=target.state, plan=plan, message=refusal
+        )
 
 
 class _Gathering:
@@ -216,7 +213,15 @@ _MAKE: Mapping[str, Make] = {
 }
 """The management call of each verb; whoever takes it fills in its number and instant."""
 
+_STOPPING = frozenset({"stop", "restart", "kill"})
+
 _OF_WORKERS = frozenset({"suspend", "resume"})
+
+
+def _workers(tree: Sequence[NodeView], path: str, *, running: bool) -> tuple[str, ...]:
+    """Return the workers at `path` and below, in start order: those that run, or those that a start would bring up."""
+    found = [node for node in tree if node.kind is NodeKind.WORKER and is_within(node.path, path)]
+    return tuple([n.path for n in found if (n.state in _RUNNING if running else n.path == path or not n.stopped_by)])
 
 
 def _topmost(verb: str, chosen: Sequence[NodeView], tree: Sequence[NodeView]) -> list[NodeView]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from actors.addresses import name_of, parent_of
 from actors.events import CommandDone
+from supervisors.branches import post_call
 from supervisors.core import effects as fx
 from supervisors.core import events as ev
 from supervisors.supervisor import Services
@@ -24,7 +25,6 @@ class Restarts:
     def __call__(self, path: str, why: str) -> None:
         """Have the instance at `path` killed: a process ends, a thread that is busy in it is cut off."""
         since = self._services.system.clock.monotonic()
-        supervisor = self._services.supervisors.get(parent_of(path) or "")
         id = name_of(path)
 
         def answered(result: fx.Done | fx.Refused) -> None:
@@ -33,7 +33,5 @@ class Restarts:
             seconds = system.clock.monotonic() - since
             system.bus.publish(CommandDone(system.clock.time(), path, "kill", CALLER, why, code, seconds))
 
-        if supervisor is None:
-            answered(fx.Refused(id, fx.Refusal.NOT_FOUND, f"the supervisor of {path} is not running here"))
-        else:
-            supervisor.call(lambda n, now, chance: ev.KillChild(request=n, now=now, chance=chance, id=id), answered)
+        if not post_call(self._services, parent_of(path) or "", ev.KillChild(request=0, now=0.0, id=id), answered):
+            answered(fx.Refused(id, fx.Refusal.NOT_FOUND, f"the supervisor of {path} is not running"))

@@ -16,7 +16,7 @@ class PlanView(View, frozen=True):
         stops: Paths that would stop, in stop order.
         starts: Paths that would start, in start order.
         supervisor: Whose decision it is.
-        limit: That supervisor's budget after it.
+        limit: That supervisor's budget after it; None where it runs in another process.
         gives_up: Whether the budget would be exceeded.
     """
 

@@ -139,6 +139,30 @@ def test_a_dry_run_changes_nothing(running: Node) -> None:
     assert pid_of(running, "/work/task#2") == before
 
 
+@pytest.mark.parametrize(
+    ("verb", "stops", "starts"),
+    [
+        ("stop", ["/work/task#2", "/work/task#1", "/work/queue"], []),
+        ("restart", ["/work/task#2", "/work/task#1", "/work/queue"], ["/work/queue", "/work/task#1", "/work/task#2"]),
+        ("kill", ["/work/task#2", "/work/task#1", "/work/queue"], ["/work/queue", "/work/task#1", "/work/task#2"]),
+        ("start", [], []),
+    ],
+)
+def test_a_plan_says_what_stops_and_starts_and_what_is_left_of_the_limit(
+    running: Node, verb: str, stops: list[str], starts: list[str]
+) -> None:
+    (root,) = running.items("tree", "/", "--depth", "0")
+
+    (item,) = running.items(verb, "/work", "--dry-run")
+
+    plan = item["plan"]
+    assert (plan["stops"], plan["starts"], plan["supervisor"]) == (stops, starts, "/")
+    used = root["limit"]["restarts"] + (verb == "kill")
+    assert plan["limit"] == {**root["limit"], "restarts": used}
+    assert plan["gives_up"] is False
+    assert ("running" in item["message"]) is (verb == "start")
+
+
 def test_commands_are_audited(running: Node) -> None:
     running.ctl("restart", "/agents/13", "--reason", "audit me")
 

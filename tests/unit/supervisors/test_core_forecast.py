@@ -10,7 +10,17 @@ from support.supervision_strategies import Chaos, supervisor_specs
 
 from actors.exits import NORMAL
 from actors.policies.backoff import Backoff
-from supervisors.core import TerminateChild, what_if
+from supervisors.core import (
+    Hold,
+    KillChild,
+    Refusal,
+    RestartChild,
+    StartStopped,
+    StopChild,
+    TerminateChild,
+    what_if,
+    what_would,
+)
 from supervisors.specs import AutoShutdown, Budget, OnLimit, Restart, Strategy, SupervisorSpec
 
 ONE, ALL, REST = Strategy.ONE_FOR_ONE, Strategy.ONE_FOR_ALL, Strategy.REST_FOR_ONE
@@ -120,3 +130,44 @@ def test_what_was_foretold_is_what_happens(spec: SupervisorSpec, data: st.DataOb
     assert tuple(stopped(effects)) == forecast.stops
     assert tuple(launched(effects)) == forecast.starts
     assert world.ended == forecast.ends_with
+
+
+@pytest.mark.parametrize("strategy", [ONE, ALL, REST])
+@pytest.mark.parametrize(
+    ("make", "stops", "starts", "restarts"),
+    [
+        (lambda now: StopChild(request=1, now=now, id="b", hold=Hold("me", "", 0.0)), "b", "", 0),
+        (lambda now: RestartChild(request=1, now=now, id="b", stop_first=True), "b", "b", 0),
+    ],
+)
+def test_a_persons_stop_and_restart_would_touch_that_child_alone_and_count_for_nothing(
+    strategy, make, stops, starts, restarts
+):
+    world = World(supervisor(child("a"), child("b"), child("c"), strategy=strategy, intensity=3))
+    world.exited("a")
+    before = world.state
+
+    forecast = what_would(world.state, make(world.now), "b")
+
+    assert (forecast.stops, forecast.starts, forecast.restarts) == (tuple(stops), tuple(starts), restarts)
+    assert (forecast.budget_left, forecast.limit, forecast.refusal, forecast.reason) == (2, "", None, None)
+    assert world.state is before
+
+
+def test_a_kill_would_count_and_may_end_the_supervisor():
+    world = World(supervisor(child("a"), child("b"), intensity=0))
+
+    forecast = what_would(world.state, KillChild(request=1, now=world.now, id="a"), "a")
+
+    assert (forecast.stops, forecast.starts, forecast.limit) == (("a", "b"), (), "escalate")
+    assert forecast.ends_with is not None
+
+
+def test_a_call_that_would_be_refused_says_why():
+    world = World(supervisor(child("a")))
+
+    forecast = what_would(world.state, StartStopped(request=1, now=world.now, id="a"), "a")
+
+    assert forecast.refusal is not None
+    assert forecast.refusal.code in {Refusal.RUNNING, Refusal.ALREADY_STARTED}
+    assert (forecast.stops, forecast.starts) == ((), ())
