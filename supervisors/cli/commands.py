@@ -46,6 +46,7 @@ MODULES: Final = {
     "ask": "messaging",
     "key": "keys",
     "events": "observing",
+    "logs": "logs",
     "tap": "tapping",
     "taps": "tapping",
     "sql": "queries",

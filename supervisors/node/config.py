@@ -71,10 +71,15 @@ class RuntimeConfig(Section):
 
 
 class LogConfig(Section):
-    """`[log]`: what the node writes to standard error."""
+    """`[log]`: what the node writes to standard error, and to `logs/node.log` and `logs/error.log` in its home."""
 
     level: LevelWord = key("Least severe lines written.", "info")
-    format: FormatWord = key("`auto` is human on a terminal, else json.", "auto")
+    format: FormatWord = key("On standard error: `auto` is human on a terminal, else json.", "auto")
+    files: Truth = key("Whether to write files too.", True)
+    max_size: Size = key("Size at which a file is rotated; it is at midnight UTC too.", "50MiB")
+    keep: PositiveDuration = key("Age at which a rotated file goes.", "14d")
+    total: Size = key("Most room for the files of one kind; the oldest go.", "500MiB")
+    min_free: Size = key("Room on the disk below which no line is written.", "16MiB")
 
 
 class RetainConfig(Section):

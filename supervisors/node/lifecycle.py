@@ -34,6 +34,7 @@ from supervisors.node.faults import ConfigurationError
 from supervisors.node.importing import add_import_root
 from supervisors.node.instance import InstanceLock
 from supervisors.node.loading import Loaded, home_flag, load_config
+from supervisors.node.logfiles import LOGS, Limits
 from supervisors.node.logs import configure, remove
 from supervisors.node.signals import StopRequest, StopRequests
 from supervisors.specs import SupervisorSpec
@@ -95,7 +96,14 @@ def run_foreground(*, config: Path | None = None, home: Path | None = None, app:
         return NodeExit.FAILED
     faulthandler.enable()
     sys.setswitchinterval(SWITCH_INTERVAL)
-    handler = configure(loaded.config.log.level, loaded.config.log.format)
+    log = loaded.config.log
+    limits = Limits(int(log.max_size), float(log.keep), int(log.total), int(log.min_free))
+    try:
+        handler = configure(log.level, log.format, files=loaded.home / LOGS if log.files else None, limits=limits)
+    except OSError as error:
+        lock.release()
+        _say(f"cannot write log files: {error}", "mend the folder, or set log.files = false")
+        return NodeExit.FAILED
     try:
         return _Life(loaded, tree).run()
     except (ActorRuntimeError, OSError) as error:

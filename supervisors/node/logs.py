@@ -1,4 +1,4 @@
-"""What the node writes to standard error: log records of every package and life-cycle events, as lines or as JSON.
+"""What the node logs, to standard error and to files: records of every package and life-cycle events.
 
 Life-cycle events are woven in as records of the logger `events`, so a restart is visible where one reads. Secrets and
 payloads never reach a record: events carry none, and messages are shown by their type.
@@ -13,10 +13,13 @@ import sys
 import threading
 import time
 from collections import deque
-from typing import Any, TextIO
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Protocol, TextIO
 
 from actors.events import Event, MetricSampled
 from actors.history.rows import summary_of
+from supervisors.node.logfiles import Limits, LogFile
 
 LEVELS = {"debug": logging.DEBUG, "info": logging.INFO, "warning": logging.WARNING, "error": logging.ERROR}
 _STANDARD = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName"}
@@ -51,16 +54,59 @@ class JsonFormatter(logging.Formatter):
         return json.dumps(line, default=str)
 
 
+class Output(Protocol):
+    """Where records go. Called on the writer's thread alone."""
+
+    def write(self, record: logging.LogRecord) -> None:
+        """Write one record; never raises for what the outside does."""
+        ...
+
+    def close(self) -> None:
+        """Let go of what is held."""
+        ...
+
+
+class StreamOutput:
+    """Writes to a stream that others own. A reader that is gone costs the line and nothing else."""
+
+    def __init__(self, stream: TextIO, formatter: logging.Formatter) -> None:
+        self._stream = stream
+        self._formatter = formatter
+
+    def write(self, record: logging.LogRecord) -> None:
+        with contextlib.suppress(OSError, ValueError):
+            self._stream.write(self._formatter.format(record) + "\n")
+            self._stream.flush()
+
+    def close(self) -> None:
+        """Nothing: the stream is not ours."""
+
+
+class FileOutput:
+    """Writes records of `level` and above to a rotating file, as JSON."""
+
+    def __init__(self, file: LogFile, level: int) -> None:
+        self._file = file
+        self._level = level
+        self._formatter = JsonFormatter()
+
+    def write(self, record: logging.LogRecord) -> None:
+        if record.levelno >= self._level:
+            self._file.write(self._formatter.format(record))
+
+    def close(self) -> None:
+        self._file.close()
+
+
 class LogWriter(logging.Handler):
     """Writes records on a thread of its own, so that a reader who stops reading stops nobody but that thread.
 
     Records wait in a bounded queue, the oldest go first; how many went is said in one line as soon as lines pass again.
     """
 
-    def __init__(self, out: TextIO, formatter: logging.Formatter, capacity: int = 10_000) -> None:
+    def __init__(self, outputs: Sequence[Output], capacity: int = 10_000) -> None:
         super().__init__()
-        self.setFormatter(formatter)
-        self._out = out
+        self._outputs = tuple(outputs)
         self._waiting: deque[logging.LogRecord] = deque(maxlen=capacity)
         self._taken = 0
         self._put = 0
@@ -92,31 +138,44 @@ class LogWriter(logging.Handler):
                 lost = self._put - self._taken - len(self._waiting)
                 if lost > 0:
                     self._taken += lost
-                    self._write(f"{lost} log records were dropped: nobody read them in time")
-                self._write(self.format(record))
+                    text = f"{lost} log records were dropped: nobody read them in time"
+                    self._write(logging.LogRecord(__name__, logging.ERROR, "", 0, text, None, None))
+                self._write(record)
             if self._closing:
-                return
+                break
+        for output in self._outputs:
+            output.close()
 
-    def _write(self, line: str) -> None:
-        with contextlib.suppress(OSError, ValueError):  # the reader is gone; the node is not there for it
-            self._out.write(line + "\n")
-            self._out.flush()
+    def _write(self, record: logging.LogRecord) -> None:
+        for output in self._outputs:
+            output.write(record)
 
 
 CLOSE_TIMEOUT = 1.0
 
 
-def configure(level: str, style: str, stream: TextIO | None = None) -> logging.Handler:
-    """Send all records of `level` and above to `stream` (standard error); return the handler, for `remove`.
+def configure(
+    level: str, style: str, stream: TextIO | None = None, *, files: Path | None = None, limits: Limits | None = None
+) -> logging.Handler:
+    """Send records of `level` and above to `stream` (standard error) and to files; return the handler, for `remove`.
 
     Args:
         level: `debug`, `info`, `warning` or `error`.
-        style: `human`, `json`, or `auto`: human on a terminal, else JSON.
+        style: Of the stream: `human`, `json`, or `auto`: human on a terminal, else JSON. Files are always JSON.
         stream: Where to.
+        files: Folder of the log files; None for none.
+        limits: What they may take; needed with `files`.
+
+    Raises:
+        OSError: The folder or a file in it cannot be made.
     """
     out = stream if stream is not None else sys.stderr
     is_human = style == "human" or (style == "auto" and out.isatty())
-    handler = LogWriter(out, HumanFormatter() if is_human else JsonFormatter())
+    outputs: list[Output] = [StreamOutput(out, HumanFormatter() if is_human else JsonFormatter())]
+    if files is not None and limits is not None:
+        outputs.append(FileOutput(LogFile(files, "node", limits), LEVELS[level]))
+        outputs.append(FileOutput(LogFile(files, "error", limits), logging.ERROR))
+    handler = LogWriter(outputs)
     root = logging.getLogger()
     root.addHandler(handler)
     root.setLevel(LEVELS[level])

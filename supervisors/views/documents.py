@@ -114,6 +114,28 @@ class JobsChangedView(View, frozen=True, gc=False):
     state: str
 
 
+class LogView(View, frozen=True):
+    """One line of the node's log.
+
+    Attributes:
+        at: When it was written; None where the line does not say.
+        level: `debug`, `info`, `warning` or `error`.
+        logger: Which part of the program wrote it; `events` for what happened in the tree.
+        path: The actor it is about, or "".
+        text: What it says.
+        traceback: Of an error, or "".
+        fields: What else it carries.
+    """
+
+    at: Instant | None = None
+    level: str = ""
+    logger: str = ""
+    path: str = ""
+    text: str = ""
+    traceback: str = ""
+    fields: dict[str, Any] = {}
+
+
 class CheckOutcome(Enum):
     """What one check of `doctor` found."""
 
@@ -239,6 +261,7 @@ DOCUMENTS: dict[str, Any] = {
     "QueryList": QueryView,
     "ConfigList": ConfigEntry,
     "FaultList": FaultView,
+    "LogList": LogView,
     "JobList": JobView,
     "JobsChanged": JobsChangedView,
     "CronList": CronView,

@@ -52,6 +52,15 @@ ADDED = {name: ["--count", "2"] for name in STREAMS} | {"down": ["--no-wait"]}
 @pytest.fixture(scope="module")
 def node(tmp_path_factory: pytest.TempPathFactory) -> Iterator[FakeNode]:
     with fake_node(tmp_path_factory.mktemp("home") / ".actors") as node:
+        line = {
+            "at": "2026-11-21T07:15:00.000Z",
+            "level": "warning",
+            "logger": "a.b",
+            "path": "/io/gmail",
+            "text": "late",
+        }
+        (node.home / "logs").mkdir()
+        (node.home / "logs" / "node.log").write_text(json.dumps(line) + "\nno JSON at all\n")
         ended = threading.Event()
 
         def publish() -> None:

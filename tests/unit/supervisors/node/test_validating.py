@@ -46,7 +46,7 @@ def test_unknown_key_at_any_level_is_named_with_its_line_and_the_right_one(tmp_p
 def test_unknown_key_like_no_other_is_answered_with_those_there_are(tmp_path):
     (fault,) = faults_of(tmp_path, "[log]\nzzz = 1\n")
 
-    assert fault.hint == "the keys here are level, format"
+    assert fault.hint == "the keys here are level, format, files, max_size, keep, total, min_free"
 
 
 def test_key_above_its_table_is_told_where_it_stands(tmp_path):
