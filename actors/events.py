@@ -250,6 +250,32 @@ class MetricSampled(Event, frozen=True):
     unit: str
 
 
+class SpareChanged(Event, frozen=True):
+    """A spare, a process that waits to become a child, or the nursery from which spares are made, changed.
+
+    `path` is the child that it became, or the last child of its class; `/` for the nursery.
+
+    Attributes:
+        state: `ready`: it waits; `used`: it became the child; `failed`: it did not get ready; `lost`: it ended while it
+            waited or was handed over; `discarded`: it was ended, `detail` says why; `nursery-started`, `nursery-lost`.
+        target: Its class, `package.module:Class`; "" for the nursery.
+        pid: Its process, 0 where there was none.
+        detail: One line more.
+    """
+
+    TOPIC: ClassVar[str] = "spare"
+
+    state: str
+    target: str
+    pid: int
+    detail: str = ""
+
+    @property
+    def severity(self) -> str:
+        """What was lost or failed is a warning: the child starts all the same, only later."""
+        return "warning" if self.state in {"lost", "failed", "nursery-lost"} else "info"
+
+
 class HistoryLost(Event, frozen=True):
     """Rows were dropped before they could be stored; `why` says where."""
 
@@ -302,6 +328,7 @@ EVENT_TYPES: tuple[type[Event], ...] = (
     RunFinished,
     JobsRecovered,
     MetricSampled,
+    SpareChanged,
     HistoryLost,
     NodeChanged,
     PeerRefused,

@@ -116,6 +116,7 @@ def child(
     budget: Limit | None = None,
     heartbeat: Heartbeat | None = None,
     memory_max: int | str | None = None,
+    spares: int = 0,
     mailbox: MailboxSpec | None = None,
     needs: Sequence[str] = (),
 ) -> ChildSpec:
@@ -135,6 +136,7 @@ def child(
         budget: Its own restart limit.
         heartbeat: Liveness of a process.
         memory_max: Resident memory at which a process is restarted.
+        spares: Processes of the class that wait, imported, to replace one that ended.
         mailbox: Its mailbox, where it differs from the class's own.
         needs: Siblings, or paths, that start before it.
 
@@ -166,6 +168,7 @@ def child(
         budget=Budget(budget.restarts, budget.within) if budget is not None else None,
         heartbeat=heartbeat,
         memory_max_bytes=parse_size(memory_max) if isinstance(memory_max, str) else memory_max,
+        spares=spares,
         mailbox=mailbox,
         needs=tuple(needs),
     )

@@ -155,6 +155,7 @@ class ChildSpec(Struct, frozen=True):
         mailbox: Capacity and answer to full, where it differs from the actor's own.
         heartbeat: For process children; None: no heartbeat is asked for.
         memory_max_bytes: Resident memory above which a process child is ended; None: no limit.
+        spares: Processes of its class that wait, imported, to take the place of one that ended; for process children.
         needs: Ids of siblings, or absolute paths, that must be started before it. They order the start (and, reversed,
             the stop); they do not bind restarts, the strategy does.
     """
@@ -173,6 +174,7 @@ class ChildSpec(Struct, frozen=True):
     mailbox: Any = None
     heartbeat: Heartbeat | None = None
     memory_max_bytes: int | None = None
+    spares: int = 0
     needs: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:

@@ -165,6 +165,7 @@ def spec_view(spec: ChildSpec) -> SpecView:
         mailbox_full=spec.mailbox.full if spec.mailbox is not None else "",
         heartbeat=spec.heartbeat.every if spec.heartbeat is not None else None,
         memory_max_bytes=spec.memory_max_bytes,
+        spares=spec.spares,
     )
 
 

@@ -32,6 +32,7 @@ from actors.events import (
     PeerRefused,
     RestartScheduled,
     RunFinished,
+    SpareChanged,
 )
 from actors.exits import ExitReason, to_record
 from actors.history.payloads import json_text, payload_of, text
@@ -195,7 +196,7 @@ def _lost(head: Head, event: HistoryLost) -> Described:
     return f"{event.rows} rows lost: {event.why}", 0, ("lost", (*head, event.rows, text(event.why)))
 
 
-def _node(head: Head, event: NodeChanged) -> Described:
+def _node(head: Head, event: NodeChanged | SpareChanged) -> Described:
     return (f"{event.state}: {event.detail}" if event.detail else event.state), 0, None
 
 
@@ -262,6 +263,7 @@ _describers: dict[type[Event], Callable[[Head, Any], Described]] = {
     CommandDone: _command,
     RunFinished: _run,
     JobsRecovered: _recovered,
+    SpareChanged: _node,
     HistoryLost: _lost,
     NodeChanged: _node,
     PeerRefused: _refused,

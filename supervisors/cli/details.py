@@ -18,7 +18,7 @@ from supervisors.cli.states import limit, mark, phrase
 from supervisors.cli.terminal import Style, Terminal, wrap
 from supervisors.cli.texts import duration, instant, plural, printable, size
 from supervisors.requests import DescribeArguments, WhyArguments
-from supervisors.views import CauseView, DescribeView, EventRow, NodeKind, NodeView, SpecView, WhyView
+from supervisors.views import CauseView, DescribeView, EventRow, NodeKind, NodeView, SparesView, SpecView, WhyView
 
 app = typer.Typer()
 
@@ -87,6 +87,9 @@ def _description(view: DescribeView, terminal: Terminal, zone: tzinfo | None) ->
     if view.spec is not None:
         yield from _section("spec", terminal)
         yield from facts(_spec_facts(view.spec), terminal, "  ")
+    if view.spares is not None:
+        yield from _section("spares", terminal)
+        yield from facts(_spares_facts(view.spares), terminal, "  ")
     if view.state is not None:
         yield from _section("state", terminal)
         pairs = [(printable(str(key)), printable(str(value))) for key, value in view.state.items()]
@@ -188,6 +191,21 @@ def _last_exit(node: NodeView, now: datetime, zone: tzinfo | None) -> str:
     return printable(node.last_reason) + (f"  at {instant(node.last_exit_at, now, zone)}" if node.last_exit_at else "")
 
 
+def _spares_facts(spares: SparesView) -> list[tuple[str, str]]:
+    waiting = f"{spares.waiting} of {spares.wanted}, {size(spares.size_bytes)}"
+    nursery = f"pid {spares.nursery_pid}, {plural(spares.nurseries, 'start')}" if spares.nursery_pid else "none"
+    return [
+        ("waiting", waiting + (f", {spares.making} being made" if spares.making else "")),
+        ("used", str(spares.used)),
+        ("lost", str(spares.lost)),
+        ("nursery", nursery),
+        ("this start", _STARTS.get(spares.last_start, spares.last_start)),
+    ]
+
+
+_STARTS = {"new": "a new interpreter", "copy": "a copy of the nursery", "spare": "a spare took over"}
+
+
 def _spec_facts(spec: SpecView) -> list[tuple[str, str]]:
     capacity = f"{spec.mailbox_capacity}, when full {spec.mailbox_full}" if spec.mailbox_capacity is not None else ""
     is_program = spec.runs_in == "program"
@@ -204,5 +222,6 @@ def _spec_facts(spec: SpecView) -> list[tuple[str, str]]:
         ("mailbox", capacity),
         ("heartbeat", duration(spec.heartbeat) if spec.heartbeat is not None else ""),
         ("memory limit", size(spec.memory_max_bytes) if spec.memory_max_bytes is not None else ""),
+        ("spares", str(spec.spares) if spec.spares else ""),
         ("written in", spec.origin),
     ]

@@ -177,6 +177,12 @@ def _limit_faults(spec: ChildSpec, path: str) -> Iterable[Fault]:
         yield from _whole(path, "memory_max_bytes", spec.memory_max_bytes, 1)
         if spec.runs_in != "process":
             yield Fault(path, "memory_max_bytes", f"only a process can be measured; this runs in {spec.runs_in!r}")
+    if spec.spares != 0:
+        yield from _whole(path, "spares", spec.spares, 0)
+        if spec.runs_in != "process":
+            yield Fault(path, "spares", f"only a process has spares; this runs in {spec.runs_in!r}")
+        elif not isinstance(spec.start, ImportStart):
+            yield Fault(path, "spares", "only a class can be imported beforehand: a program or a supervisor has none")
 
 
 def _duplicates(specs: Sequence[ChildSpec], path: str) -> Iterable[Fault]:

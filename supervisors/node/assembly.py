@@ -31,6 +31,7 @@ from supervisors.node.recent import RecentEvents
 from supervisors.node.replaying import Replays
 from supervisors.node.restarting import Restarts
 from supervisors.processes.host import ProcessLauncher
+from supervisors.processes.sparing import Rules
 from supervisors.specs import SupervisorSpec
 from supervisors.supervisor import Services, Subtree
 from transport.control.server import ControlServer
@@ -124,7 +125,10 @@ class Node:
         control = self._endpoint(run, "control", runtime.transport, runtime.control)
         taps = self._endpoint(run, "taps", runtime.transport, runtime.taps)
 
-        processes = ProcessLauncher(system, run)
+        processes = ProcessLauncher(
+            system, run, spares=Rules(count_max=runtime.spares_max, memory_max_bytes=runtime.spares_memory)
+        )
+        facts.processes = processes
         closing.callback(processes.close)
         tapping = Reactor("taps", beside=reactor)  # so that encoding for many readers holds up no command
         closing.callback(tapping.close)

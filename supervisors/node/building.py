@@ -202,6 +202,7 @@ class _Builder:
             mailbox=options.mailbox,
             heartbeat=options.heartbeat,
             memory_max_bytes=options.memory_max_bytes,
+            spares=options.spares,
             needs=needs,
         )
 

@@ -183,7 +183,7 @@ def _placement(subject: Subject, path: str, settings: SupervisorConfig) -> Itera
 def _options(subject: Subject, entry: Entry, settings: ChildOptions) -> Iterator[Fault]:
     options = options_of(subject.config, entry)
     if not options.is_process and not subject.is_damaged((*entry.at, "runs_in")):
-        for name in ("memory_max", "heartbeat"):
+        for name in ("memory_max", "heartbeat", "spares"):
             if getattr(settings, name) is not None:
                 hint = 'runs_in = "process", or leave it out'
                 yield subject.fault((*entry.at, name), "only a process of its own can have it", hint)

@@ -68,6 +68,8 @@ class RuntimeConfig(Section):
         "Requests a second that one visitor may send for long, twice as many at once; more are dropped unread.", 500.0
     )
     pool_threads: Annotated[int, Whole(1, 64)] = key('Threads on which actors with `runs_in = "pool"` run.', 1)
+    spares_max: Annotated[int, Whole(0, 1000)] = key("Most spares of all process children together.", 16)
+    spares_memory: Size = key("Most memory of all spares together, counted without what they share.", "256MiB")
 
 
 class LogConfig(Section):
@@ -149,6 +151,9 @@ class ChildOptions(Section):
     budget: BudgetConfig | None = key("The child's own restart limit, beyond which it is quarantined.", None)
     heartbeat: HeartbeatConfig | None = key("Liveness of a process; unset parts come from the defaults.", None)
     memory_max: Size | None = key("Resident memory at which a process is restarted.", None)
+    spares: Annotated[int, Whole(0, 100)] | None = key(
+        "Processes that wait, imported, to replace one that ended.", None
+    )
     mailbox: MailboxConfig | None = key(
         "Bound of the mailbox; the class's own when there is no such table here or in the defaults.", None
     )
@@ -182,6 +187,7 @@ class ChildDefaults(Section):
     budget: BudgetConfig | None = key("A child's own restart limit, beyond which it is quarantined.", None)
     heartbeat: HeartbeatDefaults = key("Liveness of processes.", {})
     memory_max: Size | None = key("Resident memory at which a process is restarted.", None)
+    spares: Annotated[int, Whole(0, 100)] = key("Processes that wait, imported, to replace one that ended.", 0)
     mailbox: MailboxConfig | None = key("Bound of mailboxes; each class's own when there is no such table.", None)
 
 

@@ -244,10 +244,12 @@ class ControlDesk:
         tree = nodes(services, arguments.path, 1)
         if not tree:
             raise not_found(arguments.path, paths(services))
+        spec = spec_view_at(services, arguments.path)
         view = DescribeView(
             node=TreeView(header=self._header(0, 0, 0), nodes=tree).nested(),
-            spec=spec_view_at(services, arguments.path),
+            spec=spec,
             handlers=self._node.handlers_of(arguments.path),
+            spares=self._node.spares_of(arguments.path) if spec is not None and spec.spares else None,
             events=self._recent.about(arguments.path, arguments.events),
         )
         if not arguments.state:

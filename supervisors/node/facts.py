@@ -19,6 +19,7 @@ from actors.history.protocol import Query, QueryFailed, QueryResult
 from actors.history.protocol import Statistics as AskRecorder
 from supervisors.node.asking import message_types, never_waiting
 from supervisors.node.showing import ConfigRow
+from supervisors.processes.host import ProcessLauncher
 from supervisors.requests import SqlArguments
 from supervisors.selectors import UNHEALTHY
 from supervisors.supervisor import Services
@@ -28,6 +29,7 @@ from supervisors.views import (
     HistoryView,
     NodeKind,
     NodeView,
+    SparesView,
     SqlView,
     StatusView,
     instant,
@@ -79,6 +81,7 @@ class NodeFacts:
         self.config_file = config_file
         self.ask_shutdown = ask_shutdown
         self.feed: HistoryFeed | None = None
+        self.processes: ProcessLauncher | None = None
         self._process = psutil.Process()
         self._process.cpu_percent()  # the first call only begins the interval
         self._lock = threading.Lock()
@@ -117,6 +120,23 @@ class NodeFacts:
             threads=threading.active_count(),
             processes=len({node.pid for node in workers if node.pid is not None and node.pid != os.getpid()}),
             problems=tuple(problems),
+        )
+
+    def spares_of(self, path: str) -> SparesView | None:
+        """Return the spares of the class of the child at `path`; None where it runs in no process of its own."""
+        figures = self.processes.spare_figures(path) if self.processes is not None else None
+        if figures is None or not figures.origin:
+            return None
+        return SparesView(
+            wanted=figures.wanted,
+            waiting=figures.waiting,
+            making=figures.making,
+            size_bytes=figures.size_bytes,
+            used=figures.used,
+            lost=figures.lost,
+            nursery_pid=figures.nursery,
+            nurseries=figures.nurseries,
+            last_start=figures.origin,
         )
 
     def handlers_of(self, path: str) -> tuple[str, ...]:

@@ -36,6 +36,7 @@ class Options(Struct, frozen=True):
     budget: Budget | None
     heartbeat: Heartbeat | None
     memory_max_bytes: int | None
+    spares: int
     mailbox: MailboxSpec | None
 
     @property
@@ -47,8 +48,8 @@ class Options(Struct, frozen=True):
 def options_of(config: Config, entry: Entry) -> Options:
     """Return how the children of `entry`, which is no supervisor, are run.
 
-    Heartbeat and memory limit concern processes alone, a budget what is ever restarted: where they come from a table
-    further down, a child that cannot have them is left without.
+    Heartbeat, memory limit and spares concern processes alone, a budget what is ever restarted: where they come from a
+    table further down, a child that cannot have them is left without.
     """
     levels = _levels(config, entry)
     is_program = entry.role is Role.PROGRAM
@@ -67,6 +68,7 @@ def options_of(config: Config, entry: Entry) -> Options:
         budget=Budget(budget.restarts, budget.within) if budget and restart is not Restart.TEMPORARY else None,
         heartbeat=Heartbeat(heartbeat["every"], heartbeat["miss"]) if is_process and not is_program else None,
         memory_max_bytes=_top(levels, "memory_max") if is_process else None,
+        spares=_top(levels, "spares") if is_process and not is_program else 0,
         mailbox=MailboxSpec(**mailbox) if mailbox and not is_program else None,
     )
 

@@ -121,8 +121,13 @@ class _Stream:
 class Captured:
     """The two streams of one child."""
 
-    def __init__(self, streams: tuple[_Stream, _Stream]) -> None:
+    def __init__(self, streams: tuple[_Stream, _Stream], fields: dict[str, object]) -> None:
         self.streams = streams
+        self._fields = fields
+
+    def rename(self, path: str) -> None:
+        """Have lines from now on belong to the actor at `path`."""
+        self._fields["path"] = path
 
     def tail(self) -> str:
         """The last lines of standard error (or of both), at most `TAIL_BYTES` characters."""
@@ -164,10 +169,11 @@ class Capture:
             on_line: Called with each line, those held back from the log too, on the capture's thread.
             shares_tail: Whether the last lines of both streams are kept, in the order in which they came.
         """
-        out = Lines(_emitter(path, pid, "stdout", logging.INFO), self._clock, on_line=on_line)
+        fields: dict[str, object] = {"path": path} if pid is None else {"path": path, "pid": pid}
+        out = Lines(_emitter(fields, "stdout", logging.INFO), self._clock, on_line=on_line)
         tail = out.tail if shares_tail else None
-        err = Lines(_emitter(path, pid, "stderr", logging.WARNING), self._clock, tail=tail, on_line=on_line)
-        captured = Captured((_Stream(stdout, out), _Stream(stderr, err)))
+        err = Lines(_emitter(fields, "stderr", logging.WARNING), self._clock, tail=tail, on_line=on_line)
+        captured = Captured((_Stream(stdout, out), _Stream(stderr, err)), fields)
         for stream in captured.streams:
             os.set_blocking(stream.fd, False)
         self.post(lambda: self._register(captured))
@@ -261,12 +267,8 @@ class Capture:
         os.close(self._wake_write)
 
 
-def _emitter(path: str, pid: int | None, stream: str, level: int) -> Callable[[str], None]:
-    fields: dict[str, Any] = {"path": path, "stream": stream}
-    if pid is not None:
-        fields["pid"] = pid
-
+def _emitter(fields: dict[str, object], stream: str, level: int) -> Callable[[str], None]:
     def emit(text: str) -> None:
-        logger.log(level, "%s: %s", path, text, extra=fields)
+        logger.log(level, "%s: %s", fields["path"], text, extra={**fields, "stream": stream})
 
     return emit

@@ -44,6 +44,7 @@ from supervisors.processes.protocol import (
     Handover,
     Hello,
     Manage,
+    Prepare,
     Ready,
     Refresh,
     RestartWanted,
@@ -90,6 +91,26 @@ class NodeRegistry(Registry):
         return self._gateway.ref(Address(self._node, path))
 
 
+class Ground:
+    """What a child stands on, whichever it is: an actor system, and a connection to the launcher that has said nothing.
+
+    Attributes:
+        receive: Gets what arrives; on the reactor's thread.
+    """
+
+    def __init__(self, place: Handover | Prepare) -> None:
+        """Connect to the endpoint of `place`."""
+        self.receive: Callable[[Socket, list[bytes]], None] | None = None
+        self.system = ActorSystem(place.node)
+        self.reactor = Reactor("processes-child")
+        self.reactor.run(enter_loop)
+        self.socket = self.reactor.open(_spec_of(place), self._take)
+
+    def _take(self, socket: Socket, frames: list[bytes]) -> None:
+        if self.receive is not None:
+            self.receive(socket, frames)
+
+
 class Probe:
     """What the heartbeat asks of the actor's mailbox."""
 
@@ -97,8 +118,10 @@ class Probe:
 class Child:
     """This process's actor and its way to the launcher."""
 
-    def __init__(self, handover: Handover) -> None:
-        """Connect and say hello."""
+    def __init__(self, handover: Handover, ground: Ground | None = None) -> None:
+        """Say hello; on `ground`, which a spare has prepared, or else connect first."""
+        if ground is None:
+            ground = Ground(handover)
         self._handover = handover
         self._made_at = time.monotonic()
         self._jobs: queue.SimpleQueue[Callable[[], None] | None] = queue.SimpleQueue()
@@ -112,10 +135,9 @@ class Child:
         self._is_over = False
         self._asked_mailbox = self._asked_loop = False
         self._probes = 0
-        self.system = ActorSystem(handover.node)
-        self._reactor = Reactor("processes-child")
-        self._reactor.run(enter_loop)
-        self._socket = self._reactor.open(_spec_of(handover), self._receive)
+        self.system = ground.system
+        self._reactor = ground.reactor
+        self._socket = ground.socket
         self._channel = Channel(
             "the launcher", lambda frame: _send(self._socket, frame), self._reactor.post, window=handover.window
         )
@@ -124,7 +146,11 @@ class Child:
         self.system.registry = NodeRegistry(self._gateway, handover.node, handover.path)
         self.system.dead_letters = ForwardedDeadLetters(self.system.clock, self.system.bus, self._outlet)
         self.system.bus.subscribe(ForwardedEvents(self._outlet))
+        ground.receive = self._receive
         self._say(Hello(handover.token, os.getpid(), handover.path, handover.generation))
+        if handover.start is not None:
+            start = handover.start
+            self._jobs.put(lambda: self._start(start))
 
     def run(self) -> tuple[int, int | None]:
         """Do the main thread's part until the process may exit; return its code, and the signal it is to end by."""
@@ -326,13 +352,11 @@ def _answer_probe(_actor: Any, _message: Any) -> None:
     return None
 
 
-def _spec_of(handover: Handover) -> SocketSpec:
+def _spec_of(place: Handover | Prepare) -> SocketSpec:
     keys = None
-    if handover.server_key:
-        keys = ClientKeys(KeyPair(handover.public_key, handover.secret_key), handover.server_key)
-    return SocketSpec(
-        zmq.DEALER, connect=handover.endpoint, name="launcher", outbox=OUTBOX, linger=BYE_TIMEOUT, keys=keys
-    )
+    if isinstance(place, Handover) and place.server_key:
+        keys = ClientKeys(KeyPair(place.public_key, place.secret_key), place.server_key)
+    return SocketSpec(zmq.DEALER, connect=place.endpoint, name="launcher", outbox=OUTBOX, linger=BYE_TIMEOUT, keys=keys)
 
 
 def _send(socket: Socket, frame: bytes) -> None:

@@ -6,6 +6,8 @@
         |           |            |        |                       \
         '-----------'------------'--------'---> Killing ----------> Ended
 
+    Starting --> Spawning: a spare that was handed over went away before it said hello; another process takes its place
+
 `step(state, event, limits)` returns the next state and the effects to perform, in order. Exactly one outcome is
 reported before the process is ready (`ReportIgnored`, `ReportStartFailed`) or one `ReportStarted` and, after it, one
 `ReportExited`. An outcome that ends the child is reported only when its process is gone, so what follows never meets
@@ -28,6 +30,7 @@ from typing import assert_never
 from actors.exits import KILLED, Crash, CrashRecord, ExitReason
 from supervisors.processes.states import (
     DUMP_GRACE,
+    HANDOVER_TIMEOUT,
     LINGER,
     TERM_GRACE,
     ActorEnded,
@@ -54,6 +57,7 @@ from supervisors.processes.states import (
     SendBye,
     SendStart,
     SendStop,
+    SpawnAgain,
     Spawned,
     SpawnFailed,
     Spawning,
@@ -95,6 +99,8 @@ def is_started(state: State) -> bool:
 def next_look(state: State, limits: Limits) -> float:
     """Return the instant by which a `Tick` is due, `inf` when none is."""
     match state:
+        case Starting(deadline, greeted, greet_by) if greet_by is not None and not greeted:
+            return min(deadline, greet_by)
         case Spawning(deadline=deadline) | Starting(deadline=deadline) | Terminating(deadline=deadline):
             return deadline
         case Ending(deadline=deadline) | Killing(deadline=deadline):
@@ -135,8 +141,8 @@ def _spawning(state: Spawning, event: Event) -> Step:
     match event:
         case Spawned() if state.doomed is not None:
             return Killing(state.doomed, inf, False), (KillTree(),)
-        case Spawned():
-            return Starting(state.deadline), ()
+        case Spawned(spare_at):
+            return Starting(state.deadline, False, None if spare_at is None else spare_at + HANDOVER_TIMEOUT), ()
         case SpawnFailed(reason):
             return _ENDED, (ReportStartFailed(state.doomed or reason),)
         case StopAsked(reason):
@@ -156,8 +162,8 @@ def _spawning(state: Spawning, event: Event) -> Step:
 def _starting(state: Starting, event: Event, limits: Limits) -> Step:
     """The actor is being made: it answers ready, ignore or an error, or it runs out of time."""
     match event:
-        case Greeted() if not state.greeted:
-            return Starting(state.deadline, True), (SendStart(),)
+        case Greeted() if not state.greeted and state.greet_by != inf:
+            return Starting(state.deadline, True, state.greet_by), (SendStart(),)
         case Ready(now) if state.greeted:
             return Running(0.0, now), (ReportStarted(),)
         case Declined(now, why) if state.greeted:
@@ -166,6 +172,8 @@ def _starting(state: Starting, event: Event, limits: Limits) -> Step:
             return Ending(reason, now + LINGER, False), (SendBye(),)
         case Tick(now) if now >= state.deadline:
             return Killing(_start_timeout(), now + DUMP_GRACE, False), (DumpStacks(),)
+        case Tick(now) if state.greet_by is not None and now >= state.greet_by and not state.greeted:
+            return Starting(state.deadline, False, inf), (KillTree(),)
         case StopAsked(reason) if state.greeted:
             return Stopping(reason, False), (SendStop(reason),)
         case StopAsked(reason):  # nothing of the user's runs yet: no need to ask
@@ -174,6 +182,8 @@ def _starting(state: Starting, event: Event, limits: Limits) -> Step:
             return Killing(KILLED, inf, False), (KillTree(),)
         case Sampled(rss_bytes) if _exceeds(rss_bytes, limits):
             return Killing(_memory_limit(rss_bytes, limits), inf, False), (KillTree(),)
+        case ProcessEnded() if state.greet_by is not None and not state.greeted:
+            return Spawning(state.deadline), (SpawnAgain(),)
         case ProcessEnded(returncode, stderr):
             return _ENDED, (ReportStartFailed(reason_of_status(returncode, stderr)),)
         case (

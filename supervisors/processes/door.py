@@ -11,14 +11,18 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterator
+from typing import Final
 
 from supervisors.processes.handle import ProcessChild
-from supervisors.processes.protocol import Hello, from_payload
+from supervisors.processes.protocol import PROTOCOL, Hello, from_payload
 from supervisors.processes.states import Greeted
-from transport.codec import unpack_frame
-from transport.envelope import Kind
+from transport.codec import pack_frame, unpack_frame
+from transport.envelope import Envelope, Kind
 from transport.errors import CodecError
 from transport.security import Gatekeeper, Grant
+
+EARLY_FRAMES: Final = 1_000
+"""Frames kept of a connection that said a right hello before it is known here that its process was made."""
 
 logger = logging.getLogger(__name__)
 logger.addHandler(logging.NullHandler())
@@ -40,6 +44,7 @@ class Door:
         self._by_token: dict[bytes, ProcessChild] = {}
         self._by_identity: dict[bytes, ProcessChild] = {}
         self._grants: dict[str, Grant] = {}
+        self._early: dict[bytes, tuple[ProcessChild, list[list[bytes]]]] = {}
 
     def __len__(self) -> int:
         return len(self._by_token)
@@ -55,20 +60,27 @@ class Door:
             self._grants[public_key] = Grant(child.path, "viewer")
             self.gatekeeper.replace(self._grants)
 
+    def expect_again(self, child: ProcessChild) -> None:
+        """Let another process of `child` in: the one before is gone."""
+        self._let_go(child)
+        child.identity = None
+
     def forget(self, child: ProcessChild) -> None:
         """Let `child` in no more: it has ended."""
         for token, found in tuple(self._by_token.items()):
             if found is child:
                 del self._by_token[token]
-        if child.identity is not None:
-            self._by_identity.pop(child.identity, None)
+        self._let_go(child)
         if self._grants.pop(child.public_key, None) is not None:
             self.gatekeeper.replace(self._grants)
 
     def take(self, identity: bytes, parts: list[bytes]) -> None:
         """Take what arrived from the connection `identity`."""
         child = self._by_identity.get(identity)
-        if child is None:
+        early = self._early.get(identity)
+        if early is not None and len(early[1]) < EARLY_FRAMES:
+            early[1].append(parts)
+        elif child is None:
             self._greet(identity, parts)
         elif len(parts) == 1:
             child.gateway.receive(parts[0])
@@ -76,7 +88,7 @@ class Door:
             child.gateway.refuse(f"{len(parts)} parts in place of one")
 
     def _greet(self, identity: bytes, parts: list[bytes]) -> None:
-        hello = self._hello_in(parts)
+        hello, more = self._hello_in(parts)
         if hello is None:
             return
         child = self._by_token.get(hello.token)
@@ -84,30 +96,46 @@ class Door:
             self._refuse("a hello was refused: unknown token")
             return
         if child.pid is None:  # the thread that made the process has not come to say so
-            child.early_hello = lambda: self._greet(identity, parts)
+            self._early[identity] = (child, [parts])
+            child.early_hello = lambda: self._take_early(identity)
             return
-        lie = child.lie_in(hello)
+        lie = _lie_in(hello, child)
         if lie:
             self._refuse(f"a hello for {child.path} was refused: {lie}")
             return
         child.identity = identity
         self._by_identity[identity] = child
         child.feed(Greeted())
+        if more:
+            child.gateway.receive(pack_frame(more))
 
-    def _hello_in(self, parts: list[bytes]) -> Hello | None:
-        """Return the hello that the first message of a connection must be; None where it is none."""
+    def _take_early(self, identity: bytes) -> None:
+        """Take what came from `identity` before the thread that made the process had said so, its hello first."""
+        for parts in self._early.pop(identity)[1]:
+            self.take(identity, parts)
+
+    def _let_go(self, child: ProcessChild) -> None:
+        if child.identity is not None:
+            self._by_identity.pop(child.identity, None)
+        child.early_hello = None
+        for identity, (found, _) in tuple(self._early.items()):
+            if found is child:
+                del self._early[identity]
+
+    def _hello_in(self, parts: list[bytes]) -> tuple[Hello | None, list[Envelope]]:
+        """Return the hello that the first message of a connection must be, and what follows in its frame."""
         why = "it was no hello"
         try:
             if len(parts) == 1:
                 first, *more = unpack_frame(parts[0])
                 word = from_payload(first.type_name, first.payload) if first.kind is Kind.SYSTEM else None
-                if isinstance(word, Hello) and not more:
-                    return word
+                if isinstance(word, Hello):
+                    return word, more
         except CodecError as error:
             why = str(error)
         self.strangers += 1
         self._complain(f"a frame of a stranger was dropped: {why}")
-        return None
+        return None, []
 
     def _refuse(self, text: str) -> None:
         self.refused += 1
@@ -118,3 +146,14 @@ class Door:
         wrong = self.refused + self.strangers
         if wrong <= 10 or wrong % 1000 == 0:
             logger.warning("%s (%d so far)", text, wrong)
+
+
+def _lie_in(hello: Hello, child: ProcessChild) -> str:
+    """Return what in `hello` is not true of `child`, "" where all of it is."""
+    if hello.protocol != PROTOCOL:
+        return f"it speaks version {hello.protocol} of the protocol"
+    if child.pid != hello.pid:
+        return f"process {hello.pid} is not process {child.pid}"
+    if (hello.path, hello.generation) != (child.path, child.generation):
+        return f"{hello.path}@{hello.generation} is not {child.path}@{child.generation}"
+    return ""

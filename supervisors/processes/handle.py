@@ -7,7 +7,6 @@ ends, asks in flight are answered before the supervisor is told.
 from __future__ import annotations
 
 import logging
-import subprocess
 from collections.abc import Callable
 from typing import Any, Final
 
@@ -23,12 +22,11 @@ from supervisors.processes.capture import Captured
 from supervisors.processes.forwarding import LogIntake, decode_event, keep_letter
 from supervisors.processes.life import Life, Shared
 from supervisors.processes.protocol import (
-    PROTOCOL,
     Beat,
     Bye,
     Declined,
     Ended,
-    Hello,
+    Handover,
     Letter,
     Logged,
     Ready,
@@ -42,6 +40,7 @@ from supervisors.processes.protocol import (
     to_envelope,
 )
 from supervisors.processes.refs import ProcessRef
+from supervisors.processes.spawning import Made
 from supervisors.processes.terms import import_path_of
 from supervisors.processes.trees import signal_process
 from transport.channels import Channel
@@ -67,6 +66,8 @@ class ProcessChild(Life):
         beat: The last heartbeat, None before the first.
         longest_beat: Most seconds between two heartbeats. Where the spec asks for fewer, or none, the others bring
             figures only, and silence is no fault.
+        target: Its class, `package.module:Class`, once it is prepared.
+        handover: What its process is told first, once it is launched.
     """
 
     longest_beat = FIGURES_EVERY
@@ -74,13 +75,16 @@ class ProcessChild(Life):
     def __init__(self, shared: Shared, request: LaunchRequest, report: Report, mark: str) -> None:
         super().__init__(shared, request, report, mark)
         self.beat: Beat | None = None
+        self.target = ""
+        self.handover: Handover | None = None
+        self._origin = ""
         self.identity: bytes | None = None
         """Its connection, once it has said hello."""
         self.early_hello: Callable[[], None] | None = None
         """Looks again at a hello that came before this side knew of the process."""
         self.public_key = ""
         """Its CURVE key, where the socket is tcp."""
-        self._start: Envelope | None = None
+        self._start: Start | None = None
         self._logs = LogIntake(request.path, shared.capture.offer)
         self._ref: ProcessRef | None = None
         mailbox = request.spec.mailbox or DEFAULT_MAILBOX
@@ -116,20 +120,27 @@ class ProcessChild(Life):
         """Which instance this is."""
         return self._request.incarnation.generation
 
-    def lie_in(self, hello: Hello) -> str:
-        """Return what in `hello` is not true of this child, "" where all of it is."""
-        if hello.protocol != PROTOCOL:
-            return f"it speaks version {hello.protocol} of the protocol"
-        if self.pid != hello.pid:
-            return f"process {hello.pid} is not process {self.pid}"
-        if (hello.path, hello.generation) != (self.path, self.generation):
-            return f"{hello.path}@{hello.generation} is not {self.path}@{self.generation}"
-        return ""
+    @property
+    def start(self) -> Start:
+        """What it is to run."""
+        assert self._start is not None  # prepared before the launch
+        return self._start
+
+    @property
+    def spares(self) -> int:
+        """How many spares of its class its spec asks for."""
+        return self._request.spec.spares
+
+    @property
+    def origin(self) -> str:
+        """How its process was made: `new`, `copy` or `spare`; "" before there is one."""
+        return self._origin
 
     def prepare(self) -> Exception | None:
         """Make what will be sent once the child has connected; return why that cannot be."""
         try:
-            self._start = to_envelope(self._start_word())
+            self._start = self._start_word()
+            to_envelope(self._start)  # raises where it cannot cross
         except (ValueError, TypeError) as error:
             return error
         return None
@@ -147,6 +158,7 @@ class ProcessChild(Life):
         kwargs: dict[str, Any] = {}
         if target is None:
             target, kwargs = import_path_of(spec)
+        self.target = target
         return Start(
             target,
             kwargs,
@@ -158,9 +170,11 @@ class ProcessChild(Life):
             plan,
         )
 
-    def spawned(self, process: subprocess.Popen[bytes], pidfd: int | None, captured: Captured) -> None:
-        """Take over a process that was made for this child."""
-        super().spawned(process, pidfd, captured)
+    def take_over(self, process: Made, pidfd: int | None, captured: Captured) -> None:
+        """Take over a process that was made for this child and has its handover."""
+        self.mark = process.mark
+        self._origin = process.origin
+        self.spawned(process, pidfd, captured, self._now() if process.origin == "spare" else None)
         if self.early_hello is not None:
             self.early_hello()
 
@@ -168,8 +182,8 @@ class ProcessChild(Life):
 
     def send_start(self) -> None:
         """Tell the child what to run."""
-        assert self._start is not None  # prepared before the launch
-        self.gateway.send(self._start)
+        if self._origin != "spare":  # which was told with its handover
+            self.gateway.send(to_envelope(self.start))
 
     def send_stop(self, reason: ExitReason) -> None:
         """Ask the actor to end."""
@@ -203,8 +217,9 @@ class ProcessChild(Life):
         self.gateway.end(reason)
 
     def lost(self) -> None:
-        """Answer the asks in flight."""
-        self._shared.ender.post(self.gateway.lose("the process ended"))
+        """Answer the asks in flight; a process that never said hello has none."""
+        if self.identity is not None:
+            self._shared.ender.post(self.gateway.lose("the process ended"))
 
     # -- the child's words --------------------------------------------------------------------------
 

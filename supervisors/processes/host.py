@@ -15,7 +15,6 @@ looking again and again.
 
 from __future__ import annotations
 
-import atexit
 import contextlib
 import hashlib
 import itertools
@@ -28,26 +27,31 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Final
-from weakref import WeakSet
 
 import zmq
-from msgspec import Struct
+from msgspec.structs import replace
 
 from actors.core.context import enter_loop, leave_loop
 from actors.core.outcomes import StartFailed
 from actors.core.system import ActorSystem, PathTakenError
 from actors.exits import ExitReason
 from supervisors.children import LaunchRequest, Report
+from supervisors.processes import sparing
 from supervisors.processes.capture import Capture
+from supervisors.processes.census import Census
 from supervisors.processes.door import Door
+from supervisors.processes.figures import LauncherStatistics, SpareFigures
+from supervisors.processes.forgotten import closed_at_exit, was_closed
 from supervisors.processes.handle import ProcessChild
 from supervisors.processes.life import Life, Shared
 from supervisors.processes.programs.handle import ProgramChild
 from supervisors.processes.protocol import Handover
-from supervisors.processes.spawning import Warden, Worker, spawn
+from supervisors.processes.spares import Spares
+from supervisors.processes.spawning import Worker, spawn
 from supervisors.processes.states import KillAsked, SpawnFailed
 from supervisors.processes.subtree import SubtreeChild
 from supervisors.processes.trees import Owner, sweep_leftovers
+from supervisors.processes.wardens import WardenKeeper
 from supervisors.programs import ProgramStart
 from supervisors.specs import SupervisorSpec
 from transport.channels import WINDOW
@@ -67,26 +71,6 @@ SAMPLE_EVERY: Final = 0.5
 """Seconds between two looks at the memory of children that have a limit."""
 
 
-class LauncherStatistics(Struct, frozen=True, gc=False):
-    """A launcher's figures; all but the first only grow.
-
-    Attributes:
-        children: Children that have not ended.
-        launched: Children launched so far.
-        refused: Connections that said hello with a wrong token, or lied about who they are.
-        strangers: Frames of connections that never said a right hello.
-        undelivered: Frames that could not be handed to a child.
-        wardens: Wardens started; more than one means that one was killed.
-    """
-
-    children: int
-    launched: int
-    refused: int
-    strangers: int
-    undelivered: int
-    wardens: int
-
-
 class ProcessLauncher:
     """Starts children in processes of their own. Every public method may be called on any thread."""
 
@@ -100,6 +84,7 @@ class ProcessLauncher:
         pidfds: bool = True,
         window: int = WINDOW,
         sample_every: float = SAMPLE_EVERY,
+        spares: sparing.Rules = sparing.Rules(),  # noqa: B008 (frozen)
     ) -> None:
         """Open the socket and start the threads.
 
@@ -114,6 +99,7 @@ class ProcessLauncher:
             pidfds: Whether to notice ends by pidfd where the system has them.
             window: Messages that may be under way to and from a child before they are accepted.
             sample_every: Seconds between two looks at the memory of children that have a limit; positive.
+            spares: What spares are held to.
 
         Raises:
             EndpointError: The directory is not private, or its path is too long.
@@ -140,20 +126,32 @@ class ProcessLauncher:
             self._reactor.close()
             raise
         self._spawner = Worker("processes-spawn")
-        self._warden = Warden(self._owner.mark)
-        self._warden_watch: int | None = None
         self._shared = Shared(
             system=system,
             reactor=self._reactor,
             ender=Worker("processes-end"),
             capture=Capture(),
             transmit=self._transmit,
+            census=Census(self._owner.mark),
             ended=self._forget,
+            spawn_again=self._spawn_again,
             pidfds=pidfds and hasattr(os, "pidfd_open"),
             window=window,
         )
+        self._warden = WardenKeeper(self._owner.mark, self._spawner, self._reactor, pidfds=self._shared.pidfds)
+        self._spares = Spares(
+            system,
+            self._reactor,
+            self._spawner,
+            self._shared.ender,
+            self._shared.capture,
+            self._new_mark,
+            spares,
+            "" if self._socket.endpoint.startswith("tcp:") else self._socket.endpoint,
+            pidfds=self._shared.pidfds,
+        )
         self._reactor.every(sample_every, self._sample)
-        _open_launchers.add(self)
+        closed_at_exit(self)
 
     @property
     def endpoint(self) -> str:
@@ -173,17 +171,17 @@ class ProcessLauncher:
         if isinstance(request.spec.start, ProgramStart):
             return self._launch_program(request, report)
         token = secrets.token_bytes(32)
-        number = next(self._serial)
+        mark = self._new_mark()
         kind = SubtreeChild if isinstance(request.spec.start, SupervisorSpec) else ProcessChild
-        child = kind(self._shared, request, report, f"{self._owner.mark}{number}")
-        stem = f"{self._name}.{number}"
+        child = kind(self._shared, request, report, mark)
+        stem = f"{self._name}.{int(mark.rpartition('.')[2])}"
         if isinstance(child, SubtreeChild):
             child.on_over = lambda: self._shared.ender.post(lambda: remove_sockets(self._run, stem))
         self._launched += 1
         if self._refuses(request, report, child.prepare()):
             return child
         keys = KeyPair.make() if self._keys is not None else None
-        handover = Handover(
+        child.handover = handover = Handover(
             self._socket.endpoint,
             token,
             request.path,
@@ -198,13 +196,18 @@ class ProcessLauncher:
             public_key=keys.public if keys is not None else "",
             secret_key=keys.secret if keys is not None else "",
         )
+
+        def expect() -> None:
+            self._expect(child, token, handover.public_key)
+            self._spawner.post(lambda: self._spawn(child, handover, child.spares > 0))  # a spare says hello at once
+
         child.begin()
-        self._reactor.post(lambda: self._expect(child, token, handover.public_key))
-        self._spawner.post(lambda: self._spawn(child, handover))
+        self._reactor.post(expect)
+        self._spares.want(child.path, child.target, child.spares)
         return child
 
     def _launch_program(self, request: LaunchRequest, report: Report) -> ProgramChild:
-        child = ProgramChild(self._shared, request, report, f"{self._owner.mark}{next(self._serial)}", self._run)
+        child = ProgramChild(self._shared, request, report, self._new_mark(), self._run)
         self._launched += 1
         unsuited = None if hasattr(os, "fork") else RuntimeError("a program as a child needs a POSIX system")
         if not self._refuses(request, report, unsuited):
@@ -217,16 +220,30 @@ class ProcessLauncher:
         """Report a failed start where `problem`, a taken path or the launcher's end stands in the way."""
         if request.path in self._shared.system.registry:
             problem = PathTakenError(request.path)
-        if self._closing and problem is None:
-            problem = RuntimeError("the launcher of process children is closed")
+        if self._closing:
+            problem = problem or RuntimeError("the launcher of process children is closed")
         if problem is None:
             return False
         reason = ExitReason.crashed(problem)
         self._reactor.post(lambda: report(StartFailed(reason)))
         return True
 
+    def renew_spares(self) -> None:
+        """Hand none of the spares over any more that there are now: what they imported is of before a reload."""
+        self._spares.renew()
+
+    def spare_figures(self, path: str | None = None) -> SpareFigures:
+        """Return the figures of all spares, or of those of the class of the child at `path`; all 0 where none runs."""
+        if path is None:
+            return self._spares.figures()
+        child = next((found for found in tuple(self._lives) if found.path == path), None)
+        if not isinstance(child, ProcessChild):
+            return self._spares.figures("")
+        return replace(self._spares.figures(child.target), origin=child.origin)
+
     def statistics(self) -> LauncherStatistics:
         """Return the figures of this moment."""
+        spares = self._spares.figures()
         return LauncherStatistics(
             len(self._lives),
             self._launched,
@@ -234,6 +251,8 @@ class ProcessLauncher:
             self._door.strangers,
             self._undelivered,
             self._warden.started,
+            spares.nurseries,
+            spares.waiting,
         )
 
     def close(self, timeout: float = 10.0) -> bool:
@@ -248,7 +267,7 @@ class ProcessLauncher:
             if self._closing:
                 return True
             self._closing = True
-        _open_launchers.discard(self)
+        was_closed(self)
         until = time.monotonic() + timeout
         is_empty = threading.Event()
 
@@ -257,6 +276,7 @@ class ProcessLauncher:
 
         def kill_all() -> None:
             self._on_empty = is_empty.set
+            self._spares.end_all()
             for child in tuple(self._lives):
                 child.feed(KillAsked(time.monotonic()))
                 child.feed(KillAsked(time.monotonic()))
@@ -264,11 +284,13 @@ class ProcessLauncher:
 
         self._reactor.post(kill_all)
         ended = is_empty.wait(left())
+        self._spawner.post(self._spares.close)
         self._spawner.post(lambda: self._warden.close(min(left(), 2.0)))
         ended &= self._spawner.close(left())
+        self._reactor.run(self._spares.end_all)  # those that were still being made
         ended &= self._shared.ender.close(left())
         ended &= self._shared.capture.close(left())
-        self._reactor.run(self._forget_warden)
+        self._reactor.run(self._warden.forget)
         self._reactor.run(leave_loop)  # the next thread may be given this one's number
         ended &= self._reactor.close(left())
         remove_socket(self._socket.endpoint)
@@ -276,57 +298,47 @@ class ProcessLauncher:
 
     # -- the worker's thread --------------------------------------------------------------------------
 
-    def _keep_warden(self) -> None:
-        """See that the warden runs, now and whenever it is killed.
-
-        Raises:
-            OSError: There can be no process.
-        """
-        if self._closing or not self._warden.ensure() or not self._shared.pidfds:
-            return
-        pid = self._warden.pid
-        assert pid is not None  # it was started just now
-        fd = os.pidfd_open(pid)
-        started_at = time.monotonic()
-
-        def gone() -> None:
-            self._reactor.unwatch(fd)
-            os.close(fd)
-            self._warden_watch = None
-            if not self._closing:
-                pause = 0.0 if time.monotonic() - started_at > 1.0 else 1.0
-                self._reactor.call_later(pause, lambda: self._spawner.post(self._keep_warden))
-
-        self._warden_watch = fd
-        self._reactor.watch(fd, gone)
-
-    def _spawn(self, child: ProcessChild, handover: Handover) -> None:
+    def _spawn(self, child: ProcessChild, handover: Handover, warm: bool) -> None:
+        """Make a process for `child`; `warm`: a spare or a copy will do, else it is a new interpreter."""
         if self._closing or child.is_unwanted:
             reason = ExitReason.shutdown("stopped before it was spawned")
             self._reactor.post(lambda: child.feed(SpawnFailed(reason)))
             return
         try:
-            self._keep_warden()
-            process = spawn(child.path, child.mark, handover)
+            self._warden.ensure()
+            spare = self._spares.take(child.target, child.path, handover, child.start) if warm else None
+            if spare is not None:
+                process = spare.process
+            else:
+                copy = self._spares.copy(child.path, handover) if warm else None
+                process = copy or spawn(child.path, child.mark, handover)
         except OSError as error:
             reason = ExitReason.crashed(error)
             self._reactor.post(lambda: child.feed(SpawnFailed(reason)))
             return
-        assert process.stdout is not None
-        assert process.stderr is not None
         pidfd = None
         if self._shared.pidfds:
             with contextlib.suppress(OSError):  # no descriptor is left: a thread waits for it
                 pidfd = os.pidfd_open(process.pid)
-        captured = self._shared.capture.add(child.path, process.pid, process.stdout, process.stderr)
-        self._reactor.post(lambda: child.spawned(process, pidfd, captured))
+        capture = self._shared.capture
+        captured = spare.captured if spare else capture.add(child.path, process.pid, process.stdout, process.stderr)
+
+        def taken_over() -> None:
+            if spare is not None:
+                self._spares.handed_over(spare)
+            child.take_over(process, pidfd, captured)
+
+        self._reactor.post(taken_over)
+
+    def _new_mark(self) -> str:
+        return f"{self._owner.mark}{next(self._serial):010d}"
 
     def _spawn_program(self, child: ProgramChild) -> None:
         if self._closing or child.is_unwanted:
             reason = ExitReason.shutdown("stopped before it was spawned")
         else:
             try:
-                self._keep_warden()
+                self._warden.ensure()
                 self._reactor.post(child.spawn())
                 return
             except Exception as error:
@@ -351,10 +363,22 @@ class ProcessLauncher:
         self._lives.add(child)
         self._door.expect(child, token, public_key)
 
+    def _spawn_again(self, child: Life) -> None:
+        """Start a new interpreter for a child whose spare was lost; its first word is the same."""
+        assert isinstance(child, ProcessChild)  # no other kind is handed a spare
+        handover = child.handover
+        assert handover is not None  # it was launched
+        self._spares.lost_in_handover(child.path, child.target, child.pid or 0)
+        self._door.expect_again(child)
+        child.mark = self._new_mark()
+        self._spawner.post(lambda: self._spawn(child, handover, False))
+
     def _forget(self, child: Life) -> None:
         self._lives.discard(child)
         if isinstance(child, ProcessChild):
             self._door.forget(child)
+            if all(other.target != child.target for other in self._door):
+                self._spares.unused(child.target)
         self._note_empty()
 
     def _note_empty(self) -> None:
@@ -368,25 +392,6 @@ class ProcessLauncher:
     def _transmit(self, identity: bytes, frame: bytes) -> None:
         self._socket.send([identity, frame])
 
-    def _forget_warden(self) -> None:
-        if self._warden_watch is not None:
-            self._reactor.unwatch(self._warden_watch)
-            os.close(self._warden_watch)
-            self._warden_watch = None
-
     def _sample(self) -> None:
         for child in tuple(self._lives):
             child.sample()
-
-
-_open_launchers: WeakSet[ProcessLauncher] = WeakSet()
-
-
-def _close_forgotten() -> None:
-    """At the interpreter's exit: end the children of launchers that nobody closed."""
-    for launcher in tuple(_open_launchers):
-        logger.warning("the launcher of process children was not closed before exit")
-        launcher.close(5.0)
-
-
-atexit.register(_close_forgotten)

@@ -14,7 +14,6 @@ import contextlib
 import logging
 import os
 import signal
-import subprocess
 import threading
 from abc import ABC, abstractmethod
 from collections.abc import Callable
@@ -30,8 +29,9 @@ from actors.exits import ExitReason
 from supervisors.children import LaunchRequest, Report
 from supervisors.processes import core, states
 from supervisors.processes.capture import Capture, Captured
+from supervisors.processes.census import Census
 from supervisors.processes.measures import rss_bytes
-from supervisors.processes.spawning import Worker
+from supervisors.processes.spawning import Process, Worker
 from supervisors.processes.terms import limits_of
 from supervisors.processes.trees import kill_tree, signal_group, sweep_remains
 from transport.identity import ProcessIdentity
@@ -51,6 +51,8 @@ class Shared(Struct, frozen=True):
         capture: Reads their output.
         transmit: Sends a frame to the connection of that identity.
         ended: Told of each child that has ended, on the reactor's thread.
+        spawn_again: Makes another process for a child, on the reactor's thread.
+        census: Finds what a child left behind; the ender's.
         pidfds: Whether ends are noticed by pidfd.
         window: Messages that may be under way to and from a child before they are accepted.
     """
@@ -61,6 +63,8 @@ class Shared(Struct, frozen=True):
     capture: Capture
     transmit: Callable[[bytes, bytes], None]
     ended: Callable[[Life], None]
+    spawn_again: Callable[[Life], None]
+    census: Census
     pidfds: bool
     window: int
 
@@ -89,7 +93,7 @@ class Life(ABC):
         self.mark = mark
         self._limits = limits_of(request.spec)
         self._state: states.State = states.Ended()
-        self._process: subprocess.Popen[bytes] | None = None
+        self._process: Process | None = None
         self._pidfd: int | None = None
         self._captured: Captured | None = None
         self._below: list[ProcessIdentity] = []
@@ -140,8 +144,8 @@ class Life(ABC):
         self._state = core.launch(self._now(), self._limits)
         self._shared.reactor.post(self._rearm)
 
-    def spawned(self, process: subprocess.Popen[bytes], pidfd: int | None, captured: Captured) -> None:
-        """Take over a process that was made for this child."""
+    def spawned(self, process: Process, pidfd: int | None, captured: Captured, spare_at: float | None = None) -> None:
+        """Take over a process that was made for this child; `spare_at`: when a spare was handed over to it."""
         self._process = process
         self._captured = captured
         self._pidfd = pidfd
@@ -149,7 +153,7 @@ class Life(ABC):
             self._shared.reactor.watch(pidfd, self._gone)
         else:
             threading.Thread(target=self._wait, name=f"processes-wait-{process.pid}", daemon=True).start()
-        self.feed(states.Spawned())
+        self.feed(states.Spawned(spare_at))
 
     def sample(self) -> None:
         """Look at the memory of the process, where it has a limit."""
@@ -229,6 +233,9 @@ class Life(ABC):
                 self.dump_stacks()
             case states.KillTree():
                 self.kill_tree()
+            case states.SpawnAgain():
+                self._below = []
+                self._shared.spawn_again(self)
             case states.ReportStarted():
                 self.report_started()
             case states.ReportIgnored(why):
@@ -291,7 +298,7 @@ class Life(ABC):
         returncode = process.wait()
         if process.stdin is not None:
             process.stdin.close()
-        left = sweep_remains(self.mark + ";", self._below)
+        left = sweep_remains(self.mark + ";", self._below, self._shared.census.marked)
         if left:
             logger.error("%s left processes behind that cannot be ended: %s", self.path, left)
         post = self._shared.reactor.post

@@ -18,6 +18,7 @@ import select
 import signal
 import sys
 import time
+from collections.abc import Callable
 
 MARK = "ACTORS_INSTANCE"
 """The environment variable: marks from the outermost launch inwards, each ended by `;`."""
@@ -82,12 +83,13 @@ def marked(mark: str) -> list[int]:
     return [pid for pid in pids() if mark in read_mark(pid)]
 
 
-def sweep(mark: str, *, timeout: float) -> tuple[int, list[int]]:
+def sweep(mark: str, *, timeout: float, look: Callable[[str], list[int]] = marked) -> tuple[int, list[int]]:
     """Kill every other process whose marks hold `mark`, until a look finds none.
 
     Args:
         mark: A whole mark, or the part that a launcher's marks share; not "".
         timeout: Seconds after which those that do not go (stuck in the kernel, another user's) are given up.
+        look: Finds them.
 
     Returns:
         How many were killed, and the pids of those still there.
@@ -100,7 +102,7 @@ def sweep(mark: str, *, timeout: float) -> tuple[int, list[int]]:
     begun = time.monotonic()
     until = begun + timeout
     killed: set[int] = set()
-    while found := marked(mark):
+    while found := look(mark):
         if time.monotonic() >= until:
             return len(killed), found
         left = begun + min(KEEPER_GRACE, timeout) - time.monotonic()

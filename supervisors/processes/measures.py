@@ -30,6 +30,21 @@ def rss_bytes(pid: int | None = None) -> int | None:
         return None
 
 
+def own_bytes(pid: int) -> int:
+    """Return the memory that the process `pid` shares with no other; its resident size where that is not known.
+
+    Takes the time of a walk over its pages, and its memory lock meanwhile: not for every heartbeat. 0 when it is gone.
+    """
+    if _HAS_PROC:
+        try:
+            with open(f"/proc/{pid}/smaps_rollup", "rb") as file:
+                lines = [line.split() for line in file if line.startswith(b"Private_")]
+            return sum(int(line[1]) for line in lines) * 1024
+        except (OSError, IndexError, ValueError):
+            return rss_bytes(pid) or 0
+    return rss_bytes(pid) or 0
+
+
 def cpu_seconds() -> float:
     """Return the processor time this process used so far, user and system."""
     return time.process_time()

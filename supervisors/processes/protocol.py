@@ -1,6 +1,8 @@
 """What a launcher and its child say to each other about the child itself; ordinary messages go beside it.
 
     child                                launcher
+      <-- Prepare (pipe) -----------------          a spare alone: which class to import
+      --- Prepared (pipe) ---------------->         a spare alone: imported, waiting
       <-- Handover (pipe) ----------------          before anything else: where to connect, and the token
       --- Hello --------------------------->        token, pid, path, generation, protocol
       <-- Start ---------------------------         what to run
@@ -38,49 +40,36 @@ PROTOCOL = 1
 """Version of these messages. A child of another version is refused: launcher and child are one installation."""
 
 
-class Handover(Struct, frozen=True):
-    """What a child must know to connect, written to its standard input.
+class Prepare(Struct, frozen=True, tag=True):
+    """What a spare is to get ready for, written to its standard input; a `Handover` follows when it is needed.
 
     Attributes:
-        endpoint: The launcher's socket.
-        token: Secret that proves that the process which connects is this child.
-        path: Path of the actor.
-        generation: Which instance.
-        parent_pid: The launcher's process.
-        node: Name of the node, which the child's system takes too.
-        sys_path: The launcher's module search path.
-        window: Messages that may be under way, each way, before they are accepted.
-        environment: Variables the launcher changed for this start alone, as they were; None: not set.
-        run: Directory for the sockets of a launcher in the child.
-        name: Stem of those sockets' names; no two launchers of one directory share it.
-        server_key: The launcher's CURVE public key where the endpoint is tcp, or "".
-        public_key, secret_key: The child's CURVE key pair, or "".
+        target: `package.module:Class`, to be imported.
+        node: Name of the node.
+        endpoint: The launcher's socket, to connect to already; "" where each child has keys of its own.
+        parent_pid, sys_path, environment: As in `Handover`.
     """
 
-    endpoint: str
-    token: bytes
-    path: str
-    generation: int
-    parent_pid: int
+    target: str
     node: str
+    endpoint: str
+    parent_pid: int
     sys_path: tuple[str, ...]
-    window: int
     environment: dict[str, str | None] = {}
-    run: str = ""
-    name: str = ""
-    server_key: str = ""
-    public_key: str = ""
-    secret_key: str = ""
 
 
-class Hello(Struct, frozen=True):
-    """The child's first word; anything else from a stranger is refused and counted."""
+class Prepared(Struct, frozen=True, tag=True):
+    """A spare has imported its class and waits.
 
-    token: bytes
-    pid: int
-    path: str
-    generation: int
-    protocol: int = PROTOCOL
+    Attributes:
+        seconds: How long that took.
+        files: The files it imported that were not installed: path, time of change in nanoseconds, size in bytes.
+        problem: Why it could not: the error, in one line. It ends then.
+    """
+
+    seconds: float
+    files: tuple[tuple[str, int, int], ...] = ()
+    problem: str = ""
 
 
 class Start(Struct, frozen=True):
@@ -104,6 +93,59 @@ class Start(Struct, frozen=True):
     heartbeat: float | None = None
     log_level: int = 20
     plan: bytes = b""
+
+
+class Handover(Struct, frozen=True, tag=True):
+    """What a child must know to connect, written to its standard input.
+
+    Attributes:
+        endpoint: The launcher's socket.
+        token: Secret that proves that the process which connects is this child.
+        path: Path of the actor.
+        generation: Which instance.
+        parent_pid: The launcher's process.
+        node: Name of the node, which the child's system takes too.
+        sys_path: The launcher's module search path.
+        window: Messages that may be under way, each way, before they are accepted.
+        environment: Variables to be set as the launcher has them now; None: not set.
+        directory: The launcher's working directory, for a process that may have another; or "".
+        run: Directory for the sockets of a launcher in the child.
+        name: Stem of those sockets' names; no two launchers of one directory share it.
+        server_key: The launcher's CURVE public key where the endpoint is tcp, or "".
+        public_key, secret_key: The child's CURVE key pair, or "".
+        start: What to run, for a spare that is to run it at once; else it is said after the hello.
+    """
+
+    endpoint: str
+    token: bytes
+    path: str
+    generation: int
+    parent_pid: int
+    node: str
+    sys_path: tuple[str, ...]
+    window: int
+    environment: dict[str, str | None] = {}
+    directory: str = ""
+    run: str = ""
+    name: str = ""
+    server_key: str = ""
+    public_key: str = ""
+    secret_key: str = ""
+    start: Start | None = None
+
+
+FirstWord = Prepare | Handover
+"""What may be written to a child's standard input."""
+
+
+class Hello(Struct, frozen=True):
+    """The child's first word; anything else from a stranger is refused and counted."""
+
+    token: bytes
+    pid: int
+    path: str
+    generation: int
+    protocol: int = PROTOCOL
 
 
 class Ready(Struct, frozen=True):
@@ -281,7 +323,7 @@ def from_payload(type_name: str, payload: bytes) -> Word:
     return word
 
 
-def pack_handover(handover: Handover) -> bytes:
-    """Return the bytes to write to a child's standard input: their length in four bytes, then msgpack."""
-    data = msgspec.msgpack.encode(handover)
+def pack_word(word: FirstWord | Prepared) -> bytes:
+    """Return the bytes to write to the pipe between launcher and child: their length in four bytes, then msgpack."""
+    data = msgspec.msgpack.encode(word)
     return len(data).to_bytes(4, "big") + data

@@ -5,62 +5,173 @@ made by whoever asks, a pool thread's end would kill children of a healthy launc
 because making a process takes milliseconds.
 
 A child is `sys.executable -P -m supervisors.processes.bootstrap PATH`, the leader of a session of its own. Its standard
-input is a pipe: the launcher writes the `Handover` there and keeps its end open, so that the end of the pipe is the end
-of the launcher; the child reads the handover, keeps the pipe, and puts the null device in its place. The argument is
-for `ps` alone; the token of the handshake is in neither arguments nor environment. `subprocess` makes the process
-without running Python code between fork and exec.
+input is one end of a socket pair (a pipe where there are none): the launcher writes the `Handover` there and keeps its
+end open, so that the end of the pipe is the end of the launcher; the child reads the handover, keeps the pipe, and puts
+the null device in its place. The argument is for `ps` alone; the token of the handshake is in neither arguments nor
+environment. `subprocess` makes the process without running Python code between fork and exec.
 """
 
 from __future__ import annotations
 
-import contextlib
 import logging
 import os
 import queue
+import signal
+import socket
 import subprocess
 import sys
 import sysconfig
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import IO, Any, Literal, Protocol
 
 from msgspec.structs import replace
 
 import supervisors
-from supervisors.processes import marks
-from supervisors.processes.protocol import Handover, pack_handover
+from supervisors.processes.protocol import FirstWord, pack_word
 from supervisors.processes.trees import environment_with
 
 logger = logging.getLogger(__name__)
 
+Origin = Literal["new", "copy", "spare"]
+"""Where a child's process came from: a new interpreter, a copy of the nursery, or a spare that was waiting."""
 
-def spawn(path: str, mark: str, handover: Handover) -> subprocess.Popen[bytes]:
-    """Start a child process and hand it `handover`; its standard streams are pipes.
 
-    Blocks for the milliseconds that the operating system takes. Call it on a `Worker`.
+class Process(Protocol):
+    """A process that was made here: a `Made`, or what `subprocess` gives."""
+
+    @property
+    def pid(self) -> int:
+        """Its number."""
+        ...
+
+    @property
+    def returncode(self) -> int | None:
+        """None until it was waited for."""
+        ...
+
+    @property
+    def stdin(self) -> Any:
+        """The launcher's end of its standard input, to be closed; or None."""
+        ...
+
+    def wait(self) -> int:
+        """Wait for its end and return `returncode`."""
+        ...
+
+
+class Made:
+    """A process that was made here, whichever way; it is this process's child.
+
+    Attributes:
+        pid: Its process.
+        mark: What it and its descendants carry in their environment.
+        origin: How it was made.
+        returncode: Its exit code, or the negative number of the signal that ended it; None until `wait` came back.
+        stdin: The launcher's end of its standard input: a socket, or a file where there are no socket pairs.
+        stdout, stderr: Its streams, to be read.
+    """
+
+    def __init__(self, pid: int, mark: str, origin: Origin, link: Any, stdout: IO[bytes], stderr: IO[bytes]) -> None:
+        self.pid = pid
+        self.mark = mark
+        self.origin: Origin = origin
+        self.stdin = link
+        self.stdout = stdout
+        self.stderr = stderr
+        self.returncode: int | None = None
+        self._popen: subprocess.Popen[bytes] | None = None
+
+    @classmethod
+    def of_popen(cls, popen: subprocess.Popen[bytes], mark: str, link: Any) -> Made:
+        """Return the process that `popen` started."""
+        assert popen.stdout is not None
+        assert popen.stderr is not None
+        made = cls(popen.pid, mark, "new", link, popen.stdout, popen.stderr)
+        made._popen = popen
+        return made
+
+    def say(self, word: FirstWord) -> bool:
+        """Write `word` to its standard input; return whether there is anybody to read it."""
+        try:
+            data = pack_word(word)
+            if isinstance(self.stdin, socket.socket):
+                self.stdin.sendall(data)
+            else:
+                self.stdin.write(data)
+        except (BrokenPipeError, ConnectionResetError):  # it died at once; its status says why
+            return False
+        return True
+
+    def wait(self) -> int:
+        """Wait for its end; return `returncode`. On one thread alone: from then on the pid may be another's."""
+        if self.returncode is None:
+            if self._popen is not None:
+                self.returncode = self._popen.wait()
+            else:
+                try:
+                    self.returncode = os.waitstatus_to_exitcode(os.waitpid(self.pid, 0)[1])
+                except ChildProcessError:  # somebody else waited for every child of this process
+                    self.returncode = -signal.SIGKILL
+                    logger.error("the exit status of process %d is lost: another part waited for it", self.pid)
+        return self.returncode
+
+
+def spawn(title: str, mark: str, word: FirstWord) -> Made:
+    """Start a new interpreter as a child process and say `word` to it; its standard streams are pipes.
+
+    Blocks for the milliseconds that the operating system takes. Call it on a `Worker`. What `word` says of the
+    environment is completed: variables changed for the start alone are put back by the child.
 
     Raises:
         OSError: There can be no process: out of memory, processes or descriptors, or no interpreter.
     """
+    environment, changed = start_environment(mark)
+    ours, theirs = link_pair()
+    try:
+        popen = subprocess.Popen(
+            [sys.executable, "-P", "-m", "supervisors.processes.bootstrap", title],
+            stdin=theirs.fileno() if theirs is not None else subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            bufsize=0,
+            env=environment,
+            start_new_session=True,
+        )
+    except BaseException:
+        if ours is not None:
+            ours.close()
+        raise
+    finally:
+        if theirs is not None:
+            theirs.close()
+    made = Made.of_popen(popen, mark, ours if ours is not None else popen.stdin)
+    made.say(with_environment(word, changed))
+    return made
+
+
+def link_pair() -> tuple[socket.socket | None, socket.socket | None]:
+    """Return both ends of what becomes a child's standard input, the launcher's first; None where it must be a pipe."""
+    if not hasattr(socket, "AF_UNIX") or sys.platform == "win32":
+        return None, None
+    return socket.socketpair()
+
+
+def start_environment(mark: str) -> tuple[dict[str, str], dict[str, str | None]]:
+    """Return the environment to start an interpreter with that has this package, and what to put back in it."""
     environment = environment_with(mark, dict(os.environ))
     package_root = str(Path(supervisors.__file__).parent.parent)
-    if package_root not in (sysconfig.get_path("purelib"), sysconfig.get_path("platlib")):
-        before = environment.get("PYTHONPATH")
-        handover = replace(handover, environment={"PYTHONPATH": before})
-        environment["PYTHONPATH"] = package_root + (os.pathsep + before if before else "")
-    process = subprocess.Popen(
-        [sys.executable, "-P", "-m", "supervisors.processes.bootstrap", path],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        bufsize=0,
-        env=environment,
-        start_new_session=True,
-    )
-    assert process.stdin is not None  # it is a pipe
-    with contextlib.suppress(BrokenPipeError):  # it died at once; its status says why
-        process.stdin.write(pack_handover(handover))
-    return process
+    if package_root in (sysconfig.get_path("purelib"), sysconfig.get_path("platlib")):
+        return environment, {}
+    before = environment.get("PYTHONPATH")
+    environment["PYTHONPATH"] = package_root + (os.pathsep + before if before else "")
+    return environment, {"PYTHONPATH": before}
+
+
+def with_environment(word: FirstWord, changed: Mapping[str, str | None]) -> FirstWord:
+    """Return `word` with the variables `changed` laid under those it has."""
+    return replace(word, environment={**changed, **word.environment}) if changed else word
 
 
 class Worker:
@@ -90,63 +201,3 @@ class Worker:
                 job()
             except Exception:
                 logger.exception("a job of the process worker failed")
-
-
-class Warden:
-    """The small process that ends every process with a launcher's mark once the launcher is gone.
-
-    Belongs to the worker's thread: its methods are called there.
-    """
-
-    def __init__(self, mark: str) -> None:
-        """Make the handle; `ensure` starts the process. `mark` is what the launcher's marks share."""
-        self._mark = mark
-        self._process: subprocess.Popen[bytes] | None = None
-        self.started = 0
-
-    @property
-    def pid(self) -> int | None:
-        """The warden's process, None before the first `ensure`."""
-        return self._process.pid if self._process is not None else None
-
-    def ensure(self) -> bool:
-        """Start the warden if it does not run; return whether it was started.
-
-        Raises:
-            OSError: There can be no process.
-        """
-        if self._process is not None and self._process.poll() is None:
-            return False
-        self._let_go()
-        flags = ["-I", "-S"] if sys.platform.startswith("linux") else ["-I"]
-        self._process = subprocess.Popen(
-            [sys.executable, *flags, marks.__file__, self._mark],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-            bufsize=0,
-            start_new_session=True,
-        )
-        self.started += 1
-        if self.started > 1:
-            logger.warning("the warden of process children had ended and was started again")
-        return True
-
-    def close(self, timeout: float) -> None:
-        """Let the warden sweep and end; kill it when that takes longer than `timeout` seconds."""
-        process = self._process
-        if process is None:
-            return
-        assert process.stdin is not None  # it is a pipe
-        process.stdin.close()
-        try:
-            process.wait(timeout)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait()
-        self._process = None
-
-    def _let_go(self) -> None:
-        if self._process is not None and self._process.stdin is not None:
-            self._process.stdin.close()
-        self._process = None

@@ -15,6 +15,9 @@ TERM_GRACE = 1.0
 DUMP_GRACE = 0.25
 """Seconds a silent child gets to write its stacks to stderr before KILL."""
 
+HANDOVER_TIMEOUT = 2.0
+"""Seconds a spare has to say hello once it was handed over, before another process is started in its place."""
+
 LINGER = 5.0
 """Seconds a process may outlive its actor (exit hooks) before KILL."""
 
@@ -51,10 +54,14 @@ class Spawning(Struct, frozen=True):
 
 
 class Starting(Struct, frozen=True):
-    """The process exists; its actor is not ready. `greeted`: it proved who it is and was told what to run."""
+    """The process exists; its actor is not ready. `greeted`: it proved who it is and was told what to run.
+
+    `greet_by`: until when a spare must have done that; `inf` once it was given up; None for another process.
+    """
 
     deadline: float
     greeted: bool = False
+    greet_by: float | None = None
 
 
 class Running(Struct, frozen=True):
@@ -108,7 +115,9 @@ State: TypeAlias = Spawning | Starting | Running | Stopping | Terminating | Endi
 
 
 class Spawned(Struct, frozen=True):
-    """The process exists."""
+    """The process exists; `spare_at`: when it was handed over, where it is a spare that was waiting."""
+
+    spare_at: float | None = None
 
 
 class SpawnFailed(Struct, frozen=True):
@@ -236,6 +245,10 @@ class KillTree(Struct, frozen=True):
     """Send KILL to the process, its group and its descendants."""
 
 
+class SpawnAgain(Struct, frozen=True):
+    """Make another process: the spare that was handed over is gone, and nothing of the user's ran in it."""
+
+
 class ReportStarted(Struct, frozen=True):
     """The child is ready."""
 
@@ -265,6 +278,7 @@ Effect: TypeAlias = (
     | Terminate
     | DumpStacks
     | KillTree
+    | SpawnAgain
     | ReportStarted
     | ReportIgnored
     | ReportStartFailed

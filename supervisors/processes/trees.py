@@ -11,6 +11,7 @@ from __future__ import annotations
 import contextlib
 import os
 import signal
+from collections.abc import Callable
 
 import psutil
 from msgspec import Struct
@@ -78,16 +79,17 @@ def kill_tree(pid: int) -> list[ProcessIdentity]:
     return below
 
 
-def sweep_remains(mark: str, below: list[ProcessIdentity]) -> list[int]:
+def sweep_remains(mark: str, below: list[ProcessIdentity], look: Callable[[str], list[int]] = marked) -> list[int]:
     """End what a process left behind once it is gone; return the pids that could not be ended.
 
     Args:
         mark: The mark of its launch.
         below: The descendants that were known of it.
+        look: Finds the processes with a mark.
     """
     for member in below:
         kill_member(member)
-    return sweep(mark, timeout=SWEEP_TIMEOUT)[1]
+    return sweep(mark, timeout=SWEEP_TIMEOUT, look=look)[1]
 
 
 # --- marks ------------------------------------------------------------------------------------------------------------

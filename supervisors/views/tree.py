@@ -212,6 +212,7 @@ class SpecView(View, frozen=True):
     mailbox_full: str = ""
     heartbeat: float | None = None
     memory_max_bytes: int | None = None
+    spares: int = 0
     origin: str = ""
 
 
@@ -247,6 +248,32 @@ class EventsView(View, frozen=True):
     truncated: bool = False
 
 
+class SparesView(View, frozen=True, gc=False):
+    """The spares of one class of process children.
+
+    Attributes:
+        wanted: How many are kept.
+        waiting: How many wait, ready.
+        making: How many are being made.
+        size_bytes: Memory that those waiting share with no other process.
+        used: How many became children.
+        lost: How many ended, did not get ready, or were of no use when they were wanted.
+        nursery_pid: The process that spares are copied from, None where there is none.
+        nurseries: How many of those were started; more than one means that one ended.
+        last_start: How the process that runs now was made: `new`, `copy` or `spare`; "" where none runs.
+    """
+
+    wanted: int
+    waiting: int
+    making: int
+    size_bytes: int
+    used: int
+    lost: int
+    nursery_pid: int | None = None
+    nurseries: int = 0
+    last_start: str = ""
+
+
 class DescribeView(View, frozen=True):
     """Answer to `describe`: one node with its spec, recent events and, on request, its state.
 
@@ -257,6 +284,7 @@ class DescribeView(View, frozen=True):
         monitors: Those it watches.
         monitored_by: Those that watch it.
         handlers: Message types it takes.
+        spares: Those of its class, where its spec asks for any.
     """
 
     node: NodeView
@@ -266,6 +294,7 @@ class DescribeView(View, frozen=True):
     monitors: tuple[str, ...] = ()
     monitored_by: tuple[str, ...] = ()
     handlers: tuple[str, ...] = ()
+    spares: SparesView | None = None
     events: tuple[EventRow, ...] = ()
 
 

@@ -32,7 +32,7 @@ from pathlib import Path
 from support.launching import Launching
 from support.process_actors import Do, Facts
 host = Launching(Path({run!r}))
-children = [host.start("Parent", f"/work/n{{n}}") for n in range(3)] + [host.start("Counter", "/work/hung")]
+children = [host.start("Parent", f"/work/n{{n}}", spares=1) for n in range(3)] + [host.start("Counter", "/work/hung")]
 refs = [child.started() for child in children]
 pids = [child.handle.pid for child in children]
 for ref in refs[:3]:
@@ -42,6 +42,10 @@ try:
     refs[3].ask(Do("never"), timeout=0.5)
 except TimeoutError:
     pass
+while host.launcher.spare_figures().waiting < 1:
+    continue
+pids += [spare.process.pid for spare in host.launcher._spares._spares.values()]
+pids.append(host.launcher.spare_figures().nursery)
 print(json.dumps({{"warden": host.launcher._warden.pid, "pids": pids, "mark": host.launcher.mark}}), flush=True)
 import time
 time.sleep(600)
@@ -50,7 +54,7 @@ time.sleep(600)
 
 @pytest.fixture
 def parent(tmp_path):
-    """A process with a launcher, four children (one hung in C code) and nine processes that three of them started."""
+    """A process with a launcher, four children (one hung in C code), what three of them started, spare and nursery."""
     code = PARENT.format(tests=str(TESTS), run=str(tmp_path / "run"))
     with process(code, cwd=str(TESTS.parent)) as made:
         facts = json.loads(first_line(made))

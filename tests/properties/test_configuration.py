@@ -292,6 +292,7 @@ DEFAULTS = st.fixed_dictionaries(
         "backoff": BACKOFFS,
         "budget": st.just({"restarts": 1, "within": "1s"}),
         "memory_max": st.just("1GiB"),
+        "spares": st.sampled_from([0, 2]),
         "mailbox": st.just({"capacity": 1}),
         "restart": st.sampled_from(["permanent", "transient", "temporary"]),
         "runs_in": st.sampled_from(["pool", "process"]),
@@ -301,8 +302,9 @@ KINDS = st.sampled_from(
     [
         {},
         {"runs_in": "pool"},
-        {"runs_in": "process", "heartbeat": {"miss": 1}, "memory_max": "1GiB"},
+        {"runs_in": "process", "heartbeat": {"miss": 1}, "memory_max": "1GiB", "spares": 1},
         {"memory_max": "1GiB"},
+        {"spares": 1},
         {"significant": True},
         {"significant": True, "restart": "transient"},
         {"budget": {"restarts": 1, "within": "1s"}},

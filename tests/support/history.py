@@ -25,6 +25,7 @@ from actors.events import (
     PeerRefused,
     RestartScheduled,
     RunFinished,
+    SpareChanged,
 )
 from actors.exits import Cause, ExitKind, ExitReason
 from actors.history.batching import BatchMaker
@@ -67,6 +68,7 @@ def one_of_each() -> list[Event]:
         JobsRecovered(NOW, "/work/queue", 3, 1),
         RunFinished(NOW, "/agents/01", "inbox", "failed", 1.25, "no such mail"),
         MetricSampled(NOW, "/", "memory", 0.5, "ratio"),
+        SpareChanged(NOW, "/work/task#1", "lost", "actors.jobs.work:TaskWorker", 7, "it ended"),
         HistoryLost(NOW, "/", 12, "the buffer was full"),
         NodeChanged(NOW, "/", "ready"),
         PeerRefused(NOW, "/", "127.0.0.1", "key ann", "its key is not authorised", 3),

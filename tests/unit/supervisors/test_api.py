@@ -38,6 +38,7 @@ def test_tree_in_python_is_the_tree_in_toml(tmp_path):
         heartbeat = { every = "5s", miss = 3 }
         budget = { restarts = 2, within = "1h" }
         memory_max = "1GiB"
+        spares = 1
         [actors."/reader"]
         use = "my:Reader"
         needs = ["/io"]
@@ -63,6 +64,7 @@ def test_tree_in_python_is_the_tree_in_toml(tmp_path):
                         heartbeat=heartbeat("5s", miss=3),
                         budget=restart(2, within="1h"),
                         memory_max="1GiB",
+                        spares=1,
                     )
                 ],
             ),

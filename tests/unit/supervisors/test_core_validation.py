@@ -144,6 +144,9 @@ def test_an_id_twice_is_refused():
         (ChildSpec("a", ImportStart("a:B"), runs_in="process", heartbeat=3), "heartbeat"),  # type: ignore[arg-type]
         (child("a", memory_max_bytes=10**9), "memory_max_bytes"),
         (ChildSpec("a", ImportStart("a:B"), runs_in="process", memory_max_bytes=0), "memory_max_bytes"),
+        (child("a", spares=1), "spares"),
+        (ChildSpec("a", ImportStart("a:B"), runs_in="process", spares=-1), "spares"),
+        (ChildSpec("a", ImportStart("a:B"), runs_in="process", spares=1.5), "spares"),  # type: ignore[arg-type]
     ],
 )
 def test_a_bad_combination_is_one_fault_at_its_key(spec: ChildSpec, key: str):
@@ -154,7 +157,12 @@ def test_a_bad_combination_is_one_fault_at_its_key(spec: ChildSpec, key: str):
 
 def test_what_a_process_child_may_have_is_no_fault():
     spec = ChildSpec(
-        "a", ImportStart("pkg.mod:Cls.Inner"), runs_in="process", heartbeat=Heartbeat(1.0), memory_max_bytes=2**30
+        "a",
+        ImportStart("pkg.mod:Cls.Inner"),
+        runs_in="process",
+        heartbeat=Heartbeat(1.0),
+        memory_max_bytes=2**30,
+        spares=2,
     )
 
     assert validate_tree(supervisor(spec)) == []

@@ -9,7 +9,7 @@ import sys
 import pytest
 from support.processes import TIMEOUT
 
-from supervisors.processes.protocol import Handover, pack_handover
+from supervisors.processes.protocol import Handover, pack_word
 
 COMMAND = [sys.executable, "-P", "-m", "supervisors.processes.bootstrap", "/work/one"]
 
@@ -27,7 +27,7 @@ def run(data: bytes, *, close: bool = True) -> subprocess.Popen[bytes]:
 
 
 def handover(tmp_path, parent_pid: int) -> bytes:
-    return pack_handover(
+    return pack_word(
         Handover(f"ipc://{tmp_path}/nobody.sock", b"token", "/work/one", 1, parent_pid, "node", tuple(sys.path), 1000)
     )
 

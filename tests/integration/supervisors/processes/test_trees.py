@@ -13,7 +13,6 @@ from msgspec.structs import replace
 from support.processes import DAEMON, SLEEPER, environment, first_line, instance, is_alive, process, wait_gone
 
 from supervisors.processes import marks
-from supervisors.processes.spawning import Warden
 from supervisors.processes.trees import (
     Owner,
     descendants,
@@ -23,6 +22,7 @@ from supervisors.processes.trees import (
     sweep_leftovers,
     sweep_remains,
 )
+from supervisors.processes.wardens import Warden
 from transport.identity import ProcessIdentity, this_boot
 
 FAMILY = f"""
@@ -126,7 +126,7 @@ def test_an_owner_is_read_back_from_its_marks():
 def test_the_warden_ends_what_carries_the_mark_when_its_launcher_is_killed(mark):
     code = f"""
 import subprocess, sys
-from supervisors.processes.spawning import Warden
+from supervisors.processes.wardens import Warden
 from supervisors.processes.trees import environment_with
 import os
 warden = Warden({mark!r})

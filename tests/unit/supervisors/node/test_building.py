@@ -48,6 +48,7 @@ def test_child_takes_what_it_says_and_the_defaults_for_the_rest(tmp_path):
         mailbox = { full = "reject" }
         budget = { restarts = 2, within = "1h" }
         memory_max = "1GiB"
+        spares = 2
         """
 
     tree = load(tmp_path, text).tree()
@@ -75,6 +76,7 @@ def test_child_takes_what_it_says_and_the_defaults_for_the_rest(tmp_path):
         mailbox=MailboxSpec(capacity=10, full="reject"),
         budget=Budget(2, 3600.0),
         memory_max_bytes=2**30,
+        spares=2,
     )
 
 
@@ -104,6 +106,7 @@ def test_defaults_for_one_s_own_actors_do_not_concern_what_holds_the_runtime_tog
         restart = "temporary"
         shutdown = "brutal_kill"
         memory_max = "1MiB"
+        spares = 1
         backoff = { first = "1ms", max = "1ms" }
         heartbeat = { every = "1ms" }
         mailbox = { capacity = 1 }

@@ -159,6 +159,12 @@ CASES = {
         "only a process",
         'runs_in = "process"',
     ),
+    "spares of a thread": (
+        '[actors."/a"]\nuse = "a:B"\nspares = 1  # <-',
+        'actors."/a".spares',
+        "only a process",
+        'runs_in = "process"',
+    ),
     "heartbeat of a pool actor": (
         '[actors."/a"]\nuse = "a:B"\nruns_in = "pool"\nheartbeat = { every = "1s" }  # <-',
         'actors."/a".heartbeat',

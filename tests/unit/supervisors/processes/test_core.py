@@ -13,6 +13,7 @@ from supervisors.processes import core
 from supervisors.processes.core import is_started, next_look, step
 from supervisors.processes.states import (
     DUMP_GRACE,
+    HANDOVER_TIMEOUT,
     LINGER,
     TERM_GRACE,
     ActorEnded,
@@ -39,6 +40,7 @@ from supervisors.processes.states import (
     SendBye,
     SendStart,
     SendStop,
+    SpawnAgain,
     Spawned,
     SpawnFailed,
     Spawning,
@@ -117,6 +119,45 @@ def test_a_start_past_its_deadline_shows_its_stacks_and_is_killed():
     assert report.reason.detail == "start-timeout"
     assert report.reason.crash is not None
     assert report.reason.crash.traceback == "File sleepy.py line 3"
+
+
+def test_a_spare_that_is_gone_before_it_said_hello_is_replaced_by_another_process():
+    state, effects = run(core.launch(0.0, LIMITS), Spawned(1.0), ProcessEnded(-9))
+    _, after = run(state, Spawned(), Greeted(), Ready(3.0))
+
+    assert (state, effects) == (Spawning(10.0), [SpawnAgain()])
+    assert after == [SendStart(), ReportStarted()]
+
+
+def test_a_spare_that_does_not_say_hello_in_time_is_killed_and_replaced():
+    state, early = run(core.launch(0.0, LIMITS), Spawned(1.0), Tick(2.9))
+    assert next_look(state, LIMITS) == 1.0 + HANDOVER_TIMEOUT
+
+    state, effects = run(state, Tick(1.0 + HANDOVER_TIMEOUT), Tick(3.5), Greeted())
+    _, after = run(state, ProcessEnded(-9))
+
+    assert early == []
+    assert effects == [KillTree()]  # its hello came too late to be believed
+    assert after == [SpawnAgain()]
+
+
+def test_a_spare_that_said_hello_is_a_child_like_any_other():
+    state, effects = run(core.launch(0.0, LIMITS), Spawned(1.0), Greeted(), Tick(9.0), ProcessEnded(-9))
+
+    assert state == Ended()
+    assert effects == [SendStart(), ReportStartFailed(ExitReason.killed("signal SIGKILL"))]
+
+
+def test_a_spare_that_is_not_wanted_any_more_is_not_replaced():
+    _, effects = run(core.launch(0.0, LIMITS), Spawned(1.0), StopAsked(SHUTDOWN), ProcessEnded(-9))
+
+    assert effects == [KillTree(), ReportStartFailed(SHUTDOWN)]
+
+
+def test_a_spare_does_not_outlast_the_start_deadline_either():
+    _, effects = run(Starting(2.0, False, 9.0), Tick(2.0))
+
+    assert effects == [DumpStacks()]
 
 
 def test_a_process_that_could_not_be_made_is_a_failed_start():
@@ -317,9 +358,9 @@ def test_a_killed_child_stays_killed_and_is_not_reported_before_its_end(events):
     assert set(map(type, effects)) <= {KillTree}
 
 
-@given(st.lists(EVENTS, max_size=30))
-def test_every_deadline_is_answered_by_the_tick_that_meets_it(events):
-    state, _ = run(Spawning(10.0), Spawned(), *events)
+@given(st.sampled_from([Spawned(), Spawned(1.0)]), st.lists(EVENTS, max_size=30))
+def test_every_deadline_is_answered_by_the_tick_that_meets_it(spawned, events):
+    state, _ = run(Spawning(10.0), spawned, *events)
     due = next_look(state, LIMITS)
 
     if due != inf:

@@ -52,6 +52,7 @@ EVERY_FIELD = ChildSpec(
     mailbox=MailboxSpec(7, "reject", 2.0),
     heartbeat=Heartbeat(2.0, 5),
     memory_max_bytes=1_000_000,
+    spares=2,
     needs=("/other", "two"),
 )
 TREE = SupervisorSpec(

@@ -8,7 +8,7 @@ import msgspec
 import pytest
 
 from actors import Actor
-from supervisors.processes.protocol import Bye, Handover, Hello, Start, from_payload, pack_handover, to_envelope
+from supervisors.processes.protocol import Bye, Handover, Hello, Start, from_payload, pack_word, to_envelope
 from supervisors.processes.states import Limits
 from supervisors.processes.terms import import_path_of, limits_of
 from supervisors.specs import ChildSpec, Heartbeat, ImportStart, LocalStart, SupervisorSpec
@@ -83,7 +83,7 @@ def test_what_is_no_word_is_refused():
 def test_a_handover_is_its_length_and_itself():
     handover = Handover("ipc:///x", b"token", "/a", 1, 2, "node", ("a", "b"), 10, {"PYTHONPATH": None})
 
-    data = pack_handover(handover)
+    data = pack_word(handover)
 
     assert int.from_bytes(data[:4], "big") == len(data) - 4
     assert msgspec.msgpack.decode(data[4:], type=Handover) == handover
