@@ -48,8 +48,8 @@ TRACEBACK_LIMIT = 50_000
 class Crash:
     """An error that ended an actor. Cheap to make on the failing thread, formatted when first read.
 
-    Reading `type_name`, `message` or `traceback` may happen on any thread. An error whose `__str__` fails is shown by
-    its class alone.
+    Reading `type_name`, `message` or `traceback` may happen on any thread; the first two format no traceback. An error
+    whose `__str__` fails is shown by its class alone.
     """
 
     __slots__ = ("_error", "_record")
@@ -78,7 +78,8 @@ class Crash:
 
     @property
     def message(self) -> str:
-        return self.record.message
+        error = self._error
+        return _message(error) if error is not None else self.record.message
 
     @property
     def traceback(self) -> str:
@@ -206,16 +207,20 @@ def _type_name(error: BaseException) -> str:
     return f"{kind.__module__}.{kind.__qualname__}"
 
 
-def _format(error: BaseException) -> CrashRecord:
+def _message(error: BaseException) -> str:
     try:
-        message = str(error)
+        text = str(error)
     except Exception as failed:
-        message = f"<str() of the error failed: {type(failed).__name__}>"
+        text = f"<str() of the error failed: {type(failed).__name__}>"
+    return _cut(text, MESSAGE_LIMIT)
+
+
+def _format(error: BaseException) -> CrashRecord:
     try:
         text = "".join(_traceback.format_exception(error))
     except Exception as failed:
         text = f"<the traceback could not be formatted: {type(failed).__name__}>"
-    return CrashRecord(_type_name(error), _cut(message, MESSAGE_LIMIT), _cut(text, TRACEBACK_LIMIT))
+    return CrashRecord(_type_name(error), _message(error), _cut(text, TRACEBACK_LIMIT))
 
 
 def _cut(text: str, limit: int) -> str:

@@ -47,9 +47,7 @@ class Announcer:
         state: The supervisor's state after the step whose facts are announced.
     """
 
-    def __init__(
-        self, path: str, system: ActorSystem, own_pid: int, state: State, on_removed: Callable[[str], object]
-    ) -> None:
+    def __init__(self, path: str, system: ActorSystem, own_pid: int, state: State) -> None:
         self._own = path
         self._own_pid = own_pid
         self._publish = system.bus.publish
@@ -59,7 +57,6 @@ class Announcer:
         self.pids: dict[str, int | None] = {}
         self.state = state
         self._spec, self._strategy = state.spec, state.spec.strategy.value
-        self._on_removed = on_removed
 
     def announcements(self) -> dict[type, Callable[[Any], None]]:
         """Return what announces each kind of fact."""
@@ -98,7 +95,6 @@ class Announcer:
         elif fact.state == "removed":
             self._set_absent(path, None)
             del self.paths[fact.id]
-            self._on_removed(fact.id)
         self._publish(ActorStateChanged(self._wall(), path, fact.generation, fact.state, fact.detail))
 
     def _restart(self, fact: fx.RestartFact) -> None:

@@ -31,7 +31,8 @@ from supervisors.children import ChildHandle, Launchers, LaunchRequest, Report
 from supervisors.core import effects as fx
 from supervisors.core import events as ev
 from supervisors.inbox import Abandoned, Call, KillOrder, MakeRequest, Notice, StopOrder, TimeOver
-from supervisors.specs import ChildSpec, SupervisorSpec
+from supervisors.lines import Lines
+from supervisors.specs import SupervisorSpec
 from supervisors.trunk import BranchTable
 
 logger = logging.getLogger(__name__)
@@ -163,7 +164,7 @@ class Supervisor(Actor):
     Attributes:
         published: The core's state after the last step; immutable, so any thread may read it at any time.
         handles: The launched instance of each child, by id: (generation, handle). Read-only for others.
-        views: What readers of the tree keep for each child, by id: its spec and what follows from it alone.
+        lines: What readers of the tree keep of the children; written by them alone.
     """
 
     dispatcher = "pool"
@@ -181,7 +182,7 @@ class Supervisor(Actor):
         self._overtaken = fx.Refused("", fx.Refusal.SHUTTING_DOWN, f"the supervisor {path} has ended")
         self._timers: dict[ev.Timer, Any] = {}
         self.published = core.State(path, core.arrange(spec, path))  # checked whole by whoever starts the tree
-        self._announcer = Announcer(path, services.system, services.pid, self.published, self._forget_child)
+        self._announcer = Announcer(path, services.system, services.pid, self.published)
         self._paths = self._announcer.paths
         self._launchers = services.launchers
         self._performers: dict[type, Callable[[Any], None]] = {
@@ -198,7 +199,7 @@ class Supervisor(Actor):
             **self._announcer.announcements(),
         }
         self.handles: dict[str, tuple[int, ChildHandle]] = {}
-        self.views: dict[str, tuple[ChildSpec, dict[str, Any]]] = {}
+        self.lines = Lines()
         self._monotonic = services.system.clock.monotonic
         self._chance = services.chance
         self._tell = self.actor_ref.tell_system
@@ -357,9 +358,6 @@ class Supervisor(Actor):
     def _end(self, effect: fx.End) -> None:
         self._forget()
         self._parent.end(effect.reason)
-
-    def _forget_child(self, id: str) -> None:
-        self.views.pop(id, None)
 
     def _forget(self) -> None:
         if self._services.supervisors.get(self._supervisor_path) is self:

@@ -1,55 +1,32 @@
 """What the tree looks like now: the published states of all supervisors, read without asking any of them.
 
-Every supervisor publishes the immutable state of its core after each step, so a snapshot costs the tree nothing and is
-answered in a restart storm as fast as in peace. States of different supervisors may be a step apart.
+Every supervisor publishes the immutable state of its core after each step, so a reading costs the tree nothing and is
+answered in a restart storm as fast as in peace. States of different supervisors may be a step apart. Lines that are as
+they were are not made again (`supervisors.lines`): a reading costs what has changed, and a look at the rest.
 """
 
 from __future__ import annotations
 
 import shlex
-from typing import Any
+from itertools import groupby
+from typing import Any, Final
 
 import msgspec
 from msgspec import Struct
 
 from actors.addresses import join, name_of, parent_of
-from actors.core.mailbox import ActorStatistics
-from actors.exits import ExitReason
 from supervisors.branches import Branch, branch_at
-from supervisors.core import (
-    Active,
-    Child,
-    Down,
-    DownWhy,
-    Ended,
-    Fresh,
-    Held,
-    Quarantined,
-    Restarting,
-    Running,
-    Starting,
-    StartingUp,
-    State,
-    Stopping,
-)
+from supervisors.core import Active, Child, Fresh, StartingUp, State
+from supervisors.lines import Below, Line, Lines, Moment, Run, counts, find_line
 from supervisors.programs import ProgramStart
 from supervisors.specs import ChildSpec, ChildType, ImportStart, LocalStart, SupervisorSpec
 from supervisors.supervisor import Services, Supervisor
-from supervisors.views import BudgetView, NodeKind, NodeState, NodeView, SpecView, instant
+from supervisors.views import BudgetView, NodeKind, NodeState, NodeView, SpecView
 
-_UP = frozenset({NodeState.READY, NodeState.SUSPENDED})
-_NOT_EXPECTED = frozenset({NodeState.NOT_CONFIGURED, NodeState.FINISHED})
-"""States of workers that are rightly not running, and so do not count as missing."""
+CLOCK_TRIES: Final = 10
 
-_DOWN = {
-    DownWhy.WAITING: NodeState.WAITING,
-    DownWhy.NOT_STARTED: NodeState.STOPPED,
-    DownWhy.FINISHED: NodeState.FINISHED,
-    DownWhy.IGNORED: NodeState.NOT_CONFIGURED,
-    DownWhy.TERMINATED: NodeState.STOPPED,
-    DownWhy.FAILED: NodeState.FAILED,
-    DownWhy.ABANDONED: NodeState.ABANDONED,
-}
+DRIFT: Final = 0.01
+"""Seconds by which the wall clock moves against the monotonic one before instants in kept lines are made anew."""
 
 
 def nodes(services: Services, path: str = "/", depth: int | None = None) -> tuple[NodeView, ...]:
@@ -58,30 +35,34 @@ def nodes(services: Services, path: str = "/", depth: int | None = None) -> tupl
     Empty where there is no such node. The views' own `children` are empty. May be called on any thread.
     """
     reading = _Reading(services)
-    if path == "/":
-        root = services.supervisors.get("/")
-        return tuple(reading.root(root, depth)) if root is not None else ()
-    found = find(services, path)
-    if found is not None:
-        return tuple(reading.child(found[0], found[1], depth)[0])
-    branch = branch_at(services, path)
-    return tuple(branch.nodes(path, depth)) if branch is not None else ()
+    reading.read(path, depth)
+    found: list[NodeView] = []
+    for block in reading.blocks:
+        block.show(reading.moment.now, found)
+    return tuple(found)
+
+
+def encoded(services: Services, path: str = "/", depth: int | None = None) -> bytes | None:
+    """Return the bytes that `nodes` has on the wire; None where there is no such node. May be called on any thread."""
+    reading = _Reading(services)
+    reading.read(path, depth)
+    if not reading.blocks:
+        return None
+    count = sum(map(len, reading.blocks))
+    parts = [_ARRAY_32 + count.to_bytes(4, "big")]
+    for block in reading.blocks:
+        block.write(reading.moment.now, parts)
+    return b"".join(parts)
+
+
+_ARRAY_32: Final = b"\xdd"
+"""What a msgpack array of up to 2**32 - 1 items begins with, before their number."""
 
 
 def top(services: Services, path: str) -> NodeView | None:
     """Return the view of the supervisor at `path` by what it knows itself; None where it does not run."""
     supervisor = services.supervisors.get(path)
-    return _Reading(services).root(supervisor, 0)[0] if supervisor is not None else None
-
-
-def is_up(state: NodeState) -> bool:
-    """Whether a worker in this state counts as ready."""
-    return state in _UP
-
-
-def is_expected(state: NodeState) -> bool:
-    """Whether a worker in this state counts among those that should be ready."""
-    return state not in _NOT_EXPECTED
+    return _Reading(services).root(supervisor, 0) if supervisor is not None else None
 
 
 def find(services: Services, path: str) -> tuple[Supervisor, Child] | None:
@@ -111,24 +92,35 @@ def paths(services: Services) -> list[str]:
     return found
 
 
-def count_ready(services: Services) -> tuple[int, int]:
-    """Return how many workers are ready, and how many should be; makes no views, so it costs little."""
+def count_ready(services: Services, path: str = "/") -> tuple[int, int]:
+    """Return how many workers at and below the supervisor at `path` are ready, and how many should be."""
     ready = total = 0
-    for path, supervisor in list(services.supervisors.items()):
-        for child in supervisor.published.children.values():
-            state = child.state
-            if child.spec.type is ChildType.SUPERVISOR:
-                below = join(path, child.id)
-                total += below not in services.supervisors and below not in services.trunk.branches
-            elif isinstance(state, Running):
-                ready += 1
-                total += 1
-            elif not (isinstance(state, Down) and _DOWN[state.why] in _NOT_EXPECTED):
-                total += 1
-    for branch in list(services.trunk.branches.values()):
-        of_ready, of_total = branch.counts()
-        ready += of_ready
-        total += of_total
+    waiting = [path] if path in services.supervisors else []
+    while waiting:
+        path = waiting.pop()
+        supervisor = services.supervisors.get(path)
+        if supervisor is None:
+            branch: Branch | None = services.trunk.branches.get(path)
+            of_ready, of_total = branch.counts() if branch is not None else (0, 1)  # down: it counts for all below it
+            ready += of_ready
+            total += of_total
+            continue
+        kept, children = supervisor.lines, supervisor.published.children
+        if kept.children is children:
+            for block in kept.blocks:
+                if isinstance(block, Run):
+                    ready += block.ready
+                    total += block.total
+                elif block.child is not None:
+                    waiting.append(join(path, block.child.id))
+            continue
+        for child in children.values():
+            if _is_supervisor(child):
+                waiting.append(join(path, child.id))
+            else:
+                is_ready, is_expected = counts(child)
+                ready += is_ready
+                total += is_expected
     return ready, total
 
 
@@ -193,190 +185,155 @@ def _differing(value: Struct) -> dict[str, str]:
 
 
 def _in_order(state: State) -> list[Child]:
-    return sorted(state.children.values(), key=lambda child: child.position)
+    return sorted(state.children.values(), key=_position)
 
 
-class _Counts(Struct, gc=False):
-    """What a supervisor's view says of all below it."""
+def _position(child: Child) -> int:
+    return child.position
 
-    ready: int = 0
-    total: int = 0
+
+def _is_supervisor(child: Child) -> bool:
+    return child.spec.type is ChildType.SUPERVISOR
+
+
+def _moment(services: Services) -> Moment:
+    """Return this moment; both clocks are read anew where another thread ran between the two."""
+    clock = services.system.clock
+    for _ in range(CLOCK_TRIES):
+        now = clock.monotonic()
+        wall = clock.time() - now
+        if clock.monotonic() - now < DRIFT / 10:
+            break
+    return Moment(now, wall, services.pid)
 
 
 class _Reading:
-    """One reading of the tree: the instant it is made at, and the clock's offset to the wall."""
+    """One reading of the tree.
+
+    Attributes:
+        moment: When it is made.
+        blocks: What was read, parents before their children; nothing where there is no such node.
+    """
 
     def __init__(self, services: Services) -> None:
         self._services = services
-        self._now = services.system.clock.monotonic()
-        self._wall = services.system.clock.time() - self._now
+        self.moment = _moment(services)
+        self.blocks: list[Run | Line] = []
 
-    def root(self, root: Supervisor, depth: int | None) -> list[NodeView]:
-        state = root.published
-        if isinstance(state.phase, Active):
+    def read(self, path: str, depth: int | None) -> None:
+        """Read the node at `path` and `depth` levels below it."""
+        found = find(self._services, path)
+        root = self._services.supervisors.get("/") if path == "/" else None
+        branch = branch_at(self._services, path)
+        if root is not None:
+            self.root(root, depth)
+        elif found is not None:
+            supervisor, child = found
+            if _is_supervisor(child):
+                self._supervisor(supervisor, child, None, depth)
+            else:
+                self.blocks.append(self._line(supervisor, child, None))
+        elif branch is not None:
+            self.blocks += [Line(view, ()) for view in branch.nodes(path, depth)]
+
+    def root(self, root: Supervisor, depth: int | None) -> NodeView:
+        """Read a supervisor as the top of its own tree, and `depth` levels below it; return its view."""
+        phase = root.published.phase
+        if isinstance(phase, Active):
             shown = NodeState.READY
         else:
-            shown = NodeState.STARTING if isinstance(state.phase, (Fresh, StartingUp)) else NodeState.STOPPING
-        below, fields, _ = self._below(root, depth)
-        view = NodeView(path=state.path, kind=NodeKind.SUPERVISOR, state=shown, placement="pool", generation=1,
-                        pid=self._services.pid, restart="permanent", **fields)  # fmt: skip
-        return [view, *below]
+            shown = NodeState.STARTING if isinstance(phase, (Fresh, StartingUp)) else NodeState.STOPPING
+        self.blocks.append(_UNREAD)
+        below = self._below(root, depth)
+        view = NodeView(path=root.published.path, kind=NodeKind.SUPERVISOR, state=shown, placement="pool", generation=1,
+                        pid=self._services.pid, restart="permanent", **below.fields())  # fmt: skip
+        self.blocks[0] = Line(view, ())
+        return view
 
-    def child(self, supervisor: Supervisor, child: Child, depth: int | None) -> tuple[list[NodeView], _Counts]:
-        """The views of a child and of all below it, and what its supervisor counts."""
-        now = self._now
-        spec = child.spec
-        held = supervisor.handles.get(child.id)
-        handle = held[1] if held is not None and held[0] == child.generation else None
-        fields = _lasting(supervisor, child).copy()
-        path: str = fields["path"]
-        is_supervisor = fields["kind"] is NodeKind.SUPERVISOR
-        generation = child.generation
-        if generation:
-            fields["placement"] = spec.placement
-            fields["generation"] = generation
-            fields["restarts"] = child.restarts
-        _put_state(fields, child, now, self._wall)
-        if child.last_exit is not None:
-            fields["last_reason"] = _one_line(child.last_exit)
-        if spec.budget is not None:
-            count = child.window.count(now, spec.budget.period)
-            fields["budget"] = BudgetView(
-                restarts=count, intensity=spec.budget.intensity, period=float(spec.budget.period)
-            )
-        if handle is not None:
-            fields["pid"] = handle.pid or self._services.pid
-        below: list[NodeView] = []
-        if is_supervisor:
-            running = self._services.supervisors.get(path)
-            branch: Branch | None = self._services.trunk.branches.get(path)
-            if running is not None:
-                below, more, counts = self._below(running, None if depth is None else depth - 1)
-                fields |= more
-            elif branch is not None:
-                below, counts = _put_branch(fields, branch, None if depth is None else depth - 1)
-            else:
-                counts = _Counts(0, 1)
-                if isinstance(spec.start, SupervisorSpec):
-                    fields["strategy"] = spec.start.strategy.value
+    def _supervisor(self, parent: Supervisor, child: Child, kept: Line | None, depth: int | None) -> Line:
+        """Read a child that is a supervisor, and all below it."""
+        place = len(self.blocks)
+        self.blocks.append(_UNREAD)
+        path = join(parent.published.path, child.id)
+        depth = None if depth is None else depth - 1
+        running = self._services.supervisors.get(path)
+        branch: Branch | None = self._services.trunk.branches.get(path)
+        if running is not None:
+            below = self._below(running, depth)
+        elif branch is not None:
+            below = self._branch(branch, depth)
         else:
-            shown = fields["state"]
-            counts = _Counts(shown in _UP, shown not in _NOT_EXPECTED)
-            if handle is not None:
-                if handle.note:
-                    fields["note"] = handle.note
-                _put_activity(fields, handle.figures(), now)
-        return [NodeView(**fields), *below], counts
+            start = child.spec.start
+            below = Below(start.strategy.value if isinstance(start, SupervisorSpec) else "")
+        line = self.blocks[place] = self._line(parent, child, kept, below)
+        return line
 
-    def _below(self, supervisor: Supervisor, depth: int | None) -> tuple[list[NodeView], dict[str, Any], _Counts]:
-        """The views below a supervisor, and the fields of its own view that its own state gives."""
+    def _below(self, supervisor: Supervisor, depth: int | None) -> Below:
+        """Read what is below a supervisor, and return what its own line says of it."""
         state = supervisor.published
         spec = state.spec
-        views: list[NodeView] = []
-        counts = _Counts()
-        children = _in_order(state)
-        for child in children:
-            found, of_child = self.child(supervisor, child, depth)
-            views += found
-            counts.ready += of_child.ready
-            counts.total += of_child.total
-        used = state.window.count(self._now, spec.period)
-        fields: dict[str, Any] = {
-            "strategy": spec.strategy.value,
-            "limit": BudgetView(restarts=used, intensity=spec.intensity, period=float(spec.period)),
-            "ready": counts.ready,
-            "total": counts.total,
-        }
+        hidden = ready = total = 0
         if depth is not None and depth <= 0:
-            fields["hidden"] = len(children)
-            views = []
-        return views, fields, counts
+            hidden = len(state.children)
+            ready, total = count_ready(self._services, state.path)
+        else:
+            wall, blocks = self._kept(supervisor, state)
+            for at, block in enumerate(blocks):
+                if isinstance(block, Run):
+                    self.blocks.append(block)
+                else:
+                    assert block.child is not None  # the root alone is nobody's child
+                    block = blocks[at] = self._supervisor(supervisor, block.child, block, depth)
+                ready += block.ready
+                total += block.total
+            supervisor.lines = Lines(wall, state.children, tuple(blocks))
+        used = state.window.count(self.moment.now, spec.period)
+        limit = BudgetView(restarts=used, intensity=spec.intensity, period=float(spec.period))
+        return Below(spec.strategy.value, True, limit, ready, total, hidden)
+
+    def _branch(self, branch: Branch, depth: int | None) -> Below:
+        """Take what a subtree in another process last said of its nodes, and return what its top's line says of it."""
+        said, views, (ready, total) = branch.top(depth)
+        self.blocks += [Line(view, ()) for view in views]
+        strategy, limit, hidden = (said.strategy, said.limit, said.hidden) if said is not None else ("", None, 0)
+        is_cut = depth is not None and depth <= 0
+        return Below(strategy, True, limit, ready, total, hidden if is_cut else 0, branch.doubt())
+
+    def _kept(self, supervisor: Supervisor, state: State) -> tuple[float, list[Run | Line]]:
+        """Return the blocks of a supervisor's children, and the `wall` of the oldest line in them.
+
+        They are those of the last reading, with what has changed made anew; of children that are supervisors, they are
+        as they were then, or hold their place.
+        """
+        kept = supervisor.lines
+
+        def look(line: Line) -> Line:
+            assert line.child is not None  # as above
+            return self._line(supervisor, line.child, line)
+
+        if abs(kept.wall - self.moment.wall) > DRIFT:
+            kept = Lines(self.moment.wall)
+        if kept.children is state.children:
+            return kept.wall, [block.again(look) if isinstance(block, Run) else block for block in kept.blocks]
+        known = [block.lines if isinstance(block, Run) else [block] for block in kept.blocks]
+        old = {line.child.id: line for lines in known for line in lines if line.child is not None}
+        blocks: list[Run | Line] = []
+        for is_supervisor, children in groupby(_in_order(state), _is_supervisor):
+            lines: list[Line] = []
+            for child in children:
+                line = old.get(child.id)
+                if line is None or line.child is not child:
+                    line = Line(_UNREAD_VIEW, (), child) if is_supervisor else self._line(supervisor, child, line)
+                lines.append(line)
+            blocks += lines if is_supervisor else [Run(lines).again(look)]
+        return kept.wall, blocks
+
+    def _line(self, supervisor: Supervisor, child: Child, kept: Line | None, below: Below | None = None) -> Line:
+        held = supervisor.handles.get(child.id)
+        handle = held[1] if held is not None and held[0] == child.generation else None
+        return find_line(self.moment, kept, child, handle, join(supervisor.published.path, child.id), below)
 
 
-def _put_branch(fields: dict[str, Any], branch: Branch, depth: int | None) -> tuple[list[NodeView], _Counts]:
-    """Put what a subtree in another process last said of its top; return the views below it and its counts."""
-    said, below, (ready, total) = branch.top(depth)
-    if said is not None:
-        fields["strategy"] = said.strategy
-        fields["limit"] = said.limit
-    fields["ready"] = ready
-    fields["total"] = total
-    if depth is not None and depth <= 0:
-        fields["hidden"] = said.hidden if said is not None else 0
-    doubt = branch.doubt()
-    if doubt and fields["state"] in _UP:
-        fields["state"] = NodeState.UNKNOWN
-        fields["why"] = doubt
-    return below, _Counts(ready, total)
-
-
-def _lasting(supervisor: Supervisor, child: Child) -> dict[str, Any]:
-    """The fields that hold for as long as the child has this spec, kept beside the supervisor."""
-    kept = supervisor.views.get(child.id)
-    if kept is not None and kept[0] is child.spec:
-        return kept[1]
-    spec = child.spec
-    fields: dict[str, Any] = {
-        "path": join(supervisor.published.path, child.id),
-        "kind": NodeKind.SUPERVISOR if spec.type is ChildType.SUPERVISOR else NodeKind.WORKER,
-        "restart": spec.restart.value,
-        "significant": spec.significant,
-    }
-    supervisor.views[child.id] = (spec, fields)
-    return fields
-
-
-def _put_state(fields: dict[str, Any], child: Child, now: float, wall: float) -> None:
-    """Put the state, and what a reader must know of it, from the core's state of the child."""
-    state = child.state
-    if isinstance(state, Running):
-        fields["state"] = NodeState.SUSPENDED if state.suspended else NodeState.READY
-        fields["uptime"] = max(0.0, now - state.since)
-        fields["state_at"] = instant(wall + state.since)
-    elif isinstance(state, Starting):
-        fields["state"] = NodeState.STARTING
-        fields["attempt"] = child.attempt
-        fields["state_at"] = instant(wall + state.since)
-    elif isinstance(state, Restarting):
-        fields["state"] = NodeState.PARKED if state.parked else NodeState.RESTARTING
-        fields["attempt"] = child.attempt
-        fields["next_in"] = max(0.0, state.next_at - now)
-        fields["next_at"] = instant(wall + state.next_at)
-    elif isinstance(state, Ended):
-        fields["state"] = NodeState.RESTARTING
-        fields["attempt"] = child.attempt
-        fields["why"] = "its group is being restarted"
-    elif isinstance(state, Stopping):
-        fields["state"] = NodeState.STOPPING
-        fields["why"] = "killed" if state.killed else ""
-    elif isinstance(state, Held):
-        hold = state.hold
-        fields["state"] = NodeState.STOPPED
-        fields["stopped_by"] = hold.author
-        fields["stopped_why"] = hold.why
-        fields["state_at"] = instant(hold.at) if hold.at else None
-    elif isinstance(state, Quarantined):
-        fields["state"] = NodeState.QUARANTINED
-        fields["why"] = f"restarted too often: {_one_line(state.reason)}"
-    else:
-        assert isinstance(state, Down)  # the last of the eight
-        fields["state"] = _DOWN[state.why]
-        fields["why"] = state.detail
-
-
-def _put_activity(fields: dict[str, Any], figures: ActorStatistics | None, now: float) -> None:
-    """Put what the running instance says of its mailbox; nothing for one that has not said anything yet."""
-    if figures is None:
-        return
-    fields["mailbox"] = figures.depth
-    fields["handled"] = figures.handled
-    fields["failed"] = figures.failed
-    fields["dropped"] = figures.dropped + figures.rejected
-    if figures.handling is not None:
-        fields["handling"] = figures.handling
-        if figures.handling_since is not None:
-            fields["handling_for"] = max(0.0, now - figures.handling_since)
-
-
-def _one_line(reason: ExitReason) -> str:
-    return str(reason).split("\n", 1)[0]
+_UNREAD_VIEW: Final = NodeView(path="", kind=NodeKind.SUPERVISOR, state=NodeState.WAITING)
+_UNREAD: Final = Line(_UNREAD_VIEW, ())
+"""Keeps a supervisor's place before its children until they have been read."""

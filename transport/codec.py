@@ -123,6 +123,19 @@ def join_frame(envelopes: Collection[bytes]) -> bytes:
     return head + b"".join(envelopes)
 
 
+def join_map(head: dict[str, object], name: str, packed: bytes) -> bytes:
+    """Return the map of `head`, up to 14 pairs, and one more pair, whose value is packed already.
+
+    Raises:
+        EncodingError: As `pack`.
+        ValueError: `head` has more pairs.
+    """
+    if len(head) > 14:
+        raise ValueError(f"a head has up to 14 pairs, got {len(head)}")
+    data = pack(head)
+    return b"".join((bytes((data[0] + 1,)), data[1:], pack(name), packed))
+
+
 def pack_frame(envelopes: Iterable[Envelope]) -> bytes:
     """Return one frame of `envelopes`."""
     return join_frame([pack_envelope(e) for e in envelopes])
@@ -354,6 +367,7 @@ __all__ = [
     "TypeRegistry",
     "check",
     "join_frame",
+    "join_map",
     "name_of",
     "pack",
     "pack_envelope",

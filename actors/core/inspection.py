@@ -1,12 +1,30 @@
-"""What every actor answers without its author's doing: the view of its state that it allows others to see."""
+"""What can be seen of every actor: the view of its state that it allows, and whether it rests."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import msgspec
 
+from actors.core.cell import Cell
 from actors.messages import Message
+
+
+def resting(cells: Sequence[Cell | None]) -> list[int]:
+    """Return for each actor how many messages it has handled, where it rests; -1 where it is at work; 0 for None.
+
+    An actor rests while nothing waits in its mailbox, nothing is in hand, and the mailbox was never full. While that
+    number stays as it is, so does everything that `statistics` counts; it costs a fraction of them to ask.
+    """
+    return [
+        0
+        if cell is None
+        else cell._handled
+        if cell._handling is None and not cell._queue and cell._pressure is None
+        else -1
+        for cell in cells
+    ]
 
 
 class ViewState(Message[bytes], frozen=True):

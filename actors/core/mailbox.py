@@ -52,7 +52,7 @@ class MailboxSpec(Struct, frozen=True):
 DEFAULT_MAILBOX = MailboxSpec()
 
 
-class ActorStatistics(Struct, frozen=True):
+class ActorStatistics(Struct, frozen=True, gc=False):
     """An actor's figures at one moment; reading them stops nobody, so they may be a message apart.
 
     Attributes:

@@ -17,7 +17,7 @@ from supervisors.cli.calling import Call
 from supervisors.cli.discovery import Place, places
 from supervisors.cli.failures import CommandError
 from supervisors.requests import COMMANDS, Arguments
-from supervisors.views import View, from_wire
+from supervisors.views import View
 from transport.control.client import CONNECT, ControlClient, client_keys
 from transport.endpoints import Endpoints, Presence, Verdict, verify
 from transport.errors import ControlError, EndpointError, UnreachableError
@@ -76,8 +76,9 @@ class Node:
         assert command in COMMANDS, command
         seconds = self._seconds if timeout is None else timeout + ANSWER_SLACK
         try:
-            result = self.client.call(command, msgspec.to_builtins(arguments), timeout=seconds, reason=reason)
-            return from_wire(result, view)
+            given = msgspec.to_builtins(arguments)
+            found: ViewT = self.client.call(command, given, timeout=seconds, reason=reason, answer=view)
+            return found
         except UnreachableError as error:
             if self.is_elsewhere:
                 hint = "does the node run, and can its port be reached from here? a new start may have chosen another"
@@ -85,12 +86,6 @@ class Node:
             raise _explained(self.place, error) from None
         except ControlError as error:
             raise CommandError(str(error.code), error.message, error.hint) from None
-        except msgspec.ValidationError as error:
-            raise CommandError(
-                "failed",
-                f"the answer to {command} cannot be read: {error}",
-                f"the node runs version {self.endpoints.version}; use the actorctl of that version",
-            ) from None
 
     def close(self) -> None:
         """Close the connection."""

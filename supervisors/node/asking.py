@@ -17,11 +17,12 @@ from actors.errors import ActorExitedError, AskTimeoutError
 from actors.messages import HANDLES, Handles, Message
 from supervisors.branches import record_of
 from supervisors.children import resolve
+from supervisors.lines import is_up
 from supervisors.requests import SendArguments
 from supervisors.selectors import SelectorError, not_found
 from supervisors.specs import ImportStart, LocalStart
 from supervisors.supervisor import Services
-from supervisors.tree import find, is_up, paths
+from supervisors.tree import find, paths
 from supervisors.views import AnswerView, NodeKind, SentView, to_wire
 from transport.control.server import Responder
 

@@ -115,7 +115,7 @@ class Node:
         )
         recent = RecentEvents()
         system.bus.subscribe(recent.keep)
-        system.bus.subscribe(facts.count_restart, facts.counted)
+        system.bus.subscribe(facts.restarts.take, facts.restarts.kinds)
         system.bus.subscribe(log_event)
 
         reactor = Reactor("node")

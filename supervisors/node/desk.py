@@ -49,7 +49,7 @@ from supervisors.requests import (
     WhyArguments,
 )
 from supervisors.selectors import SelectorError, find, not_found
-from supervisors.tree import count_ready, nodes, paths
+from supervisors.tree import count_ready, encoded, nodes, paths
 from supervisors.views import (
     CommandView,
     ConfigEntry,
@@ -66,6 +66,7 @@ from supervisors.views import (
     instant,
     to_wire,
 )
+from transport.codec import join_map
 from transport.control.protocol import Request
 from transport.control.server import Responder
 from transport.security import Peer, Role
@@ -194,7 +195,7 @@ class ControlDesk:
         node = self._node
         return PingView(name=node.name, version=node.version, pid=node.services.pid, epoch=str(node.epoch))
 
-    def _header(self, ready: int, total: int, restarts: int) -> HeaderView:
+    def _header(self, ready: int, total: int) -> HeaderView:
         node = self._node
         now = node.system.clock.time()
         started = instant(node.started_at)
@@ -209,19 +210,21 @@ class ControlDesk:
             started_at=started,
             ready=ready,
             total=total,
-            restarts=restarts,
-            restarts_day=self._recent.count_restarts(now - 86_400.0),
+            restarts=node.restarts.total,
+            restarts_day=node.restarts.within_day(now),
             seq=node.system.bus.head,
             epoch=str(node.epoch),
         )
 
-    def _tree(self, arguments: TreeArguments, _request: Request, _responder: Responder) -> View:
+    def _tree(self, arguments: TreeArguments, _request: Request, responder: Responder) -> View | None:
         self._refresh()
-        found = nodes(self._node.services, arguments.path, arguments.depth)
-        if not found:
-            raise not_found(arguments.path, paths(self._node.services))
-        ready, total = count_ready(self._node.services)
-        return TreeView(header=self._header(ready, total, self._node.restarts), nodes=found)
+        services = self._node.services
+        found = encoded(services, arguments.path, arguments.depth)
+        if found is None:
+            raise not_found(arguments.path, paths(services))
+        header = self._header(*count_ready(services))
+        responder.reply(msgspec.Raw(join_map({"header": to_wire(header)}, "nodes", found)))  # a `TreeView`
+        return None
 
     def _refresh(self) -> None:
         """Have subtrees in other processes say what their nodes are now; what they do not say in time is left out."""
@@ -235,7 +238,7 @@ class ControlDesk:
     def _status(self, _arguments: Any, _request: Request, _responder: Responder) -> View:
         self._refresh()
         tree = nodes(self._node.services)
-        header = self._header(*count_ready(self._node.services), self._node.restarts)
+        header = self._header(*count_ready(self._node.services))
         return self._node.status(header, tree)
 
     def _describe(self, arguments: DescribeArguments, _request: Request, responder: Responder) -> View | None:
@@ -246,7 +249,7 @@ class ControlDesk:
             raise not_found(arguments.path, paths(services))
         spec = spec_view_at(services, arguments.path)
         view = DescribeView(
-            node=TreeView(header=self._header(0, 0, 0), nodes=tree).nested(),
+            node=TreeView(header=self._header(0, 0), nodes=tree).nested(),
             spec=spec,
             handlers=self._node.handlers_of(arguments.path),
             spares=self._node.spares_of(arguments.path) if spec is not None and spec.spares else None,

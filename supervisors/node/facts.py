@@ -13,11 +13,12 @@ import psutil
 
 from actors.core.inspection import ViewState, read_state
 from actors.core.system import ActorSystem
-from actors.events import Event, NodeChanged, RestartScheduled
+from actors.events import NodeChanged
 from actors.history.feed import HistoryFeed
 from actors.history.protocol import Query, QueryFailed, QueryResult
 from actors.history.protocol import Statistics as AskRecorder
 from supervisors.node.asking import message_types, never_waiting
+from supervisors.node.restarts import RestartCount
 from supervisors.node.showing import ConfigRow
 from supervisors.processes.host import ProcessLauncher
 from supervisors.requests import SqlArguments
@@ -52,7 +53,7 @@ class NodeFacts:
         epoch: Number of this run: milliseconds since the epoch at its start, so it grows from run to run.
         started_at: When it started, seconds since the epoch.
         state: `starting`, `ready`, `draining` or `stopped`.
-        restarts: Restarts decided since the start.
+        restarts: Counts the restarts decided.
     """
 
     def __init__(
@@ -74,7 +75,7 @@ class NodeFacts:
         self.epoch = epoch
         self.started_at = system.clock.time()
         self.state = "starting"
-        self.restarts = 0
+        self.restarts = RestartCount()
         self.system = system
         self.services = services
         self.config_rows = config_rows
@@ -90,12 +91,6 @@ class NodeFacts:
         """Move to `state` and say so on the bus."""
         self.state = state
         self.system.bus.publish(NodeChanged(self.system.clock.time(), "/", state, detail))
-
-    def count_restart(self, _seq: int, _event: Event) -> None:
-        """Bus subscriber for `RestartScheduled`."""
-        self.restarts += 1
-
-    counted = (RestartScheduled,)
 
     def status(self, header: HeaderView, tree: Sequence[NodeView]) -> StatusView:
         """Return the node on one page."""

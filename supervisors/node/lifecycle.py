@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import contextlib
 import faulthandler
+import gc
 import logging
 import math
 import shlex
@@ -150,6 +151,7 @@ class _Life:
             while not self._outcomes.empty():
                 outcome = self._outcomes.get()
                 if isinstance(outcome, Started):
+                    _keep_for_good()
                     facts.change("ready", f"in {facts.system.clock.time() - facts.started_at:.3g} s")
                     logger.info("ready: actorctl tree --home %s   (Ctrl-C drains and ends)", facts.home)
                 elif isinstance(outcome, (StartFailed, Exited)):
@@ -223,6 +225,16 @@ def _tree_of(loaded: Loaded, app: str | None) -> SupervisorSpec:
     if app is None:
         return tree
     return graft(load_app(app, directory=loaded.directory), tree)
+
+
+def _keep_for_good() -> None:
+    """Take what the start has made out of the garbage collector's rounds.
+
+    The tree's own objects live as long as the node: looking through them again and again would stop every thread for
+    some 10 ms at a thousand actors, each time. One that ends is freed all the same, by its reference count.
+    """
+    gc.collect()
+    gc.freeze()
 
 
 def _report_end(outcome: StartFailed | Exited) -> NodeExit:

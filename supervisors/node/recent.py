@@ -9,7 +9,7 @@ from typing import Any
 import msgspec
 
 from actors.addresses import is_within, matches
-from actors.events import ActorExited, ActorStartFailed, Event, MetricSampled, RestartScheduled
+from actors.events import ActorExited, ActorStartFailed, Event, MetricSampled
 from actors.exits import ExitReason, to_record
 from actors.history.rows import summary_of
 from supervisors.requests import EventsArguments
@@ -64,10 +64,6 @@ class RecentEvents:
             if event.path == path and isinstance(event, (ActorExited, ActorStartFailed)):
                 return event
         return None
-
-    def count_restarts(self, since: float) -> int:
-        """Return how many restarts were decided since the wall-clock instant `since`."""
-        return sum(isinstance(event, RestartScheduled) and event.at >= since for _, event in list(self._kept))
 
     def _newest_first(self) -> Iterator[tuple[int, Event]]:
         return reversed(self._kept.copy())

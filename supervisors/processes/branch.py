@@ -29,10 +29,10 @@ from supervisors import core
 from supervisors.branches import Record
 from supervisors.children import Trunk
 from supervisors.core import Refusal, Refused
+from supervisors.lines import is_expected, is_up
 from supervisors.processes.plans import pack_request, unpack_result
 from supervisors.processes.protocol import Manage, Managed, Refresh, Report, Word
 from supervisors.supervisor import Answer
-from supervisors.tree import is_expected, is_up
 from supervisors.views import NodeKind, NodeState, NodeView
 from transport.errors import MalformedFrameError
 

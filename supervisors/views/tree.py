@@ -50,8 +50,12 @@ class BudgetView(View, frozen=True, gc=False):
         return max(0, self.intensity - self.restarts)
 
 
-class NodeView(View, frozen=True):
-    """One supervisor or worker in the tree.
+CLOCKED = ("handling_for", "next_in", "uptime")
+"""The fields of a `NodeView` that the clock alone changes, in their order there: the last ones."""
+
+
+class NodeView(View, frozen=True, gc=False):
+    """One supervisor or worker in the tree. What the clock alone changes (`CLOCKED`) stands last.
 
     Attributes:
         path: Its path; `/` is the root.
@@ -62,7 +66,6 @@ class NodeView(View, frozen=True):
         pid: Process it runs in, where it runs.
         thread: Name of its thread, where it has one of its own.
         generation: Which instance at this path, from 1; 0 before the first.
-        uptime: Seconds since it became ready; None while it is not.
         state_at: When the present state began.
         restart: Its restart type: `permanent`, `transient`, `temporary`.
         significant: Whether its end can end its supervisor.
@@ -72,14 +75,12 @@ class NodeView(View, frozen=True):
         restarts: Times this child was restarted since the node started.
         attempt: While restarting: which try, from 1.
         backoff: While restarting: the whole delay before this try.
-        next_in: While restarting: seconds from now until the try.
         next_at: While restarting: when the try is due.
         mailbox: Messages waiting.
         handled: Messages handled by this instance.
         failed: Messages whose handler raised.
         dropped: Messages refused or dead-lettered because the mailbox was full.
         handling: Type of the message in its handler now.
-        handling_for: Seconds the handler has taken so far.
         last_reason: Why the instance before ended: "crashed: ValueError: …".
         last_exit_at: When it ended.
         stopped_by: Who stopped, suspended or killed it: "uid 1000 pid 4121".
@@ -89,6 +90,9 @@ class NodeView(View, frozen=True):
         total: Supervisors: workers below that should be (not configured and finished ones are not counted).
         children: In start order; empty on the wire (`TreeView.nodes` is flat) and in flat lists.
         hidden: Children left out because of `depth`.
+        handling_for: Seconds the handler has taken so far.
+        next_in: While restarting: seconds from now until the try.
+        uptime: Seconds since it became ready; None while it is not.
     """
 
     path: str
@@ -99,7 +103,6 @@ class NodeView(View, frozen=True):
     pid: int | None = None
     thread: str = ""
     generation: int = 0
-    uptime: float | None = None
     state_at: Instant | None = None
     restart: str = ""
     significant: bool = False
@@ -109,14 +112,12 @@ class NodeView(View, frozen=True):
     restarts: int = 0
     attempt: int = 0
     backoff: float | None = None
-    next_in: float | None = None
     next_at: Instant | None = None
     mailbox: int = 0
     handled: int = 0
     failed: int = 0
     dropped: int = 0
     handling: str = ""
-    handling_for: float | None = None
     last_reason: str = ""
     last_exit_at: Instant | None = None
     stopped_by: str = ""
@@ -126,9 +127,12 @@ class NodeView(View, frozen=True):
     total: int = 0
     children: tuple[NodeView, ...] = ()
     hidden: int = 0
+    handling_for: float | None = None
+    next_in: float | None = None
+    uptime: float | None = None
 
 
-class HeaderView(View, frozen=True):
+class HeaderView(View, frozen=True, gc=False):
     """The node that answered.
 
     Attributes:
@@ -158,7 +162,7 @@ class HeaderView(View, frozen=True):
     epoch: str = ""
 
 
-class TreeView(View, frozen=True):
+class TreeView(View, frozen=True, gc=False):
     """Answer to `tree`: the tree, flat on the wire so that its depth meets no limit there.
 
     Attributes:

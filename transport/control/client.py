@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from time import monotonic
 from types import TracebackType
@@ -127,8 +128,9 @@ class ControlClient:
         timeout: float = 10.0,
         reason: str = "",
         key: str | None = None,
+        answer: Any = Any,
     ) -> Any:
-        """Carry out `command` and return its result, plain data.
+        """Carry out `command` and return its result.
 
         Args:
             command: What to do.
@@ -136,6 +138,7 @@ class ControlClient:
             timeout: Seconds the node has; its own error says what was still pending then.
             reason: Why, for the audit.
             key: Idempotency key; by default a new one. Give the same one to repeat a command whose outcome is unknown.
+            answer: The type that the result is read as; by default it is plain data.
 
         Raises:
             ControlError: It failed; `code` says how.
@@ -148,9 +151,10 @@ class ControlClient:
         while True:
             left = until - monotonic()
             request = Request(_new_id(), command, dict(args or {}), max(0.0, left), self._caller, reason, used)
-            response = self._try(encode_message(request), request.id, left + GRACE)
+            response = self._try(encode_message(request), request.id, left + GRACE, is_packed=answer is not Any)
             if response is not None:
-                return response.value()
+                with _readable():
+                    return response.value(answer)
             self._drop()
             if monotonic() >= until:
                 raise ControlError(
@@ -202,7 +206,7 @@ class ControlClient:
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None) -> None:
         self.close()
 
-    def _try(self, data: bytes, id: str, timeout: float) -> Response | None:
+    def _try(self, data: bytes, id: str, timeout: float, *, is_packed: bool) -> Response | None:
         """Send once and wait for the answer; None: the connection was lost, or it is time for another try."""
         until = monotonic() + min(timeout, RETRY)
         connection = self._connection
@@ -212,7 +216,7 @@ class ControlClient:
         connection.socket.send(data)
         while (left := until - monotonic()) > 0:
             if connection.wait(left):
-                response = _read(connection.socket.recv())
+                response = _read(connection.socket.recv(), is_packed=is_packed)
                 if response.id in {id, ""}:  # others answer an earlier try, or a call that timed out here
                     return response
             if connection.losses > losses:
@@ -343,9 +347,16 @@ class Stream:
             self._said_at = monotonic()
 
 
-def _read(data: bytes) -> Response:
+def _read(data: bytes, *, is_packed: bool = False) -> Response:
+    with _readable():
+        return decode_response(data, is_packed=is_packed)
+
+
+@contextmanager
+def _readable() -> Iterator[None]:
+    """Say what to do where what the node sent cannot be read."""
     try:
-        return decode_response(data)
+        yield
     except CodecError as error:
         raise ControlError(
             ErrorCode.FAILED, f"the node's answer cannot be read: {error}", "use the actorctl of the node's own version"

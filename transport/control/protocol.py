@@ -23,12 +23,13 @@ keys are ignored and other versions are refused.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import lru_cache
 from typing import Any, Final
 
 import msgspec
-from msgspec import Struct
+from msgspec import Raw, Struct
 
-from transport.codec import pack, unpack
+from transport.codec import join_map, pack, unpack
 from transport.errors import ControlError, ErrorCode, MalformedFrameError, VersionError
 from transport.limits import REQUEST_LIMITS, RESPONSE_LIMITS, Limits
 
@@ -98,7 +99,8 @@ class Response(Struct, frozen=True, omit_defaults=True):
     Attributes:
         id: The call it answers; "" where the node could not read one.
         ok: Whether the command succeeded (so far).
-        result: Plain data; beside an error, what was achieved all the same.
+        result: Plain data; beside an error, what was achieved all the same. A node may give it packed already, as
+            `msgspec.Raw`; a client may have it read as a type.
         error: Why not, where `ok` is false.
         more: Whether parts follow.
         part: Number of this part of a stream, from 1; 0 for a whole or final answer, and with `more` for a mere sign of
@@ -114,14 +116,15 @@ class Response(Struct, frozen=True, omit_defaults=True):
     part: int = 0
     v: int = VERSION
 
-    def value(self) -> Any:
-        """Return the result.
+    def value(self, kind: Any = Any) -> Any:
+        """Return the result; one that is still packed is read as a `kind`.
 
         Raises:
             ControlError: The command failed.
+            MalformedFrameError: The result is no `kind`.
         """
         if self.ok:
-            return self.result
+            return self.result if type(self.result) is not Raw else _unpacked(self.result, kind)
         error = self.error or ErrorBody(ErrorCode.INTERNAL, "the node gave no reason")
         raise ControlError(error.code, error.message, error.hint, self.result)
 
@@ -177,26 +180,75 @@ def encode_response(response: Response) -> bytes:
     Raises:
         EncodingError: Its result holds something that is no plain data.
     """
-    body: dict[str, Any] = {"v": response.v, "id": response.id, "ok": response.ok, "result": response.result}
+    head: dict[str, Any] = {"v": response.v, "id": response.id, "ok": response.ok}
     if response.error is not None:
-        body["error"] = msgspec.to_builtins(response.error)
+        head["error"] = msgspec.to_builtins(response.error)
     if response.more:
-        body |= {"part": response.part, "more": True}
-    return pack(body)
+        head |= {"part": response.part, "more": True}
+    result = response.result
+    return join_map(head, "result", bytes(result) if type(result) is Raw else pack(result))
 
 
-def decode_response(data: bytes, limits: Limits = RESPONSE_LIMITS) -> Response:
+def decode_response(data: bytes, limits: Limits = RESPONSE_LIMITS, *, is_packed: bool = False) -> Response:
     """Return an answer of a node that the reader has chosen and verified.
+
+    Args:
+        data: Its bytes.
+        limits: What is taken.
+        is_packed: Leave the result of a command that succeeded packed, as `msgspec.Raw`, for `Response.value`.
 
     Raises:
         LimitExceededError, MalformedFrameError, VersionError: It cannot be read; see `codec.unpack`.
     """
+    if is_packed and len(data) <= limits.max_frame_bytes:
+        found = _success(data)
+        if found is not None:
+            return found
     body = _body(data, limits, is_bounded=True)
     result = body.pop("result", None)
     try:
         return msgspec.structs.replace(msgspec.convert(body, Response), result=result)
     except msgspec.ValidationError as error:
         raise MalformedFrameError(f"no control response: {error}") from None
+
+
+class _Success(Struct):
+    """The answer to a call that succeeded."""
+
+    id: str
+    ok: bool
+    result: Raw = Raw(b"\xc0")
+    more: bool = False
+    part: int = 0
+    v: int = VERSION
+
+
+_successes = msgspec.msgpack.Decoder(_Success)
+
+
+def _success(data: bytes) -> Response | None:
+    """Return the answer with its result packed; None for what is no success, or no answer at all."""
+    try:
+        found = _successes.decode(data)
+    except (msgspec.MsgspecError, ValueError, RecursionError):
+        return None
+    if not found.ok or found.v != VERSION:
+        return None
+    return Response(found.id, True, found.result, None, found.more, found.part)
+
+
+def _unpacked(result: Raw, kind: Any) -> Any:
+    try:
+        return _decoder(kind).decode(result)
+    except (msgspec.MsgspecError, ValueError) as error:
+        raise MalformedFrameError(f"no {getattr(kind, '__name__', kind)}: {error}") from None
+    except RecursionError:
+        raise MalformedFrameError(f"no {getattr(kind, '__name__', kind)}: nested too deeply") from None
+
+
+@lru_cache(maxsize=64)
+def _decoder(kind: Any) -> msgspec.msgpack.Decoder[Any]:
+    return msgspec.msgpack.Decoder(kind)
 
 
 def failure(id: str, code: ErrorCode | str, message: str, hint: str = "", result: Any = None) -> Response:

@@ -91,7 +91,11 @@ class Responder:
         return None if self._until is None else max(0.0, self._until - monotonic())
 
     def reply(self, result: Any = None) -> bool:
-        """Answer with `result`, plain data; the last answer of a stream. Returns whether it was still wanted."""
+        """Answer with `result`; the last answer of a stream. Returns whether it was still wanted.
+
+        Args:
+            result: Plain data, or plain data packed already, as `msgspec.Raw`.
+        """
         return self._finish(Response(self.request.id, True, result))
 
     def fail(self, code: ErrorCode | str, message: str, hint: str = "", result: Any = None) -> bool:

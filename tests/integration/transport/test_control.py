@@ -12,6 +12,7 @@ import time
 import msgpack
 import pytest
 import zmq
+from msgspec import Struct
 from msgspec.structs import replace
 from support.wire import PATIENCE, Inbox, open_descriptors, reactor, run_directory, wait_until
 
@@ -620,3 +621,21 @@ def test_importing_the_client_loads_nothing_heavy():
 
     assert "transport.control.server" not in output.split()
     assert not loaded & {"asyncio", "psutil", "duckdb", "typer", "rich", "croniter", "pydantic", "supervisors"}
+
+
+class Echo(Struct, frozen=True):
+    """What `echo` answers, typed."""
+
+    n: int
+
+
+def test_an_answer_is_read_as_the_type_that_is_asked_for(client):
+    assert client.call("echo", {"n": 5}, answer=Echo) == Echo(5)
+
+
+def test_an_answer_of_another_type_is_an_error_that_names_it(client):
+    with pytest.raises(ControlError, match=r"the node's answer cannot be read: no Echo") as error:
+        client.call("echo", {"n": "five"}, answer=Echo)
+
+    assert error.value.code is ErrorCode.FAILED
+    assert client.call("echo", {"n": 6}, answer=Echo) == Echo(6)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import msgpack
 import pytest
 
-from transport.codec import join_frame, pack, pack_envelope, pack_frame, unpack_frame
+from transport.codec import join_frame, join_map, pack, pack_envelope, pack_frame, unpack_frame
 from transport.envelope import VERSION, Envelope, Kind, envelope, from_rows, to_row
 from transport.errors import EncodingError, FrameTooLargeError, LimitExceededError, MalformedFrameError, VersionError
 from transport.limits import Limits
@@ -147,3 +147,15 @@ def test_the_wire_bytes_are_as_documented():
     frame = pack_frame([envelope(Kind.TELL, "/a", "m:C", b"x"), envelope(Kind.ASK, "/a", "m:C", b"y", id=1)])
 
     assert msgpack.unpackb(frame) == [[1, 1, "/a", "m:C", b"x"], [1, 2, "/a", "m:C", b"y", 1]]
+
+
+@pytest.mark.parametrize("head", [{}, {"a": 1, "b": [1, 2]}, {str(n): n for n in range(14)}], ids=len)
+def test_a_map_is_joined_with_a_value_that_is_packed_already(head):
+    value = {"items": [1, None, "x"]}
+
+    assert join_map(head, "last", pack(value)) == pack({**head, "last": value})
+
+
+def test_a_map_that_would_need_a_longer_head_is_refused():
+    with pytest.raises(ValueError, match="up to 14 pairs, got 15"):
+        join_map({str(n): n for n in range(15)}, "last", pack(1))

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
+
 import msgpack
 import pytest
+from msgspec import Raw, Struct, structs
 
+from transport.codec import pack
 from transport.control.protocol import (
     VERSION,
     Cancel,
@@ -157,3 +161,46 @@ def test_a_code_of_a_later_node_is_a_failure_all_the_same():
         Response("1", False, error=ErrorBody("overheated", "too warm")).value()
 
     assert error.value.code is ErrorCode.FAILED
+
+
+class Found(Struct, frozen=True):
+    """A typed answer."""
+
+    name: str
+    at: datetime | None = None
+
+
+def test_a_result_that_is_packed_already_goes_out_as_it_is():
+    plain = Response("1", True, {"items": [1, "a", None]}, more=True, part=2)
+
+    assert encode_response(structs.replace(plain, result=Raw(pack(plain.result)))) == encode_response(plain)
+
+
+def test_a_result_left_packed_is_read_as_the_type_that_is_asked_for():
+    data = encode_response(Response("1", True, {"name": "x", "at": "2026-01-02T03:04:05Z", "later": 1}))
+
+    response = decode_response(data, is_packed=True)
+
+    assert response.id == "1"
+    assert response.value(Found) == Found("x", datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC))
+
+
+@pytest.mark.parametrize("result", [{"name": 1}, [], None, {"name": "x", "at": "yesterday"}], ids=repr)
+def test_a_result_of_another_type_is_refused_with_its_name(result):
+    response = decode_response(encode_response(Response("1", True, result)), is_packed=True)
+
+    with pytest.raises(MalformedFrameError, match="no Found"):
+        response.value(Found)
+
+
+def test_a_failure_is_read_whole_though_results_are_left_packed():
+    failed = failure("1", ErrorCode.PARTIAL, "2 of 3", result=[1, 2])
+
+    assert decode_response(encode_response(failed), is_packed=True) == failed
+
+
+def test_what_is_no_answer_is_refused_though_results_are_left_packed():
+    deep = b"\x83\xa2id\xa11\xa2ok\xc3\xa6result" + b"\x91" * 100_000
+    for data in (b"", b"\xc1", b"\x90", deep, msgpack.packb({**CALL, "v": 2}), msgpack.packb({"id": "1"})):
+        with pytest.raises(CodecError):
+            decode_response(data, is_packed=True)
