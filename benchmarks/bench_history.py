@@ -3,6 +3,7 @@
     source      what publishing one event costs more with the feed on the bus than with nobody on it (us of CPU)
     rows_of     what the feed's own thread spends to make the rows of one event (us)
     recorder    rows stored a second, and CPU us a row, through `HistoryStore.store` (one fsynced commit a batch)
+    appender    the least that this way of storing costs: ready rows, DuckDB's appender and commit, nothing of ours
     executemany the same rows, batches and commits through DuckDB's executemany (a tenth of the rows)
     json lines  the same rows as lines of JSON in a file, fsynced as often
 
@@ -143,6 +144,24 @@ def recorder(folder: Path) -> Callable[[int], None]:
     return keep
 
 
+def appender(folder: Path) -> Callable[[int], None]:
+    connection = duckdb.connect(str(folder / "history.duckdb"), config={"threads": "1"})
+    migrate(connection, "bench")
+    made = [[*row[:2], datetime.fromtimestamp(row[2], UTC), *row[3:]] for row in sample(0)]
+    rows = connection.appender("events")
+
+    def keep(number: int) -> None:
+        if number < 0:
+            connection.close()
+            return
+        connection.execute("BEGIN")
+        rows.append_rows(made)
+        rows.flush()
+        connection.execute("COMMIT")
+
+    return keep
+
+
 def executemany(folder: Path) -> Callable[[int], None]:
     connection = duckdb.connect(str(folder / "history.duckdb"), config={"threads": "1"})
     migrate(connection, "bench")
@@ -179,18 +198,20 @@ def main() -> None:
     if not options.free:
         pin()
     ours, many, lines = Side(BATCHES, recorder), Side(BATCHES // 10, executemany), Side(BATCHES, json_lines)
+    bare = Side(BATCHES, appender)
     found = interleave(
         options.rounds,
         {
             "source": source_us,
             "rows_of": rows_of_us,
             "recorder": ours,
+            "appender": bare,
             "executemany": many,
             "json lines": lines,
         },
     )
     source, made = Spread.of(found["source"]), Spread.of(found["rows_of"])
-    cpu, many_cpu, lines_cpu = (Spread.of(side.cpu[1:]) for side in (ours, many, lines))
+    cpu, bare_cpu, many_cpu, lines_cpu = (Spread.of(side.cpu[1:]) for side in (ours, bare, many, lines))
     kept = Spread.of(found["recorder"])
     rows = [
         Row("source, added per event", "<= 1.5 us", source.median <= 1.5, source, None, None, "us"),
@@ -211,6 +232,15 @@ def main() -> None:
             cpu,
             many_cpu,
             ratios(ours.cpu[1:], many.cpu[1:]),
+            "us",
+        ),
+        Row(
+            "recorder, CPU a row",
+            "plain = DuckDB's appender alone",
+            None,
+            cpu,
+            bare_cpu,
+            ratios(ours.cpu[1:], bare.cpu[1:]),
             "us",
         ),
         Row(

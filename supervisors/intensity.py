@@ -11,7 +11,7 @@ from bisect import bisect_left
 
 from msgspec import Struct
 
-LEAF = 64
+LEAF = 16
 """Times in the newest leaf before it is set aside: the most that recording one restart copies."""
 
 
@@ -42,9 +42,13 @@ class RestartWindow(Struct, frozen=True):
         newest, older, gone = self.newest, self.older, self.gone
         if newest and now < newest[-1]:
             now = newest[-1]
-        oldest = older[0] if older else newest
-        if oldest and oldest[gone] < now - period:
-            newest, older, gone = _let_go(newest, older, now - period)
+        bound = now - period
+        if older and older[0][-1] >= bound:
+            oldest = older[0]
+            while oldest[gone] < bound:  # one step a restart in the long run
+                gone += 1
+        elif older or (newest and newest[0] < bound):
+            newest, older, gone = _let_go(newest, older, bound)
         size = LEAF * len(older) - gone + len(newest) + 1
         if len(newest) == LEAF:
             return RestartWindow(size, (now,), (*older, newest), gone)

@@ -275,4 +275,7 @@ def finish(cell: ActorRef[Any], reason: ExitReason) -> None:
     for ask in cell._waiting or ():
         ask.settle(None, None)
     cell._actor = None
-    cell._give_back()
+    cell._idle = True
+    cell._turn = None
+    if cell._queue or cell._lane:  # refused by whoever takes the turn
+        cell._wake()

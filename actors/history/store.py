@@ -265,9 +265,10 @@ class HistoryStore:
         types = {column.name: column.type for column in spec.columns}
         instants = [at for at, name in enumerate(table.columns) if types[name] == INSTANT]
         try:
-            for row in table.rows:
-                for at in instants:
-                    row[at] = datetime.fromtimestamp(row[at], UTC)
+            instant = datetime.fromtimestamp
+            for at in instants:
+                for row in table.rows:
+                    row[at] = instant(row[at], UTC)
             appender.append_rows(table.rows)
         except (duckdb.Error, TypeError, ValueError, OverflowError, OSError, IndexError):
             appender.clear()  # it kept the rows before the bad one
