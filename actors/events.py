@@ -7,7 +7,7 @@ history. Fields are only ever added.
 
 from __future__ import annotations
 
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from msgspec import Struct
 
@@ -65,6 +65,22 @@ class ActorStateChanged(Event, frozen=True):
     generation: int
     state: str
     detail: str = ""
+
+
+class ActorReported(Event, frozen=True):
+    """An actor in a process of its own told how it is.
+
+    Attributes:
+        generation: Which instance.
+        status: One line for people, or "".
+        state: Plain data for programs.
+    """
+
+    TOPIC: ClassVar[str] = "actor.report"
+
+    generation: int
+    status: str
+    state: dict[str, Any]
 
 
 class ActorStartFailed(Event, frozen=True):
@@ -318,6 +334,7 @@ EVENT_TYPES: tuple[type[Event], ...] = (
     ActorStarted,
     ActorIgnored,
     ActorStateChanged,
+    ActorReported,
     ActorStartFailed,
     ActorExited,
     RestartScheduled,

@@ -192,6 +192,9 @@ def program(
     success_exit: Sequence[int] = (0,),
     forks: bool = False,
     pid_file: str = "",
+    speaks: str = "",
+    arguments: Mapping[str, Any] | None = None,
+    heartbeat: Heartbeat | None = None,
     restart: RestartWord | Restart = Restart.PERMANENT,
     shutdown: Duration | Literal["infinity", "brutal_kill"] = 10.0,
     significant: bool = False,
@@ -221,6 +224,9 @@ def program(
         success_exit: Exit codes that are no failure.
         forks: Whether the command ends and leaves the real program behind.
         pid_file: Where such a program writes its pid.
+        speaks: `actors` for a worker in another language, which takes messages.
+        arguments: What such a worker is handed at its start.
+        heartbeat: Heartbeats of such a worker.
         restart: `permanent`, `transient` or `temporary`.
         shutdown: Time to stop when asked, `infinity` or `brutal_kill`.
         significant: Whether its end can end its supervisor.
@@ -251,6 +257,8 @@ def program(
         success_exit=tuple(success_exit),
         forks=forks,
         pid_file=pid_file,
+        speaks=speaks,
+        arguments=dict(arguments or {}),
     )
     return ChildSpec(
         id=id or name,
@@ -262,6 +270,7 @@ def program(
         start_timeout=_seconds(start_timeout),
         backoff=backoff or Backoff(),
         budget=Budget(budget.restarts, budget.within) if budget is not None else None,
+        heartbeat=heartbeat,
         memory_max_bytes=parse_size(memory_max) if isinstance(memory_max, str) else memory_max,
         needs=tuple(needs),
     )

@@ -22,6 +22,10 @@ RLIMITS = (
 """Names of resource limits, as in `getrlimit(2)` without `RLIMIT_`."""
 
 
+SPEAKS_ACTORS = "actors"
+"""What a worker in another language speaks: the protocol of process children, `docs/reference/wire.md`."""
+
+
 class SecretPlace(Protocol):
     """Where the value of an environment variable is found as the program is started; its `repr` shows no value."""
 
@@ -100,6 +104,9 @@ class ProgramStart(Struct, frozen=True):
         success_exit: Exit codes that are no failure. The end by a signal counts as 128 and its number, as in shells.
         forks: Whether the command ends once it has left the real program behind (a daemon); that one is followed.
         pid_file: Where such a program writes its process id; "": the process left behind is looked for.
+        speaks: `SPEAKS_ACTORS`: it speaks the protocol of process children, so it takes messages, says itself when it
+            is ready, and beats; "": it knows nothing of actors.
+        arguments: What such a program is handed at its start; plain data that msgpack can carry.
     """
 
     command: tuple[str, ...]
@@ -118,6 +125,8 @@ class ProgramStart(Struct, frozen=True):
     success_exit: tuple[int, ...] = (0,)
     forks: bool = False
     pid_file: str = ""
+    speaks: str = ""
+    arguments: Mapping[str, Any] = {}
 
     @property
     def notifies(self) -> bool:
@@ -163,6 +172,7 @@ def program_faults(start: ProgramStart) -> Iterator[tuple[str, str, str]]:
         yield "watchdog", f"positive seconds, got {start.watchdog!r}", ""
     if start.pid_file and not start.forks:
         yield "pid_file", "only a program that forks is looked for by its pid file", "forks = true, or leave it out"
+    yield from _worker_faults(start)
     yield from _ready_faults(start.ready)
     if start.alive is not None:
         yield from _probe_faults("alive", start.alive.probe)
@@ -170,6 +180,24 @@ def program_faults(start: ProgramStart) -> Iterator[tuple[str, str, str]]:
             yield "alive.every", f"positive seconds, got {start.alive.every!r}", ""
         if not _is_whole(start.alive.failures, 1, 1_000_000):
             yield "alive.failures", f"a whole number, 1 or more, got {start.alive.failures!r}", ""
+
+
+def _worker_faults(start: ProgramStart) -> Iterator[tuple[str, str, str]]:
+    if start.speaks not in {"", SPEAKS_ACTORS}:
+        yield "speaks", f"nobody here speaks {start.speaks!r}", f'"{SPEAKS_ACTORS}", or leave it out'
+    elif not start.speaks and start.arguments:
+        yield "arguments", "a program takes its arguments in its command", f'speaks = "{SPEAKS_ACTORS}", or command'
+    elif start.speaks:
+        plain = ProgramStart(start.command)
+        for key in _OF_THE_KEEPER:
+            if getattr(start, key) != getattr(plain, key):
+                yield key, "a worker that speaks for itself is run without it", "leave it out"
+
+
+_OF_THE_KEEPER = (
+    "user", "group", "umask", "nice", "rlimits", "ready", "alive", "watchdog", "stop_signal", "success_exit", "forks",
+    "pid_file",
+)  # fmt: skip
 
 
 def _ready_faults(ready: Readiness) -> Iterator[tuple[str, str, str]]:

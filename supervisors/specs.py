@@ -192,7 +192,8 @@ class ChildSpec(Struct, frozen=True):
     @property
     def placement(self) -> str:
         """The word for where it runs that people are shown: `runs_in`, or `program`."""
-        return "program" if isinstance(self.start, ProgramStart) else self.runs_in
+        is_program = isinstance(self.start, ProgramStart) and not self.start.speaks
+        return "program" if is_program else self.runs_in
 
 
 class SupervisorSpec(Struct, frozen=True):

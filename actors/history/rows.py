@@ -17,6 +17,7 @@ from actors.addresses import PATH_LIMIT
 from actors.events import (
     ActorExited,
     ActorIgnored,
+    ActorReported,
     ActorStarted,
     ActorStartFailed,
     ActorStateChanged,
@@ -113,8 +114,13 @@ def _ignored(head: Head, event: ActorIgnored) -> Described:
     return f"not started: {event.why}", event.generation, None
 
 
-def _changed(head: Head, event: ActorStateChanged) -> Described:
-    return (f"{event.state}: {event.detail}" if event.detail else event.state), event.generation, None
+def _changed(head: Head, event: ActorStateChanged | NodeChanged | SpareChanged) -> Described:
+    said = f"{event.state}: {event.detail}" if event.detail else event.state
+    return said, getattr(event, "generation", 0), None
+
+
+def _reported(head: Head, event: ActorReported) -> Described:
+    return event.status or ", ".join(event.state), event.generation, None
 
 
 def _start_failed(head: Head, event: ActorStartFailed) -> Described:
@@ -196,10 +202,6 @@ def _lost(head: Head, event: HistoryLost) -> Described:
     return f"{event.rows} rows lost: {event.why}", 0, ("lost", (*head, event.rows, text(event.why)))
 
 
-def _node(head: Head, event: NodeChanged | SpareChanged) -> Described:
-    return (f"{event.state}: {event.detail}" if event.detail else event.state), 0, None
-
-
 def _refused(head: Head, event: PeerRefused) -> Described:
     return f"{text(event.peer or event.address) or 'a visitor'}: {text(event.why)} (x{event.count})", 0, None
 
@@ -254,6 +256,7 @@ _describers: dict[type[Event], Callable[[Head, Any], Described]] = {
     ActorStarted: _started,
     ActorIgnored: _ignored,
     ActorStateChanged: _changed,
+    ActorReported: _reported,
     ActorStartFailed: _start_failed,
     ActorExited: _exited,
     RestartScheduled: _restart,
@@ -263,8 +266,8 @@ _describers: dict[type[Event], Callable[[Head, Any], Described]] = {
     CommandDone: _command,
     RunFinished: _run,
     JobsRecovered: _recovered,
-    SpareChanged: _node,
+    SpareChanged: _changed,
     HistoryLost: _lost,
-    NodeChanged: _node,
+    NodeChanged: _changed,
     PeerRefused: _refused,
 }

@@ -143,7 +143,7 @@ def _start_faults(spec: ChildSpec, path: str) -> Iterable[Fault]:
             yield Fault(path, key, message, hint)
         if spec.runs_in != "process":
             yield Fault(path, "runs_in", "a program is a process of its own", "leave it out")
-        if spec.heartbeat is not None:
+        if spec.heartbeat is not None and not start.speaks:
             yield Fault(path, "heartbeat", "a program beats by sd_notify or not at all", "watchdog, or alive")
     else:
         hint = "LocalStart, ImportStart, ProgramStart or SupervisorSpec"

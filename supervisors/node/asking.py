@@ -14,10 +14,12 @@ import pykka
 from actors.core.actor import Actor
 from actors.core.context import enter_loop, leave_loop
 from actors.errors import ActorExitedError, AskTimeoutError
+from actors.jobs.workers import Reload, Task
 from actors.messages import HANDLES, Handles, Message
 from supervisors.branches import record_of
 from supervisors.children import resolve
 from supervisors.lines import is_up
+from supervisors.programs import ProgramStart
 from supervisors.requests import SendArguments
 from supervisors.selectors import SelectorError, not_found
 from supervisors.specs import ImportStart, LocalStart
@@ -51,6 +53,8 @@ def message_types(services: Services, path: str) -> dict[str, type[Message[Any]]
         make = resolve(start.target)
     elif isinstance(start, LocalStart):
         make = start.make
+    elif isinstance(start, ProgramStart) and start.speaks:
+        return {kind.__name__: kind for kind in (Task, Reload)}
     else:
         return {}
     if not (inspect.isclass(make) and issubclass(make, Actor)):

@@ -38,7 +38,16 @@ from supervisors.node.fields import (
     refuse,
 )
 from supervisors.node.programs import ProgramConfig
-from supervisors.node.sections import BackoffConfig, BudgetConfig, Order, Restarts, RestartWord, Section, key
+from supervisors.node.sections import (
+    BackoffConfig,
+    BudgetConfig,
+    HeartbeatConfig,
+    Order,
+    Restarts,
+    RestartWord,
+    Section,
+    key,
+)
 
 Placement = Annotated[str, Choice("pool", "thread", "process")]
 BranchPlacement = Annotated[str, Choice("pool", "process")]
@@ -121,13 +130,6 @@ class LimitConfig(Section):
 
     restarts: Restarts = key("Restarts that are carried out within the window.", 10)
     within: PositiveDuration = key("Length of the sliding window.", "60s")
-
-
-class HeartbeatConfig(Section):
-    """`heartbeat`: a process that stays silent is taken for hung and restarted."""
-
-    every: PositiveDuration | None = key("Time between two beats.", None)
-    miss: Annotated[int, Whole(1, 1000)] | None = key("Beats that may be missing in a row.", None)
 
 
 class MailboxConfig(Section):

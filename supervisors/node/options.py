@@ -53,6 +53,7 @@ def options_of(config: Config, entry: Entry) -> Options:
     """
     levels = _levels(config, entry)
     is_program = entry.role is Role.PROGRAM
+    is_silent = is_program and not getattr(entry.settings, "speaks", None)  # no heartbeat, no messages
     runs_in: Placement = "process" if is_program else _top(levels, "runs_in")
     restart = Restart(_top(levels, "restart"))
     budget: BudgetConfig | None = _top(levels, "budget")
@@ -66,10 +67,10 @@ def options_of(config: Config, entry: Entry) -> Options:
         start_timeout=_top(levels, "start_timeout"),
         backoff=_backoff(levels),
         budget=Budget(budget.restarts, budget.within) if budget and restart is not Restart.TEMPORARY else None,
-        heartbeat=Heartbeat(heartbeat["every"], heartbeat["miss"]) if is_process and not is_program else None,
+        heartbeat=Heartbeat(heartbeat["every"], heartbeat["miss"]) if is_process and not is_silent else None,
         memory_max_bytes=_top(levels, "memory_max") if is_process else None,
         spares=_top(levels, "spares") if is_process and not is_program else 0,
-        mailbox=MailboxSpec(**mailbox) if mailbox and not is_program else None,
+        mailbox=MailboxSpec(**mailbox) if mailbox and not is_silent else None,
     )
 
 

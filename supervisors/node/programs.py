@@ -10,19 +10,21 @@ from typing import Annotated
 
 from supervisors.node.credentials import SecretSource
 from supervisors.node.fields import (
+    Choice,
     Duration,
     Paths,
     PositiveDuration,
     SecretNames,
     Size,
     StopTime,
+    Table,
     Text,
     Truth,
     Whole,
 )
-from supervisors.node.sections import BackoffConfig, BudgetConfig, Order, RestartWord, Section, key
+from supervisors.node.sections import BackoffConfig, BudgetConfig, HeartbeatConfig, Order, RestartWord, Section, key
 from supervisors.node.surroundings import Command, Environment, ExitCodes, Pattern, Rlimits, Signal, Umask
-from supervisors.programs import Liveness, Probe, ProgramStart, Readiness
+from supervisors.programs import SPEAKS_ACTORS, Liveness, Probe, ProgramStart, Readiness
 
 Port = Annotated[int, Whole(1, 65_535)]
 Niceness = Annotated[int, Whole(-20, 19)]
@@ -73,6 +75,11 @@ class ProgramConfig(Section):
     success_exit: ExitCodes = key("Exit codes that are no failure; 128 and a signal's number for its end by one.", [0])
     forks: Truth = key("Whether the command ends and leaves the real program behind.", False)
     pid_file: Text | None = key("Where such a program writes its pid; relative to `directory`.", None)
+    speaks: Annotated[str, Choice(SPEAKS_ACTORS)] | None = key(
+        "`actors`: a worker in another language, which takes messages; see the how-to.", None
+    )
+    arguments: Table = key("What such a worker is handed at its start.", {})
+    heartbeat: HeartbeatConfig | None = key("Heartbeats of such a worker.", None)
     memory_max: Size | None = key("Resident memory of all its processes at which it is restarted.", None)
     restart: RestartWord | None = key("Restart always, only after an abnormal end, or never.", None)
     shutdown: StopTime | None = key("Time to stop when asked; then it is killed.", None)
@@ -111,6 +118,8 @@ def start_of(program: ProgramConfig, directory: Path, secrets: Mapping[str, Secr
         success_exit=program.success_exit,
         forks=program.forks,
         pid_file=program.pid_file or "",
+        speaks=program.speaks or "",
+        arguments=program.arguments,
     )
 
 

@@ -39,3 +39,10 @@ class BackoffConfig(Section):
     max: Duration | None = key("Longest delay, before jitter.", None)
     jitter: Annotated[float, Number(0, 1)] | None = key("Share of the delay that chance takes away or adds.", None)
     reset_after: Duration | None = key("Quiet running after which attempts count from 1 again.", None)
+
+
+class HeartbeatConfig(Section):
+    """`heartbeat`: a process that stays silent is taken for hung and restarted."""
+
+    every: PositiveDuration | None = key("Time between two beats.", None)
+    miss: Annotated[int, Whole(1, 1000)] | None = key("Beats that may be missing in a row.", None)

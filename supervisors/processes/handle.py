@@ -13,7 +13,7 @@ from typing import Any, Final
 from actors.addresses import Address
 from actors.core.mailbox import DEFAULT_MAILBOX, ActorStatistics, MailboxSpec
 from actors.core.outcomes import RestartAsked, Started
-from actors.events import Event
+from actors.events import ActorReported, Event
 from actors.exits import ExitReason, from_record, to_record
 from supervisors.children import LaunchRequest, Report
 from supervisors.processes import states
@@ -33,6 +33,7 @@ from supervisors.processes.protocol import (
     RestartWanted,
     Resume,
     Start,
+    Status,
     Stop,
     Suspend,
     Word,
@@ -43,6 +44,7 @@ from supervisors.processes.refs import ProcessRef
 from supervisors.processes.spawning import Made
 from supervisors.processes.terms import import_path_of
 from supervisors.processes.trees import signal_process
+from supervisors.programs import ProgramStart
 from transport.channels import Channel
 from transport.envelope import Envelope, Kind
 from transport.errors import MalformedFrameError
@@ -50,6 +52,12 @@ from transport.gateway import Gateway
 
 logger = logging.getLogger(__name__)
 logger.addHandler(logging.NullHandler())
+
+STATUS_BYTES: Final = 64 * 1024
+"""Largest status of a child."""
+
+NOTE_LENGTH: Final = 200
+"""Characters of its status that `tree` shows."""
 
 FIGURES_EVERY: Final = 5.0
 """Seconds between two reports of a child's figures, where its spec asks for no more frequent heartbeat."""
@@ -87,6 +95,10 @@ class ProcessChild(Life):
         self._start: Start | None = None
         self._logs = LogIntake(request.path, shared.capture.offer)
         self._ref: ProcessRef | None = None
+        self._note = ""
+        start = request.spec.start
+        self.worker = start if isinstance(start, ProgramStart) else None
+        """How it is started where it is a worker in another language."""
         mailbox = request.spec.mailbox or DEFAULT_MAILBOX
         self._channel = Channel(
             request.path, self._transmit, shared.reactor.post, window=shared.window, mailbox=mailbox
@@ -104,6 +116,11 @@ class ProcessChild(Life):
         """What the last heartbeat said of the mailbox; None before the first. Instants are of the child's clock."""
         beat = self.beat
         return beat.statistics if beat is not None else None
+
+    @property
+    def note(self) -> str:
+        """What it last said of itself."""
+        return self._note
 
     def suspend(self) -> None:
         """Hold back the actor's messages."""
@@ -195,7 +212,9 @@ class ProcessChild(Life):
 
     def dump_stacks(self) -> None:
         """Have the process write the stacks of its threads."""
-        if DUMP_SIGNAL is not None:
+        if self.worker is not None:
+            self.terminate()  # what its runtime makes of the signal nobody knows
+        elif DUMP_SIGNAL is not None:
             number = DUMP_SIGNAL
             self._signal(lambda pid: signal_process(pid, number))
 
@@ -241,6 +260,8 @@ class ProcessChild(Life):
                 self.feed(states.Sampled(rss_bytes))
             case RestartWanted(why):
                 self._report(RestartAsked(why[:WHY_LIMIT]))
+            case Status(status, state):
+                self._take_status(status, state, len(what.payload))
             case Letter():
                 keep_letter(self._shared.system, word)
             case Logged():
@@ -258,6 +279,14 @@ class ProcessChild(Life):
             MalformedFrameError: This kind does not say it.
         """
         raise MalformedFrameError(f"a child does not say {type(word).__name__}")
+
+    def _take_status(self, status: str, state: dict[str, Any], size: int) -> None:
+        if size > STATUS_BYTES:
+            raise MalformedFrameError(f"a status has at most {STATUS_BYTES:,} bytes, this has {size:,}")
+        if status:
+            self._note = status[:NOTE_LENGTH]
+        system = self._shared.system
+        system.bus.publish(ActorReported(system.clock.time(), self.path, self.generation, status, state))
 
     # -- private parts ------------------------------------------------------------------------------
 

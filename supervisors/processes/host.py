@@ -47,7 +47,7 @@ from supervisors.processes.life import Life, Shared
 from supervisors.processes.programs.handle import ProgramChild
 from supervisors.processes.protocol import Handover
 from supervisors.processes.spares import Spares
-from supervisors.processes.spawning import Worker, spawn
+from supervisors.processes.spawning import Worker, spawn, spawn_worker
 from supervisors.processes.states import KillAsked, SpawnFailed
 from supervisors.processes.subtree import SubtreeChild
 from supervisors.processes.trees import Owner, sweep_leftovers
@@ -168,7 +168,8 @@ class ProcessLauncher:
 
         A spec that cannot be carried to another process, and a launcher that is closed, are a failed start.
         """
-        if isinstance(request.spec.start, ProgramStart):
+        start = request.spec.start
+        if isinstance(start, ProgramStart) and not start.speaks:
             return self._launch_program(request, report)
         token = secrets.token_bytes(32)
         mark = self._new_mark()
@@ -309,10 +310,12 @@ class ProcessLauncher:
             spare = self._spares.take(child.target, child.path, handover, child.start) if warm else None
             if spare is not None:
                 process = spare.process
+            elif child.worker is not None:
+                process = spawn_worker(child.worker, child.mark, handover)
             else:
                 copy = self._spares.copy(child.path, handover) if warm else None
                 process = copy or spawn(child.path, child.mark, handover)
-        except OSError as error:
+        except Exception as error:  # no process, no such program, no secret
             reason = ExitReason.crashed(error)
             self._reactor.post(lambda: child.feed(SpawnFailed(reason)))
             return

@@ -9,6 +9,7 @@
       --- Ready | Declined | Ended -------->        on_start came back; Ignore; or an error
       --- Beat ---------------------------->        each `heartbeat` seconds, when the mailbox answered
       --- RestartWanted ------------------->        the actor asked to be replaced; it goes on until it is stopped
+      --- Status -------------------------->        how it is, in a line and as data, whenever it likes
       <-- Stop, Suspend, Resume -----------
       --- Ended --------------------------->        the last word; answers to asks went before it
       <-- Bye -----------------------------         it was heard: exit
@@ -206,6 +207,18 @@ class Beat(Struct, frozen=True):
     statistics: ActorStatistics
 
 
+class Status(Struct, frozen=True):
+    """The actor tells how it is.
+
+    Attributes:
+        status: One line for people, or "" where it is as before.
+        state: Plain data for programs.
+    """
+
+    status: str = ""
+    state: dict[str, Any] = {}
+
+
 class Letter(Struct, frozen=True):
     """A dead letter of the child; the fields are those of `DeadLetter`, the message as it would cross."""
 
@@ -284,6 +297,7 @@ Word = (
     | Suspend
     | Resume
     | Beat
+    | Status
     | Letter
     | Logged
     | Report

@@ -29,8 +29,10 @@ from typing import IO, Any, Literal, Protocol
 from msgspec.structs import replace
 
 import supervisors
+from supervisors.processes.programs.keeping import environment_of
 from supervisors.processes.protocol import FirstWord, pack_word
 from supervisors.processes.trees import environment_with
+from supervisors.programs import ProgramStart
 
 logger = logging.getLogger(__name__)
 
@@ -172,6 +174,28 @@ def start_environment(mark: str) -> tuple[dict[str, str], dict[str, str | None]]
 def with_environment(word: FirstWord, changed: Mapping[str, str | None]) -> FirstWord:
     """Return `word` with the variables `changed` laid under those it has."""
     return replace(word, environment={**changed, **word.environment}) if changed else word
+
+
+def spawn_worker(start: ProgramStart, mark: str, word: FirstWord) -> Made:
+    """Start a worker in another language and hand it `word`, as `spawn` does a child of this program's own kind.
+
+    Raises:
+        OSError: There can be no such process.
+        Exception: A secret is not where the spec says.
+    """
+    popen = subprocess.Popen(
+        list(start.command),
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        bufsize=0,
+        cwd=start.directory or None,
+        env=environment_with(mark, environment_of(start, {})),
+        start_new_session=True,
+    )
+    made = Made.of_popen(popen, mark, popen.stdin)
+    made.say(word)
+    return made
 
 
 class Worker:

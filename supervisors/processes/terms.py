@@ -6,6 +6,7 @@ from math import inf
 from typing import Any
 
 from supervisors.processes.states import Limits
+from supervisors.programs import ProgramStart
 from supervisors.specs import ChildSpec, ImportStart, LocalStart
 
 
@@ -20,12 +21,15 @@ def limits_of(spec: ChildSpec) -> Limits:
 
 
 def import_path_of(spec: ChildSpec) -> tuple[str, dict[str, Any]]:
-    """Return the import path and the keyword arguments that start a child in another process.
+    """Return the import path and the keyword arguments that start a child in another process; a worker in another
+    language knows what it is, so its path is "".
 
     Raises:
         ValueError, TypeError: What `spec` starts cannot be named from another process.
     """
     start = spec.start
+    if isinstance(start, ProgramStart):
+        return "", dict(start.arguments)
     if isinstance(start, ImportStart):
         return start.target, dict(start.kwargs)
     if not isinstance(start, LocalStart) or not isinstance(start.make, type):

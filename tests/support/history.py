@@ -10,6 +10,7 @@ from typing import Any
 from actors.events import (
     ActorExited,
     ActorIgnored,
+    ActorReported,
     ActorStarted,
     ActorStartFailed,
     ActorStateChanged,
@@ -58,6 +59,7 @@ def one_of_each() -> list[Event]:
         ActorStarted(NOW, "/io/mail", 1, "pool", 4121, 0.003),
         ActorIgnored(NOW, "/io/phone", 1, "not configured: set io.phone.number"),
         ActorStateChanged(NOW, "/io/mail", 1, "suspended", "by a person"),
+        ActorReported(NOW, "/io/mail", 1, "3 of 7 read", {"read": 3, "of": [7]}),
         ActorStartFailed(NOW, "/io/mail", 2, crashed(), 1),
         ActorExited(NOW, "/io/mail", 1, crashed(), 12.5, "running", False),
         RestartScheduled(NOW, "/io/mail", "/io", "rest_for_one", 1, 2, 0.5, ("/io/mail", "/io/sms"), 2, 5, crashed()),

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import msgpack
 import msgspec
 import pytest
@@ -103,6 +105,7 @@ def test_a_header_of_a_later_layout_is_read():
 
 def fill(kind: type, text: str = "text") -> object:
     values = {str: text, int: 3, float: 1.5, bool: True, ExitReason: NORMAL, tuple[str, ...]: (text, "b")}
+    values[dict[str, Any]] = {"of": [text, 1]}
     return kind(**{field.name: values[field.type] for field in msgspec.structs.fields(kind)})
 
 

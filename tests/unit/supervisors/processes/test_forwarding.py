@@ -56,7 +56,14 @@ def test_every_event_of_the_runtime_comes_back_as_it_was(kind):
     hints = msgspec.inspect.type_info
     values = []
     for field in msgspec.structs.fields(kind):
-        kinds = {"FloatType": 1.5, "IntType": 2, "StrType": "text", "BoolType": True, "VarTupleType": ("/a", "/b")}
+        kinds = {
+            "FloatType": 1.5,
+            "IntType": 2,
+            "StrType": "text",
+            "BoolType": True,
+            "VarTupleType": ("/a", "/b"),
+            "DictType": {"a": [1]},
+        }
         values.append(crashed() if field.type is ExitReason else kinds[type(hints(field.type)).__name__])
     event = kind(*values)
 
