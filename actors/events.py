@@ -171,6 +171,23 @@ class LimitReached(Event, frozen=True):
     reason: ExitReason
 
 
+class UsageHigh(Event, frozen=True):
+    """A process uses more than its soft bound; said once until it has fallen well below.
+
+    Attributes:
+        resource: `memory` or `cpu`.
+        used: Bytes, or processors on average.
+        bound: What it should stay within.
+    """
+
+    TOPIC: ClassVar[str] = "process.usage"
+    SEVERITY: ClassVar[str] = "warning"
+
+    resource: str
+    used: float
+    bound: float
+
+
 class DeadLettered(Event, frozen=True):
     """A message nobody took; `path` is the actor it was for."""
 
@@ -339,6 +356,7 @@ EVENT_TYPES: tuple[type[Event], ...] = (
     ActorExited,
     RestartScheduled,
     LimitReached,
+    UsageHigh,
     DeadLettered,
     AskFailed,
     CommandDone,

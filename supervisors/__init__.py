@@ -17,6 +17,7 @@ from supervisors.errors import (
 from supervisors.programs import Liveness, Probe, ProgramStart, Readiness
 from supervisors.specs import (
     AutoShutdown,
+    Bounds,
     Budget,
     ChildSpec,
     ChildType,
@@ -33,6 +34,7 @@ __all__ = [
     "AlreadyRunningError",
     "AutoShutdown",
     "Backoff",
+    "Bounds",
     "Budget",
     "ChildConflictError",
     "ChildNotFoundError",

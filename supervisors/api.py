@@ -27,6 +27,7 @@ from supervisors.node.secretive import secretive_start
 from supervisors.programs import Liveness, Probe, ProgramStart, Readiness
 from supervisors.specs import (
     AutoShutdown,
+    Bounds,
     Budget,
     ChildSpec,
     Heartbeat,
@@ -44,6 +45,7 @@ __all__ = [
     "Limit",
     "alive_when",
     "backoff",
+    "bounds",
     "child",
     "heartbeat",
     "load_app",
@@ -90,6 +92,19 @@ def heartbeat(every: Duration, *, miss: int = 2) -> Heartbeat:
     return Heartbeat(_seconds(every), miss)
 
 
+def bounds(
+    *,
+    memory_warn: int | str | None = None,
+    cpu_warn: float | None = None,
+    cpu_max: float | None = None,
+    max_age: Duration | None = None,
+    max_messages: int | None = None,
+) -> Bounds:
+    """Return what else a process may use (memory and processors: told, or ended), and when it is replaced in order."""
+    age = _seconds(max_age) if max_age is not None else None
+    return Bounds(_bytes(memory_warn), cpu_warn, cpu_max, age, max_messages)
+
+
 def secret(*, env: str = "", file: str | Path = "") -> SecretSource:
     """Return the place of a secret: an environment variable, or a file.
 
@@ -117,6 +132,7 @@ def child(
     heartbeat: Heartbeat | None = None,
     memory_max: int | str | None = None,
     spares: int = 0,
+    bounds: Bounds | None = None,
     mailbox: MailboxSpec | None = None,
     needs: Sequence[str] = (),
 ) -> ChildSpec:
@@ -137,6 +153,7 @@ def child(
         heartbeat: Liveness of a process.
         memory_max: Resident memory at which a process is restarted.
         spares: Processes of the class that wait, imported, to replace one that ended.
+        bounds: What else a process may use, and how long it may run: `bounds(max_age="1d")`.
         mailbox: Its mailbox, where it differs from the class's own.
         needs: Siblings, or paths, that start before it.
 
@@ -167,7 +184,8 @@ def child(
         backoff=backoff or Backoff(),
         budget=Budget(budget.restarts, budget.within) if budget is not None else None,
         heartbeat=heartbeat,
-        memory_max_bytes=parse_size(memory_max) if isinstance(memory_max, str) else memory_max,
+        memory_max_bytes=_bytes(memory_max),
+        bounds=bounds or Bounds(),
         spares=spares,
         mailbox=mailbox,
         needs=tuple(needs),
@@ -202,6 +220,7 @@ def program(
     backoff: Backoff | None = None,
     budget: Limit | None = None,
     memory_max: int | str | None = None,
+    bounds: Bounds | None = None,
     needs: Sequence[str] = (),
 ) -> ChildSpec:
     """Return the spec of a program: any command line, as a child.
@@ -212,10 +231,8 @@ def program(
         directory: Its working directory; the node's when left out.
         environment: Variables laid over the node's.
         secrets: For each variable that is a secret, its place: `secret(env="REDIS_PASSWORD")`.
-        user: User it runs as.
-        group: Group it runs as.
-        umask: Its umask.
-        nice: Added to its niceness.
+        user, group: Whom it runs as.
+        umask, nice: Its umask; what is added to its niceness.
         rlimits: Resource limits by name; None is no limit.
         ready: When it counts as started: `ready_when(port=6379)`.
         alive: How it shows that it lives: `alive_when(port=6379, every="5s")`.
@@ -227,14 +244,8 @@ def program(
         speaks: `actors` for a worker in another language, which takes messages.
         arguments: What such a worker is handed at its start.
         heartbeat: Heartbeats of such a worker.
-        restart: `permanent`, `transient` or `temporary`.
-        shutdown: Time to stop when asked, `infinity` or `brutal_kill`.
-        significant: Whether its end can end its supervisor.
-        start_timeout: Time to become ready.
-        backoff: Delays between restarts; none when left out.
-        budget: Its own restart limit.
         memory_max: Resident memory of all its processes at which it is restarted.
-        needs: Siblings, or paths, that start before it.
+        restart, shutdown, significant, start_timeout, backoff, budget, bounds, needs: As those of `child`.
 
     Raises:
         ValueError: A duration or size does not read.
@@ -271,7 +282,8 @@ def program(
         backoff=backoff or Backoff(),
         budget=Budget(budget.restarts, budget.within) if budget is not None else None,
         heartbeat=heartbeat,
-        memory_max_bytes=parse_size(memory_max) if isinstance(memory_max, str) else memory_max,
+        memory_max_bytes=_bytes(memory_max),
+        bounds=bounds or Bounds(),
         needs=tuple(needs),
     )
 
@@ -361,13 +373,17 @@ def supervisor(
         significant=significant,
         runs_in=runs_in,
         heartbeat=heartbeat,
-        memory_max_bytes=parse_size(memory_max) if isinstance(memory_max, str) else memory_max,
+        memory_max_bytes=_bytes(memory_max),
         needs=tuple(needs),
     )
 
 
 def _seconds(duration: Duration) -> float:
     return parse_duration(duration) if isinstance(duration, str) else float(duration)
+
+
+def _bytes(size: int | str | None) -> int | None:
+    return parse_size(size) if isinstance(size, str) else size
 
 
 def _dashed(name: str) -> str:

@@ -68,6 +68,24 @@ class LaunchRequest(Struct, frozen=True):
 Report = Callable[[Outcome], None]
 
 
+class Usage(Struct, frozen=True, gc=False):
+    """What a process uses, or several together.
+
+    Attributes:
+        rss_bytes: Resident memory; what several share is counted in each.
+        cpu_seconds: Processor time used so far, user and system.
+        threads: Threads.
+        open_files: Open descriptors; None where they may not be counted.
+        cpu_ratio: Processors used on average since the look before; None before the second look.
+    """
+
+    rss_bytes: int
+    cpu_seconds: float
+    threads: int
+    open_files: int | None = None
+    cpu_ratio: float | None = None
+
+
 class ChildHandle(Protocol):
     """One launched instance. Every method may be called at any time, from the supervisor's thread, and never blocks."""
 
@@ -79,6 +97,11 @@ class ChildHandle(Protocol):
     @property
     def pid(self) -> int | None:
         """The process it runs in, once known."""
+        ...
+
+    @property
+    def usage(self) -> Usage | None:
+        """What its process used at the last look; None where it shares one, and before the first look."""
         ...
 
     @property
@@ -124,6 +147,7 @@ class LocalHandle(Struct, frozen=True, eq=False):
 
     pid: ClassVar[int | None] = None
     note: ClassVar[str] = ""
+    usage: ClassVar[None] = None
 
     _launch: Launch
     _report: Report

@@ -267,7 +267,8 @@ def find_line(
         mark = -1
     pid = handle.pid if handle is not None else None
     note = handle.note if handle is not None and below is None else ""
-    made_of = figures, pid, note, restarts, below
+    usage = handle.usage if handle is not None and below is None else None
+    made_of = figures, pid, note, restarts, below, usage
     if kept is not None and kept.is_of(child, made_of, mark):
         return kept
     fields, clocks = _fields_of(child, figures, moment.wall)
@@ -275,6 +276,9 @@ def find_line(
     if handle is not None:
         fields["pid"] = pid or moment.pid
         fields["note"] = note
+    if usage is not None:
+        fields["memory_bytes"], fields["cpu_ratio"] = usage.rss_bytes, usage.cpu_ratio
+        fields["threads"], fields["open_files"] = usage.threads, usage.open_files
     if budget is not None:
         fields["budget"] = BudgetView(restarts=restarts, intensity=budget.intensity, period=float(budget.period))
     if below is None:

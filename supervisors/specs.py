@@ -127,6 +127,24 @@ class Heartbeat(Struct, frozen=True, gc=False):
     misses: int = 2
 
 
+class Bounds(Struct, frozen=True, gc=False):
+    """What a process may use, and how long it may run, beside `memory_max_bytes`; None is no bound.
+
+    Attributes:
+        memory_warn_bytes: Resident memory above which an event says so, once until it fell below.
+        cpu_warn: Processors used on average over 10 s above which an event says so; 1.0 is one whole processor.
+        cpu_max: Processors used on average over 10 s above which it is ended (`cpu-limit`) and restarted by the rules.
+        max_age: Seconds after which a ready instance is replaced in order; that counts for no restart limit.
+        max_messages: Messages after which an instance is replaced likewise; looked at with each heartbeat.
+    """
+
+    memory_warn_bytes: int | None = None
+    cpu_warn: float | None = None
+    cpu_max: float | None = None
+    max_age: float | None = None
+    max_messages: int | None = None
+
+
 _BY_TYPE: Any = object()  # replaced in __post_init__ by what the child's type makes the default
 
 WORKER_SHUTDOWN = 5.0
@@ -156,6 +174,7 @@ class ChildSpec(Struct, frozen=True):
         heartbeat: For process children; None: no heartbeat is asked for.
         memory_max_bytes: Resident memory above which a process child is ended; None: no limit.
         spares: Processes of its class that wait, imported, to take the place of one that ended; for process children.
+        bounds: What else a process may use, and how long it may run.
         needs: Ids of siblings, or absolute paths, that must be started before it. They order the start (and, reversed,
             the stop); they do not bind restarts, the strategy does.
     """
@@ -175,6 +194,7 @@ class ChildSpec(Struct, frozen=True):
     heartbeat: Heartbeat | None = None
     memory_max_bytes: int | None = None
     spares: int = 0
+    bounds: Bounds = Bounds()
     needs: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:

@@ -88,7 +88,7 @@ class Subtree:
         self._ended: ExitReason | None = None
         self._is_ready = False
         self.ref: Any = None
-        self.pid, self.note = None, ""
+        self.pid, self.note, self.usage = None, "", None
 
     def run(self, spec: SupervisorSpec, path: str, services: Services, incarnation: Incarnation) -> None:
         """Launch the supervisor's actor; never blocks."""

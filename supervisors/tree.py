@@ -158,6 +158,7 @@ def spec_view(spec: ChildSpec) -> SpecView:
         heartbeat=spec.heartbeat.every if spec.heartbeat is not None else None,
         memory_max_bytes=spec.memory_max_bytes,
         spares=spec.spares,
+        bounds={name: float(value) for name, value in msgspec.structs.asdict(spec.bounds).items() if value is not None},
     )
 
 

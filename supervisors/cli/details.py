@@ -178,11 +178,23 @@ def _node_facts(node: NodeView, zone: tzinfo | None) -> list[tuple[str, str]]:
             if is_supervisor or node.placement == "program"
             else f"{node.mailbox} waiting, {node.handled} handled, {node.failed} failed",
         ),
+        ("uses", _uses(node)),
         ("dropped", str(node.dropped) if node.dropped else ""),
         ("handling", f"{node.handling} for {duration(node.handling_for)}" if node.handling else ""),
         ("last exit", _last_exit(node, now, zone)),
         ("says", printable(node.note)),
     ]
+
+
+def _uses(node: NodeView) -> str:
+    """What its process uses, as far as that was looked at."""
+    parts = [
+        f"memory {size(node.memory_bytes)}" if node.memory_bytes is not None else "",
+        f"cpu {node.cpu_ratio:.0%}" if node.cpu_ratio is not None else "",
+        plural(node.threads, "thread") if node.threads is not None else "",
+        plural(node.open_files, "open file") if node.open_files is not None else "",
+    ]
+    return ", ".join(part for part in parts if part)
 
 
 def _last_exit(node: NodeView, now: datetime, zone: tzinfo | None) -> str:
@@ -206,6 +218,16 @@ def _spares_facts(spares: SparesView) -> list[tuple[str, str]]:
 _STARTS = {"new": "a new interpreter", "copy": "a copy of the nursery", "spare": "a spare took over"}
 
 
+def _bounds(spec: SpecView) -> str:
+    told = []
+    for name, value in spec.bounds.items():
+        if name == "memory_warn_bytes":
+            told.append(f"memory_warn {size(int(value))}")
+        else:
+            told.append(f"{name} {duration(value)}" if name == "max_age" else f"{name} {value:g}")
+    return ", ".join(told)
+
+
 def _spec_facts(spec: SpecView) -> list[tuple[str, str]]:
     capacity = f"{spec.mailbox_capacity}, when full {spec.mailbox_full}" if spec.mailbox_capacity is not None else ""
     is_program = spec.runs_in == "program"
@@ -223,5 +245,6 @@ def _spec_facts(spec: SpecView) -> list[tuple[str, str]]:
         ("heartbeat", duration(spec.heartbeat) if spec.heartbeat is not None else ""),
         ("memory limit", size(spec.memory_max_bytes) if spec.memory_max_bytes is not None else ""),
         ("spares", str(spec.spares) if spec.spares else ""),
+        ("bounds", _bounds(spec)),
         ("written in", spec.origin),
     ]

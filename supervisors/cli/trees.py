@@ -45,6 +45,10 @@ def remark(node: NodeView) -> str:
     return "  ".join(part for part in (more, why_last(node), printable(node.note)) if part)
 
 
+def _or_dash(value: Any, text: Callable[[Any], str]) -> str:
+    return text(value) if value is not None else "-"
+
+
 NODE_COLUMNS = (
     Column("path", lambda n: n.path),
     Column("state", lambda n: n.state.value, lambda n: LOOKS[n.state].word, lambda n: look(n).style),
@@ -64,6 +68,10 @@ NODE_COLUMNS = (
     Column("dropped", lambda n: n.dropped, is_right=True, is_wide=True),
     Column("handling", lambda n: n.handling, is_wide=True),
     Column("thread", lambda n: n.thread, is_wide=True),
+    Column("memory", lambda n: n.memory_bytes, lambda n: _or_dash(n.memory_bytes, size), is_right=True, is_wide=True),
+    Column("cpu", lambda n: n.cpu_ratio, lambda n: _or_dash(n.cpu_ratio, "{:.0%}".format), is_right=True, is_wide=True),
+    Column("threads", lambda n: n.threads, is_right=True, is_wide=True),
+    Column("open_files", lambda n: n.open_files, is_right=True, is_wide=True),
     Column("last_reason", lambda n: n.last_reason, is_wide=True),
     Column("why", lambda n: n.why or n.note, remark),
 )

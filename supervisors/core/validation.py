@@ -22,6 +22,7 @@ from supervisors.errors import Fault
 from supervisors.programs import ProgramStart, program_faults
 from supervisors.specs import (
     AutoShutdown,
+    Bounds,
     Budget,
     ChildSpec,
     ChildType,
@@ -117,6 +118,7 @@ def _child_faults(spec: ChildSpec, supervisor: str, auto_shutdown: AutoShutdown)
             )
     yield from _start_faults(spec, path)
     yield from _limit_faults(spec, path)
+    yield from _bound_faults(spec, path)
 
 
 def _start_faults(spec: ChildSpec, path: str) -> Iterable[Fault]:
@@ -183,6 +185,25 @@ def _limit_faults(spec: ChildSpec, path: str) -> Iterable[Fault]:
             yield Fault(path, "spares", f"only a process has spares; this runs in {spec.runs_in!r}")
         elif not isinstance(spec.start, ImportStart):
             yield Fault(path, "spares", "only a class can be imported beforehand: a program or a supervisor has none")
+
+
+def _bound_faults(spec: ChildSpec, path: str) -> Iterable[Fault]:
+    bounds = spec.bounds
+    if not isinstance(bounds, Bounds):
+        yield Fault(path, "bounds", f"no bounds: {bounds!r}", "Bounds(max_age=3600.0)")
+        return
+    if bounds != Bounds() and spec.runs_in != "process":
+        yield Fault(path, "bounds", f"only a process can be held to them; this runs in {spec.runs_in!r}")
+    for key in ("memory_warn_bytes", "max_messages"):
+        if getattr(bounds, key) is not None:
+            yield from _whole(path, f"bounds.{key}", getattr(bounds, key), 1)
+    for key in ("cpu_warn", "cpu_max", "max_age"):
+        if getattr(bounds, key) is not None:
+            yield from _seconds(path, f"bounds.{key}", getattr(bounds, key))
+    if bounds.max_messages is not None and not isinstance(spec.start, ImportStart):
+        yield Fault(path, "bounds.max_messages", "only an actor counts its messages", "leave it out")
+    if spec.restart is Restart.TEMPORARY and (bounds.max_age is not None or bounds.max_messages is not None):
+        yield Fault(path, "bounds", "a temporary child is not replaced", "leave out max_age and max_messages")
 
 
 def _duplicates(specs: Sequence[ChildSpec], path: str) -> Iterable[Fault]:

@@ -203,6 +203,7 @@ class _Builder:
             heartbeat=options.heartbeat,
             memory_max_bytes=options.memory_max_bytes,
             spares=options.spares,
+            bounds=options.bounds,
             needs=needs,
         )
 

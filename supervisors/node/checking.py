@@ -183,7 +183,7 @@ def _placement(subject: Subject, path: str, settings: SupervisorConfig) -> Itera
 def _options(subject: Subject, entry: Entry, settings: ChildOptions) -> Iterator[Fault]:
     options = options_of(subject.config, entry)
     if not options.is_process and not subject.is_damaged((*entry.at, "runs_in")):
-        for name in ("memory_max", "heartbeat", "spares"):
+        for name in ("memory_max", "heartbeat", "spares", "bounds"):
             if getattr(settings, name) is not None:
                 hint = 'runs_in = "process", or leave it out'
                 yield subject.fault((*entry.at, name), "only a process of its own can have it", hint)
@@ -195,6 +195,13 @@ def _budget(subject: Subject, entry: Entry, settings: ChildOptions | ProgramConf
     is_temporary = options.restart is Restart.TEMPORARY and not subject.is_damaged((*entry.at, "restart"))
     if settings.budget is not None and is_temporary:
         yield subject.fault((*entry.at, "budget"), "a temporary child is never restarted", "leave it out")
+    bounds = settings.bounds
+    for name in ("max_age", "max_messages") if bounds is not None else ():
+        at: KeyPath = (*entry.at, "bounds", name)
+        if getattr(bounds, name) is not None and is_temporary:
+            yield subject.fault(at, "a temporary child is not replaced", "leave it out")
+        elif getattr(bounds, name) is not None and name == "max_messages" and entry.role is Role.PROGRAM:
+            yield subject.fault(at, "a program takes no messages", "leave it out")
 
 
 def _backoffs(subject: Subject, entries: list[Entry]) -> Iterator[Fault]:

@@ -40,6 +40,7 @@ from supervisors.node.fields import (
 from supervisors.node.programs import ProgramConfig
 from supervisors.node.sections import (
     BackoffConfig,
+    BoundsConfig,
     BudgetConfig,
     HeartbeatConfig,
     Order,
@@ -156,6 +157,7 @@ class ChildOptions(Section):
     spares: Annotated[int, Whole(0, 100)] | None = key(
         "Processes that wait, imported, to replace one that ended.", None
     )
+    bounds: BoundsConfig | None = key("What else a process may use, and how long it may run.", None)
     mailbox: MailboxConfig | None = key(
         "Bound of the mailbox; the class's own when there is no such table here or in the defaults.", None
     )

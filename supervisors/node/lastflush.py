@@ -12,7 +12,7 @@ from typing import Any
 from actors.core.mailbox import ActorStatistics
 from actors.exits import ExitReason
 from actors.history.feed import HistoryFeed
-from supervisors.children import ChildHandle, Launcher, LaunchRequest, Report
+from supervisors.children import ChildHandle, Launcher, LaunchRequest, Report, Usage
 
 FLUSH_TIMEOUT = 3.0
 """Longest wait for the recorder to have stored everything, in seconds; shorter than a child's time to stop."""
@@ -50,6 +50,10 @@ class _FlushedHandle:
     @property
     def note(self) -> str:
         return self._handle.note
+
+    @property
+    def usage(self) -> Usage | None:
+        return self._handle.usage
 
     def figures(self) -> ActorStatistics | None:
         return self._handle.figures()

@@ -19,7 +19,7 @@ from supervisors.node.config import ChildDefaults, ChildOptions, Config, Supervi
 from supervisors.node.entries import Entry, Role
 from supervisors.node.programs import ProgramConfig
 from supervisors.node.sections import BudgetConfig
-from supervisors.specs import Budget, Heartbeat, Placement, Restart, Shutdown
+from supervisors.specs import Bounds, Budget, Heartbeat, Placement, Restart, Shutdown
 
 SYSTEM = "/sys"
 """The part of the tree that lies under every configuration."""
@@ -37,6 +37,7 @@ class Options(Struct, frozen=True):
     heartbeat: Heartbeat | None
     memory_max_bytes: int | None
     spares: int
+    bounds: Bounds
     mailbox: MailboxSpec | None
 
     @property
@@ -70,6 +71,7 @@ def options_of(config: Config, entry: Entry) -> Options:
         heartbeat=Heartbeat(heartbeat["every"], heartbeat["miss"]) if is_process and not is_silent else None,
         memory_max_bytes=_top(levels, "memory_max") if is_process else None,
         spares=_top(levels, "spares") if is_process and not is_program else 0,
+        bounds=_bounds(levels, entry, restart) if is_process else Bounds(),
         mailbox=MailboxSpec(**mailbox) if mailbox and not is_silent else None,
     )
 
@@ -95,6 +97,18 @@ def _levels(config: Config, entry: Entry) -> list[Level]:
     if isinstance(own, ChildOptions | ProgramConfig) and entry.role is not Role.QUEUE:  # [work] speaks of its workers
         levels.append(own)
     return levels
+
+
+def _bounds(levels: list[Level], entry: Entry, restart: Restart) -> Bounds:
+    """Lay bounds over each other; those from a table further down that a child cannot have are left out."""
+    joined = _joined([getattr(level, "bounds", None) for level in levels])
+    if "memory_warn" in joined:
+        joined["memory_warn_bytes"] = joined.pop("memory_warn")
+    if restart is Restart.TEMPORARY or entry.role is Role.PROGRAM:
+        joined.pop("max_messages", None)
+    if restart is Restart.TEMPORARY:
+        joined.pop("max_age", None)
+    return Bounds(**joined)
 
 
 def _top(levels: list[Level], name: str) -> Any:

@@ -22,7 +22,16 @@ from supervisors.node.fields import (
     Truth,
     Whole,
 )
-from supervisors.node.sections import BackoffConfig, BudgetConfig, HeartbeatConfig, Order, RestartWord, Section, key
+from supervisors.node.sections import (
+    BackoffConfig,
+    BoundsConfig,
+    BudgetConfig,
+    HeartbeatConfig,
+    Order,
+    RestartWord,
+    Section,
+    key,
+)
 from supervisors.node.surroundings import Command, Environment, ExitCodes, Pattern, Rlimits, Signal, Umask
 from supervisors.programs import SPEAKS_ACTORS, Liveness, Probe, ProgramStart, Readiness
 
@@ -81,6 +90,7 @@ class ProgramConfig(Section):
     arguments: Table = key("What such a worker is handed at its start.", {})
     heartbeat: HeartbeatConfig | None = key("Heartbeats of such a worker.", None)
     memory_max: Size | None = key("Resident memory of all its processes at which it is restarted.", None)
+    bounds: BoundsConfig | None = key("What else its processes may use, and how long it may run.", None)
     restart: RestartWord | None = key("Restart always, only after an abnormal end, or never.", None)
     shutdown: StopTime | None = key("Time to stop when asked; then it is killed.", None)
     start_timeout: PositiveDuration | None = key("Time to become ready.", None)

@@ -6,9 +6,11 @@ from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from supervisors.node.fields import Choice, Duration, Number, PositiveDuration, Whole
+from supervisors.node.fields import Choice, Duration, Number, PositiveDuration, Size, Whole
 
 RestartWord = Annotated[str, Choice("permanent", "transient", "temporary")]
+Processors = Annotated[float, Number(0.01, 10_000)]
+Messages = Annotated[int, Whole(1, 1_000_000_000_000)]
 Restarts = Annotated[int, Whole(0, 1_000_000)]
 Order = Annotated[int, Whole(-1_000_000, 1_000_000)]
 
@@ -46,3 +48,13 @@ class HeartbeatConfig(Section):
 
     every: PositiveDuration | None = key("Time between two beats.", None)
     miss: Annotated[int, Whole(1, 1000)] | None = key("Beats that may be missing in a row.", None)
+
+
+class BoundsConfig(Section):
+    """`bounds`: what else a process may use, and how long it may run."""
+
+    memory_warn: Size | None = key("Resident memory above which an event says so.", None)
+    cpu_warn: Processors | None = key("Processors used over 10 s above which an event says so; 1 is one.", None)
+    cpu_max: Processors | None = key("Processors used over 10 s above which it is ended and restarted.", None)
+    max_age: PositiveDuration | None = key("Age at which it is replaced in order, which counts for no limit.", None)
+    max_messages: Messages | None = key("Messages after which an actor is replaced likewise.", None)

@@ -258,6 +258,9 @@ class ProcessChild(Life):
                 self.beat = word
                 self.feed(states.Beat(self._now()))
                 self.feed(states.Sampled(rss_bytes))
+                most = self._request.spec.bounds.max_messages
+                if most is not None and word.statistics.handled >= most:
+                    self.recycle(f"it handled {word.statistics.handled} messages")
             case RestartWanted(why):
                 self._report(RestartAsked(why[:WHY_LIMIT]))
             case Status(status, state):

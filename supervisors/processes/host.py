@@ -43,7 +43,7 @@ from supervisors.processes.door import Door
 from supervisors.processes.figures import LauncherStatistics, SpareFigures
 from supervisors.processes.forgotten import closed_at_exit, was_closed
 from supervisors.processes.handle import ProcessChild
-from supervisors.processes.life import Life, Shared
+from supervisors.processes.life import Life, LookAround, Shared
 from supervisors.processes.programs.handle import ProgramChild
 from supervisors.processes.protocol import Handover
 from supervisors.processes.spares import Spares
@@ -150,7 +150,7 @@ class ProcessLauncher:
             "" if self._socket.endpoint.startswith("tcp:") else self._socket.endpoint,
             pidfds=self._shared.pidfds,
         )
-        self._reactor.every(sample_every, self._sample)
+        self._reactor.every(sample_every, LookAround(self._lives))
         closed_at_exit(self)
 
     @property
@@ -394,7 +394,3 @@ class ProcessLauncher:
 
     def _transmit(self, identity: bytes, frame: bytes) -> None:
         self._socket.send([identity, frame])
-
-    def _sample(self) -> None:
-        for child in tuple(self._lives):
-            child.sample()

@@ -16,21 +16,23 @@ import os
 import signal
 import threading
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Sequence
 from time import monotonic
-from typing import Any, assert_never
+from typing import Any, Final, assert_never
 
 from msgspec import Struct
 
 from actors.core.mailbox import ActorStatistics
-from actors.core.outcomes import Exited, Ignored, Outcome, StartFailed
+from actors.core.outcomes import Exited, Ignored, Outcome, RestartAsked, StartFailed
 from actors.core.system import ActorSystem
+from actors.events import MetricSampled, UsageHigh
 from actors.exits import ExitReason
-from supervisors.children import LaunchRequest, Report
+from supervisors.children import LaunchRequest, Report, Usage
 from supervisors.processes import core, states
 from supervisors.processes.capture import Capture, Captured
 from supervisors.processes.census import Census
-from supervisors.processes.measures import rss_bytes
+from supervisors.processes.measures import usage_of
+from supervisors.processes.metering import Meter, look
 from supervisors.processes.spawning import Process, Worker
 from supervisors.processes.terms import limits_of
 from supervisors.processes.trees import kill_tree, signal_group, sweep_remains
@@ -39,6 +41,13 @@ from transport.reactor import Reactor, Timer
 
 logger = logging.getLogger(__name__)
 logger.addHandler(logging.NullHandler())
+
+
+LOOK_AT_ALL: Final = 10
+"""Every so many looks those are looked at too that have no limit, for their figures."""
+
+MEASURE_ALL: Final = 60
+"""Every so many looks the figures go on the bus as metrics."""
 
 
 class Shared(Struct, frozen=True):
@@ -98,6 +107,9 @@ class Life(ABC):
         self._captured: Captured | None = None
         self._below: list[ProcessIdentity] = []
         self._timer: Timer | None = None
+        self._meter = Meter()
+        self._usage: Usage | None = None
+        self._is_worn = False
 
     # -- for the supervisor, on any thread ------------------------------------------------------------
 
@@ -155,12 +167,51 @@ class Life(ABC):
             threading.Thread(target=self._wait, name=f"processes-wait-{process.pid}", daemon=True).start()
         self.feed(states.Spawned(spare_at))
 
+    @property
+    def usage(self) -> Usage | None:
+        """What it used at the last look; None before the first."""
+        return self._usage
+
+    @property
+    def is_bounded(self) -> bool:
+        """Whether its spec bounds what it uses, so that it is looked at often."""
+        bounds = self._request.spec.bounds
+        has_bounds = bounds.memory_warn_bytes is not None or bounds.cpu_warn is not None or bounds.cpu_max is not None
+        return has_bounds or self._limits.memory_max_bytes is not None
+
     def sample(self) -> None:
-        """Look at the memory of the process, where it has a limit."""
-        if self._limits.memory_max_bytes is not None:
-            size = self.resident_bytes()
-            if size is not None:
-                self.feed(states.Sampled(size))
+        """Look at what the process uses, and hold it against its bounds."""
+        usage = usage_of(self.pids())
+        if usage is None:
+            return
+        now = self._now()
+        self._meter, judged = look(self._meter, now, usage, self._request.spec.bounds)
+        self._usage = judged.usage
+        publish, at = self._shared.system.bus.publish, self._shared.system.clock.time
+        for warned in judged.warnings:
+            publish(UsageHigh(at(), self.path, warned.resource, warned.used, warned.bound))
+        self.feed(states.Sampled(usage.rss_bytes))
+        if judged.reason is not None:
+            self.feed(states.Unhealthy(now, judged.reason))
+
+    def measure(self) -> None:
+        """Put what it used at the last look on the bus, as metrics."""
+        usage = self._usage
+        if usage is None:
+            return
+        at, publish = self._shared.system.clock.time(), self._shared.system.bus.publish
+        publish(MetricSampled(at, self.path, "process.memory", float(usage.rss_bytes), "bytes"))
+        publish(MetricSampled(at, self.path, "process.threads", float(usage.threads), "count"))
+        if usage.cpu_ratio is not None:
+            publish(MetricSampled(at, self.path, "process.cpu", usage.cpu_ratio, "ratio"))
+        if usage.open_files is not None:
+            publish(MetricSampled(at, self.path, "process.open_files", float(usage.open_files), "count"))
+
+    def recycle(self, why: str) -> None:
+        """Have the supervisor replace this instance, once, if it is ready; that counts for nothing."""
+        if isinstance(self._state, states.Running) and not self._is_worn:
+            self._is_worn = True
+            self._report(RestartAsked(why, counts=False))
 
     def feed(self, event: states.Event) -> None:
         """Have the machine take `event` and perform what it decides; on the reactor's thread."""
@@ -209,9 +260,9 @@ class Life(ABC):
     def lost(self) -> None:
         """The process is gone; what it left behind is looked for next."""
 
-    def resident_bytes(self) -> int | None:
-        """Return the memory its limit is about, or None where it cannot be read."""
-        return rss_bytes(self._process.pid) if self._process is not None else None
+    def pids(self) -> Sequence[int]:
+        """Return the processes whose use its bounds are about."""
+        return (self._process.pid,) if self._process is not None else ()
 
     def ended(self, returncode: int, tail: str) -> None:
         """The process is gone, with all it left behind."""
@@ -238,6 +289,9 @@ class Life(ABC):
                 self._shared.spawn_again(self)
             case states.ReportStarted():
                 self.report_started()
+                age = self._request.spec.bounds.max_age
+                if age is not None:
+                    self._shared.reactor.call_later(age, lambda: self.recycle(f"it ran for {age:g} s"))
             case states.ReportIgnored(why):
                 self._over(Ignored(why), ExitReason.shutdown("ignored"))
             case states.ReportStartFailed(reason):
@@ -319,3 +373,21 @@ class Life(ABC):
             self._timer = self._shared.reactor.call_later(
                 max(0.0, due - self._now()), lambda: self.feed(states.Tick(self._now()))
             )
+
+
+class LookAround:
+    """Looks at the processes of a launcher, once a call; of the reactor's thread, as they are."""
+
+    def __init__(self, lives: Collection[Life]) -> None:
+        self._lives = lives
+        self._looks = 0
+
+    def __call__(self) -> None:
+        """Look at the bounded ones, and now and then at all of them; less often, put their figures on the bus."""
+        self._looks += 1
+        everybody = self._looks % LOOK_AT_ALL == 1
+        for child in tuple(self._lives):
+            if everybody or child.is_bounded:
+                child.sample()
+            if self._looks % MEASURE_ALL == 0:
+                child.measure()

@@ -86,6 +86,10 @@ class NodeView(View, frozen=True, gc=False):
         stopped_by: Who stopped, suspended or killed it: "uid 1000 pid 4121".
         stopped_why: The reason that person gave.
         note: The actor's own line about itself: "next: backup in 5h12m".
+        memory_bytes: Resident memory of its process (of all of a program's) at the last look; None without one.
+        cpu_ratio: Processors it used on average since the look before; 1.0 is one whole processor.
+        threads: Threads of its process.
+        open_files: Open descriptors of its process.
         ready: Supervisors: workers below that are ready.
         total: Supervisors: workers below that should be (not configured and finished ones are not counted).
         children: In start order; empty on the wire (`TreeView.nodes` is flat) and in flat lists.
@@ -123,6 +127,10 @@ class NodeView(View, frozen=True, gc=False):
     stopped_by: str = ""
     stopped_why: str = ""
     note: str = ""
+    memory_bytes: int | None = None
+    cpu_ratio: float | None = None
+    threads: int | None = None
+    open_files: int | None = None
     ready: int = 0
     total: int = 0
     children: tuple[NodeView, ...] = ()
@@ -217,6 +225,7 @@ class SpecView(View, frozen=True):
     heartbeat: float | None = None
     memory_max_bytes: int | None = None
     spares: int = 0
+    bounds: dict[str, float] = {}
     origin: str = ""
 
 

@@ -28,6 +28,7 @@ TABLES: dict[str, type[sections.Section]] = {
     "Options of every child": config.ChildOptions,
     "`backoff`": sections.BackoffConfig,
     "`budget`": sections.BudgetConfig,
+    "`bounds`": sections.BoundsConfig,
     "`heartbeat`": config.HeartbeatConfig,
     "`mailbox`": config.MailboxConfig,
     "`[loops]`": config.LoopsConfig,

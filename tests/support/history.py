@@ -27,6 +27,7 @@ from actors.events import (
     RestartScheduled,
     RunFinished,
     SpareChanged,
+    UsageHigh,
 )
 from actors.exits import Cause, ExitKind, ExitReason
 from actors.history.batching import BatchMaker
@@ -64,6 +65,7 @@ def one_of_each() -> list[Event]:
         ActorExited(NOW, "/io/mail", 1, crashed(), 12.5, "running", False),
         RestartScheduled(NOW, "/io/mail", "/io", "rest_for_one", 1, 2, 0.5, ("/io/mail", "/io/sms"), 2, 5, crashed()),
         LimitReached(NOW, "/io", "supervisor", "escalate", 6, 5, 60.0, gave_up()),
+        UsageHigh(NOW, "/io/mail", "memory", 2e9, 1e9),
         DeadLettered(NOW, "/io/mail", "Fetch", "restarting", "/agents/01"),
         AskFailed(NOW, "/io/mail", "Fetch", "AskTimeoutError: no answer", 5.0),
         CommandDone(NOW, "/io/mail", "restart", "uid 1000", "it hung", "ok", 0.02, "k1"),

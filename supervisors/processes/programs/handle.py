@@ -16,7 +16,7 @@ import os
 import re
 import signal
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from math import inf
 from pathlib import Path
 from typing import Any, Final
@@ -29,8 +29,8 @@ from supervisors.children import LaunchRequest, Report
 from supervisors.processes import states
 from supervisors.processes.capture import Captured
 from supervisors.processes.life import Life, Shared
-from supervisors.processes.measures import rss_bytes
 from supervisors.processes.programs import core
+from supervisors.processes.programs.keeper import HAS_PROC, below
 from supervisors.processes.programs.keeping import (
     Keeping,
     environment_of,
@@ -183,12 +183,11 @@ class ProgramChild(Life):
             main = self._main
             self._shared.ender.post(lambda: _kill_session(main))
 
-    def resident_bytes(self) -> int | None:
-        """Return the resident size of all its processes together; memory that they share is counted in each."""
+    def pids(self) -> Sequence[int]:
+        """Return all its processes, without the keeper."""
         if self._process is None or self._main is None:
-            return None
-        sizes = [rss_bytes(member.pid) for member in descendants(self._process.pid)]
-        return sum(size for size in sizes if size is not None)
+            return ()
+        return below(self._process.pid) if HAS_PROC else [member.pid for member in descendants(self._process.pid)]
 
     def ended(self, returncode: int, tail: str) -> None:
         """Have the machine hear how the program ended, now that all of it is gone."""

@@ -32,7 +32,7 @@ from typing import Any, NoReturn
 
 _PR_SET_PDEATHSIG = 1
 _PR_SET_CHILD_SUBREAPER = 36
-_HAS_PROC = sys.platform.startswith("linux")
+HAS_PROC = sys.platform.startswith("linux")
 _LOOK_EVERY = 0.02
 """Seconds between two looks at a pid file, and between two rounds of killing."""
 UNKNOWN = -1
@@ -165,7 +165,7 @@ class Keeper:
 
     def _signal_all(self, number: int) -> None:
         """Send a signal to everything the program started; where there is no /proc, to its group."""
-        if not _HAS_PROC and self._main is not None:
+        if not HAS_PROC and self._main is not None:
             with contextlib.suppress(OSError):
                 os.killpg(self._main, number)
         for pid in below(os.getpid()):
@@ -262,7 +262,7 @@ def become(order: dict[str, Any], errors: int) -> NoReturn:
         if order["uid"] is not None:
             os.setuid(order["uid"])
         step = "start"
-        if _HAS_PROC:  # after the change of user, which clears it
+        if HAS_PROC:  # after the change of user, which clears it
             _prctl(_PR_SET_PDEATHSIG, int(signal.SIGKILL))
             if os.getppid() != keeper:
                 os._exit(1)
@@ -345,7 +345,7 @@ def main() -> None:
     reports = int(sys.argv[1])
     os.set_inheritable(reports, False)
     commands = os.dup(0)
-    if _HAS_PROC:
+    if HAS_PROC:
         _prctl(_PR_SET_CHILD_SUBREAPER, 1)
     order: dict[str, Any] = marshal.loads(_read_exactly(commands, int.from_bytes(_read_exactly(commands, 4), "big")))
     Keeper(order, commands, reports).run()

@@ -23,6 +23,7 @@ from supervisors.processes.plans import (
 from supervisors.programs import Liveness, Probe, ProgramStart, Readiness
 from supervisors.specs import (
     AutoShutdown,
+    Bounds,
     Budget,
     ChildSpec,
     ChildType,
@@ -53,6 +54,7 @@ EVERY_FIELD = ChildSpec(
     heartbeat=Heartbeat(2.0, 5),
     memory_max_bytes=1_000_000,
     spares=2,
+    bounds=Bounds(2_000_000, 0.5, 1.5, 3600.0, 1000),
     needs=("/other", "two"),
 )
 TREE = SupervisorSpec(
