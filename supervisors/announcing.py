@@ -21,6 +21,7 @@ from actors.events import (
 )
 from supervisors.core import State, get_childspec
 from supervisors.core import effects as fx
+from supervisors.holdings import Holdings
 
 _ABSENT = frozenset({"stopped", "quarantined", "abandoned", "waiting"})
 """States in which messages to the path become dead letters that name the state."""
@@ -43,6 +44,7 @@ class Announcer:
 
     Attributes:
         paths: The children's paths, by id.
+        holdings: The messages held for them while they are restarted.
         pids: The process each child was started in, by id, from its start to its announcement.
         state: The supervisor's state after the step whose facts are announced.
     """
@@ -54,6 +56,8 @@ class Announcer:
         self._wall = system.clock.time
         self._set_absent = system.registry.set_absent
         self.paths = Paths(path)
+        self.holdings = Holdings(system, self.paths)
+        self._held = self.holdings.held
         self.pids: dict[str, int | None] = {}
         self.state = state
         self._spec, self._strategy = state.spec, state.spec.strategy.value
@@ -72,18 +76,26 @@ class Announcer:
 
     def _started(self, fact: fx.StartedFact) -> None:
         spec = get_childspec(self.state, fact.id)
+        if spec is not None and spec.when_down == "hold":
+            self.holdings.started(spec, fact.id)
         placement = spec.placement if spec is not None else "pool"
         pid = self.pids.pop(fact.id, None) or self._own_pid
         self._publish(ActorStarted(self._wall(), self.paths[fact.id], fact.generation, placement, pid, fact.seconds))
 
     def _ignored(self, fact: fx.IgnoredFact) -> None:
+        if self._held:
+            self.holdings.judge(fact.id, self.state)
         self._publish(ActorIgnored(self._wall(), self.paths[fact.id], fact.generation, fact.why))
 
     def _start_failed(self, fact: fx.StartFailedFact) -> None:
+        if self._held:
+            self.holdings.judge(fact.id, self.state)
         path = self.paths[fact.id]
         self._publish(ActorStartFailed(self._wall(), path, fact.generation, fact.reason, fact.attempt))
 
     def _exited(self, fact: fx.ExitedFact) -> None:
+        if self._held:
+            self.holdings.judge(fact.id, self.state)
         path = self.paths[fact.id]
         at = self._wall()
         self._publish(ActorExited(at, path, fact.generation, fact.reason, fact.uptime, fact.phase, fact.expected))
@@ -92,7 +104,9 @@ class Announcer:
         path = self.paths[fact.id]
         if fact.state in _ABSENT:
             self._set_absent(path, fact.state)
-        elif fact.state == "removed":
+        if self._held:
+            self.holdings.judge(fact.id, self.state)
+        if fact.state == "removed":
             self._set_absent(path, None)
             del self.paths[fact.id]
         self._publish(ActorStateChanged(self._wall(), path, fact.generation, fact.state, fact.detail))
@@ -104,6 +118,8 @@ class Announcer:
         group = tuple(map(self.paths.__getitem__, fact.group))
         for path in group:
             self._set_absent(path, "restarting")
+        for id in fact.group if self._held else ():
+            self.holdings.judge(id, self.state)
         self._publish(
             RestartScheduled(
                 self._wall(), self.paths[fact.id], self._own, self._strategy, fact.generation, fact.attempt,

@@ -23,6 +23,7 @@ from actors.policies.backoff import Backoff
 from supervisors.node.apps import load_app
 from supervisors.node.credentials import SecretSource, secret_source
 from supervisors.node.durations import parse_duration, parse_size
+from supervisors.node.naming import dashed, import_path
 from supervisors.node.secretive import secretive_start
 from supervisors.programs import Liveness, Probe, ProgramStart, Readiness
 from supervisors.specs import (
@@ -134,6 +135,8 @@ def child(
     spares: int = 0,
     bounds: Bounds | None = None,
     mailbox: MailboxSpec | None = None,
+    when_down: Literal["refuse", "hold"] = "refuse",
+    held_max: int = 1_000,
     needs: Sequence[str] = (),
 ) -> ChildSpec:
     """Return the spec of one actor.
@@ -155,6 +158,8 @@ def child(
         spares: Processes of the class that wait, imported, to replace one that ended.
         bounds: What else a process may use, and how long it may run: `bounds(max_age="1d")`.
         mailbox: Its mailbox, where it differs from the class's own.
+        when_down: What becomes of messages while it is being restarted: refused, or held for the next instance.
+        held_max: Most messages held.
         needs: Siblings, or paths, that start before it.
 
     Raises:
@@ -171,10 +176,10 @@ def child(
     if isinstance(actor, type) and placement != "process" and not secrets:
         start: LocalStart | ImportStart = LocalStart(actor, (), kwargs)
     else:
-        use = actor if isinstance(actor, str) else _import_path(actor)
+        use = actor if isinstance(actor, str) else import_path(actor)
         start = secretive_start(use, kwargs, secrets) if secrets else ImportStart(use, kwargs)
     return ChildSpec(
-        id=id or _dashed(name),
+        id=id or dashed(name),
         start=start,
         restart=Restart(restart),
         shutdown=shutdown if shutdown in ("infinity", "brutal_kill") else _seconds(shutdown),
@@ -188,6 +193,8 @@ def child(
         bounds=bounds or Bounds(),
         spares=spares,
         mailbox=mailbox,
+        when_down=when_down,
+        held_max=held_max,
         needs=tuple(needs),
     )
 
@@ -333,6 +340,8 @@ def supervisor(
     max_children: int | None = None,
     needs: Sequence[str] = (),
     runs_in: Literal["pool", "process"] = "pool",
+    when_down: Literal["refuse", "hold"] = "refuse",
+    held_max: int = 1_000,
     heartbeat: Heartbeat | None = None,
     memory_max: int | str | None = None,
 ) -> ChildSpec:
@@ -351,6 +360,8 @@ def supervisor(
         needs: Siblings, or paths, that start before it.
         runs_in: `process` puts it, with all its children, into a process of its own: their classes must be importable
             there and their arguments plain data.
+        when_down: What becomes of messages for all below that process while it is restarted: refused, or held.
+        held_max: Most messages held.
         heartbeat: Liveness of that process; none is asked for when left out.
         memory_max: Resident memory at which that process is restarted.
 
@@ -374,6 +385,8 @@ def supervisor(
         runs_in=runs_in,
         heartbeat=heartbeat,
         memory_max_bytes=_bytes(memory_max),
+        when_down=when_down,
+        held_max=held_max,
         needs=tuple(needs),
     )
 
@@ -384,17 +397,3 @@ def _seconds(duration: Duration) -> float:
 
 def _bytes(size: int | str | None) -> int | None:
     return parse_size(size) if isinstance(size, str) else size
-
-
-def _dashed(name: str) -> str:
-    return re.sub(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])", "-", name).lower()
-
-
-def _import_path(actor: type) -> str:
-    module, name = actor.__module__, actor.__qualname__
-    if module == "__main__" or "<" in name:
-        raise ValueError(
-            f"{module}.{name} cannot run in a process of its own: another process cannot import it; "
-            "define it at the top of a module that is not the program itself"
-        )
-    return f"{module}:{name}"

@@ -73,6 +73,9 @@ class OnLimit(Enum):
 Shutdown = float | Literal["infinity", "brutal_kill"]
 """How a child is stopped: asked, then killed after so many seconds; asked and waited for; killed at once."""
 
+WhenDown = Literal["refuse", "hold"]
+"""What becomes of messages for a child that is being restarted."""
+
 Placement = Literal["pool", "thread", "process"]
 """Where a child runs: on the shared pool, on its own thread, in its own process."""
 
@@ -175,6 +178,10 @@ class ChildSpec(Struct, frozen=True):
         memory_max_bytes: Resident memory above which a process child is ended; None: no limit.
         spares: Processes of its class that wait, imported, to take the place of one that ended; for process children.
         bounds: What else a process may use, and how long it may run.
+        when_down: What becomes of messages while it is being restarted: `refuse` makes them dead letters and fails asks
+            at once, `hold` keeps them for the next instance, in order. What is in the mailbox of an instance that ends
+            is lost with it either way.
+        held_max: Most messages held; 1 or more. The next one is a dead letter, an ask fails.
         needs: Ids of siblings, or absolute paths, that must be started before it. They order the start (and, reversed,
             the stop); they do not bind restarts, the strategy does.
     """
@@ -195,6 +202,8 @@ class ChildSpec(Struct, frozen=True):
     memory_max_bytes: int | None = None
     spares: int = 0
     bounds: Bounds = Bounds()
+    when_down: WhenDown = "refuse"
+    held_max: int = 1_000
     needs: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:

@@ -360,6 +360,7 @@ class Supervisor(Actor):
         self._parent.end(effect.reason)
 
     def _forget(self) -> None:
+        self._announcer.holdings.close()
         if self._services.supervisors.get(self._supervisor_path) is self:
             del self._services.supervisors[self._supervisor_path]
         with self._gate:

@@ -65,6 +65,20 @@ class RemoteWatch(Watch):
         self._calls.forget_watch(self.number)
 
 
+class Bond(Watch):
+    """One half of a link, kept by the other side."""
+
+    __slots__ = ("_unlink",)
+
+    def __init__(self, unlink: Callable[[], object]) -> None:
+        super().__init__(lambda _reason: None)
+        self._unlink = unlink
+
+    def cancel(self) -> None:
+        """Share no fate any more."""
+        self._unlink()
+
+
 class Calls:
     """The asks and watches that are out. Every method may be called on any thread and never blocks."""
 

@@ -27,7 +27,7 @@ from actors.core.system import ActorSystem
 from actors.errors import ActorExitedError, AskTimeoutError, MailboxFullError
 from actors.events import AskFailed
 from actors.exits import ExitReason
-from transport.calls import Calls, Origin, Relay, RemoteAsk
+from transport.calls import Bond, Calls, Origin, Relay, RemoteAsk
 from transport.channels import CREDIT, WINDOW, Channel, Parcel
 from transport.codec import Codec, pack_envelope, unpack_frame
 from transport.deliveries import FULL, Deliveries, Undecoded, pack_message
@@ -89,6 +89,7 @@ class Gateway:
         self._on_runtime = on_runtime
         self._calls = Calls(lambda number: channel.send(envelope(Kind.DEMONITOR, correlation=number)))
         self._watched: dict[int, Watch] = {}
+        self._linked: dict[tuple[str, str], tuple[Watch, ...]] = {}
         self._deliveries = Deliveries(system, channel, self._codec, window)
         self._received = self._malformed = 0
 
@@ -174,6 +175,11 @@ class Gateway:
         self._channel.send(envelope(Kind.MONITOR, path, id=watch.number))
         return watch
 
+    def bind(self, path: str, source: str) -> Watch:
+        """Have the peer send the actor at `path` an exit signal when the one at `source`, beyond this side, ends."""
+        self._channel.send(envelope(Kind.LINK, path, sender=source))
+        return Bond(lambda: self._channel.send(envelope(Kind.UNLINK, path, sender=source)))
+
     def exit(self, path: str, reason: ExitReason, source: str) -> None:
         """Send an exit signal to the actor at `path` of the peer."""
         self._channel.send(envelope(Kind.SIGNAL, path, payload=encode_reason(reason), sender=source))
@@ -252,6 +258,11 @@ class Gateway:
                 watch = self._watched.pop(what.correlation, None)
                 if watch is not None:
                     watch.cancel()
+            case Kind.LINK:
+                self._take_link(what.target, what.sender)
+            case Kind.UNLINK:
+                for watch in self._linked.pop((what.target, what.sender), ()):
+                    watch.cancel()
             case Kind.DOWN:
                 self._calls.down(what.correlation, decode_reason(what.payload))
             case Kind.CANCEL:
@@ -294,6 +305,23 @@ class Gateway:
         if self.is_open and target.is_alive():
             self._watched[number] = watch
 
+    def _take_link(self, path: str, source: str) -> None:
+        """Keep the half of a link that passes the end of `source`, of the peer or beyond it, to an actor here."""
+        target: Any = self._system.registry.get(path)
+        if target is None:
+            return  # whoever linked hears of that by its own watch
+        if isinstance(target, RemoteRef):
+            self._linked[path, source] = (target.bind(source),)
+            return
+        address = str(Address(self._system.name, source))
+        ending = self.ref(Address(self._system.name, source)).watch(lambda reason: target.exit(reason, address))
+        ended = target.watch(lambda _reason: self._forget_link(path, source))
+        self._linked[path, source] = (ending, ended)
+
+    def _forget_link(self, path: str, source: str) -> None:
+        for watch in self._linked.pop((path, source), ()):
+            watch.cancel()
+
     def _tell_down(self, path: str, number: int, reason: ExitReason) -> None:
         self._channel.send(envelope(Kind.DOWN, payload=encode_reason(reason), sender=path, correlation=number))
 
@@ -326,3 +354,7 @@ class Gateway:
     def end(self, reason: ExitReason) -> None:
         """Tell the watches on the peer's actors that it ended, with `reason`; `lose` comes first."""
         self._calls.end(reason)
+        linked, self._linked = list(self._linked.values()), {}
+        for watches in linked:  # what passes the peer's end on has done so, or will, where a third process keeps it
+            for watch in watches[1:]:
+                watch.cancel()

@@ -53,6 +53,10 @@ class Way(Protocol):
         """Call `callback(reason)` once the actor at `path`, or the peer, has ended."""
         ...
 
+    def bind(self, path: str, source: str) -> Watch:
+        """Have the actor at `path` get an exit signal when the one at `source` of this process ends."""
+        ...
+
     def exit(self, path: str, reason: ExitReason, source: str) -> None:
         """Send an exit signal to the actor at `path`."""
         ...
@@ -175,6 +179,10 @@ class RemoteRef:
     def watch(self, callback: Callable[[ExitReason], object]) -> Watch:
         """Call `callback(reason)` once, when the actor or its process has ended; it must only post."""
         return self.way.watch(self.path, callback)
+
+    def bind(self, source: str) -> Watch:
+        """Have the actor's side send it an exit signal when the actor at `source` of this process, or that, ends."""
+        return self.way.bind(self.path, source)
 
     def exit(self, reason: ExitReason, source: str) -> None:
         """Pass on the end of a linked actor named `source`."""

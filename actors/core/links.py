@@ -143,9 +143,11 @@ def link(mine: ActorRef[Any], theirs: Ref) -> None:
         if isinstance(theirs, Cell):
             _bonds_of(theirs).links[mine] = made
     name, other = mine.identity, theirs.identity
+    bind = getattr(theirs, "bind", None) if mine.path else None
     made.watches = (
         theirs.watch(lambda reason: mine.exit(reason, other)),
-        mine.watch(lambda reason: theirs.exit(reason, name)),
+        # a process that is killed passes nothing on: the other side watches this one itself
+        bind(mine.path) if bind is not None else mine.watch(lambda reason: theirs.exit(reason, name)),
     )
 
 

@@ -143,6 +143,11 @@ class PathRef:
         callback(links.NOPROC)
         return links.Watch(callback)
 
+    @property
+    def bind(self) -> Callable[[str], links.Watch] | None:
+        """How an actor of this process, by its path, is linked to the one there, where that runs in another process."""
+        return getattr(self.target, "bind", None)
+
     def exit(self, reason: ExitReason, source: str) -> None:
         """Send an exit signal to the instance that is there now."""
         target = self.target

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from actors.addresses import is_within
 
 if TYPE_CHECKING:
+    from actors.core.holding import Holding
     from actors.core.ref import ActorRef
 
 
@@ -21,6 +22,7 @@ class Registry:
     def __init__(self) -> None:
         self._cells: dict[str, ActorRef[Any]] = {}
         self._absent: dict[str, str] = {}
+        self._holdings: dict[str, Holding] = {}
         self._far: dict[str, Callable[[str], Any]] = {}
         self._lock = threading.Lock()
 
@@ -31,9 +33,47 @@ class Registry:
         return path in self._cells
 
     def get(self, path: str) -> ActorRef[Any] | None:
-        """Return the ref of the instance at `path`, or None; below a path of another process, that process's ref."""
+        """Return the ref of the instance at `path`, or of what holds messages for the next one; None: nobody's.
+
+        Below a path of another process it is a ref through that process.
+        """
+        found = self._cells.get(path)
+        if found is None and self._far:
+            found = self._beyond(path)
+        if self._holdings:
+            holding = self._holding_of(path, is_there=found is not None)
+            if holding is not None:
+                return holding.at(path)  # type: ignore[return-value]  # it takes what a ref takes
+        return found
+
+    def reach(self, path: str) -> Any:
+        """Return the ref of the instance at `path`, or None; what holds messages is passed over."""
         found = self._cells.get(path)
         return self._beyond(path) if found is None and self._far else found
+
+    def hold(self, path: str, holding: Holding | None) -> None:
+        """Have `holding` take messages for `path` while its actor is away; None takes that back."""
+        if holding is None:
+            self._holdings.pop(path, None)
+        else:
+            self._holdings[path] = holding
+
+    def holding(self, path: str) -> Holding | None:
+        """Return what holds messages for exactly `path`, or None."""
+        return self._holdings.get(path)
+
+    def _holding_of(self, path: str, *, is_there: bool) -> Holding | None:
+        """Return what is to take a message for `path` now: its own, or that of what it is below."""
+        own = self._holdings.get(path)
+        if own is not None and (not is_there or not own.is_open):
+            return own
+        at = path.rpartition("/")[0]
+        while at:
+            above = self._holdings.get(at)
+            if above is not None and not above.is_open:
+                return above
+            at = at.rpartition("/")[0]
+        return None
 
     def route(self, path: str, ref_of: Callable[[str], Any]) -> None:
         """Have `ref_of(below)` find whoever is at a path below `path`, which another process has."""

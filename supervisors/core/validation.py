@@ -34,6 +34,7 @@ from supervisors.specs import (
     Restart,
     Strategy,
     SupervisorSpec,
+    WhenDown,
 )
 
 
@@ -97,6 +98,9 @@ def _child_faults(spec: ChildSpec, supervisor: str, auto_shutdown: AutoShutdown)
     yield from _word(path, "type", spec.type, ChildType)
     if spec.runs_in not in get_args(Placement):
         yield _wrong_word(path, "runs_in", spec.runs_in, get_args(Placement))
+    if spec.when_down not in get_args(WhenDown):
+        yield _wrong_word(path, "when_down", spec.when_down, get_args(WhenDown))
+    yield from _whole(path, "held_max", spec.held_max, 1)
     if isinstance(spec.shutdown, str):
         if spec.shutdown not in {"infinity", "brutal_kill"}:
             yield _wrong_word(path, "shutdown", spec.shutdown, ("infinity", "brutal_kill"), "or seconds")

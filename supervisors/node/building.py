@@ -177,6 +177,8 @@ class _Builder:
                 runs_in="process" if settings.runs_in == "process" else "pool",
                 heartbeat=branch_heartbeat(self._config, settings),
                 memory_max_bytes=settings.memory_max,
+                when_down="hold" if settings.when_down == "hold" else "refuse",
+                held_max=settings.held_max,
                 needs=needs,
             )
             return
@@ -204,6 +206,8 @@ class _Builder:
             memory_max_bytes=options.memory_max_bytes,
             spares=options.spares,
             bounds=options.bounds,
+            when_down=options.when_down,
+            held_max=options.held_max,
             needs=needs,
         )
 

@@ -51,6 +51,7 @@ from supervisors.node.sections import (
 )
 
 Placement = Annotated[str, Choice("pool", "thread", "process")]
+WhenDownWord = Annotated[str, Choice("refuse", "hold")]
 BranchPlacement = Annotated[str, Choice("pool", "process")]
 StrategyWord = Annotated[str, Choice("one_for_one", "one_for_all", "rest_for_one")]
 OnLimitWord = Annotated[str, Choice("escalate", "park")]
@@ -158,6 +159,8 @@ class ChildOptions(Section):
         "Processes that wait, imported, to replace one that ended.", None
     )
     bounds: BoundsConfig | None = key("What else a process may use, and how long it may run.", None)
+    when_down: WhenDownWord | None = key("What becomes of messages while it is being restarted.", None)
+    held_max: Annotated[int, Whole(1, 10_000_000)] | None = key('Most messages held with `when_down = "hold"`.', None)
     mailbox: MailboxConfig | None = key(
         "Bound of the mailbox; the class's own when there is no such table here or in the defaults.", None
     )
@@ -192,6 +195,8 @@ class ChildDefaults(Section):
     heartbeat: HeartbeatDefaults = key("Liveness of processes.", {})
     memory_max: Size | None = key("Resident memory at which a process is restarted.", None)
     spares: Annotated[int, Whole(0, 100)] = key("Processes that wait, imported, to replace one that ended.", 0)
+    when_down: WhenDownWord = key("What becomes of messages while it is being restarted.", "refuse")
+    held_max: Annotated[int, Whole(1, 10_000_000)] = key('Most messages held with `when_down = "hold"`.', 1000)
     mailbox: MailboxConfig | None = key("Bound of mailboxes; each class's own when there is no such table.", None)
 
 
@@ -215,6 +220,8 @@ class SupervisorConfig(Section):
     needs: Paths = key("Paths that must be ready before it starts, siblings or elsewhere in the tree.", [])
     start_order: Order = key("Lower starts earlier among siblings; equal ones as written.", 0)
     runs_in: BranchPlacement = key("With all below it in the process of its parent, or in one of its own.", "pool")
+    when_down: WhenDownWord = key("With a process of its own: messages for all below while it is restarted.", "refuse")
+    held_max: Annotated[int, Whole(1, 10_000_000)] = key('Most messages held with `when_down = "hold"`.', 1000)
     heartbeat: HeartbeatConfig | None = key("Liveness of its process; unset parts come from `[defaults.child]`.", None)
     memory_max: Size | None = key("Resident memory at which its process is restarted.", None)
 

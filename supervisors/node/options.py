@@ -19,7 +19,7 @@ from supervisors.node.config import ChildDefaults, ChildOptions, Config, Supervi
 from supervisors.node.entries import Entry, Role
 from supervisors.node.programs import ProgramConfig
 from supervisors.node.sections import BudgetConfig
-from supervisors.specs import Bounds, Budget, Heartbeat, Placement, Restart, Shutdown
+from supervisors.specs import Bounds, Budget, Heartbeat, Placement, Restart, Shutdown, WhenDown
 
 SYSTEM = "/sys"
 """The part of the tree that lies under every configuration."""
@@ -39,6 +39,8 @@ class Options(Struct, frozen=True):
     spares: int
     bounds: Bounds
     mailbox: MailboxSpec | None
+    when_down: WhenDown
+    held_max: int
 
     @property
     def is_process(self) -> bool:
@@ -73,6 +75,8 @@ def options_of(config: Config, entry: Entry) -> Options:
         spares=_top(levels, "spares") if is_process and not is_program else 0,
         bounds=_bounds(levels, entry, restart) if is_process else Bounds(),
         mailbox=MailboxSpec(**mailbox) if mailbox and not is_silent else None,
+        when_down=_top(levels, "when_down"),
+        held_max=_top(levels, "held_max"),
     )
 
 

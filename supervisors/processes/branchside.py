@@ -7,7 +7,8 @@ answered after what it changed was reported, so whoever asked finds the tree as 
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import contextlib
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -30,11 +31,12 @@ from actors.events import (
 from actors.exits import ExitReason, to_record
 from supervisors import core
 from supervisors.branches import Record, post_call, record_of, refresh, standing_of
+from supervisors.children import resolve
 from supervisors.core import Held, Refusal, Refused
 from supervisors.processes.placements import Placements
 from supervisors.processes.plans import pack_result, unpack_plan, unpack_request
 from supervisors.processes.protocol import Handover, Manage, Managed, Ready, Refresh, Report, Word
-from supervisors.specs import ChildSpec, Strategy
+from supervisors.specs import ChildSpec, ImportStart, Strategy, SupervisorSpec
 from supervisors.supervisor import Services, Subtree
 from supervisors.tree import find, nodes, spec_view, top
 from supervisors.views import NodeView
@@ -102,7 +104,13 @@ class BranchSide:
         reactor.every(DOUBT_EVERY, self._look_for_doubts)
 
     def launch(self, incarnation: Incarnation, report: Callable[[Outcome], None]) -> None:
-        """Start the supervisor; `report` gets its outcomes."""
+        """Start the supervisor; `report` gets its outcomes. On the main thread, which some modules must be imported on.
+
+        The modules of the actors are imported first: a message for one that is just being made is understood then.
+        """
+        for target in _targets(self._plan.spec):
+            with contextlib.suppress(BaseException):  # whoever makes the actor meets it again, and says so
+                resolve(target)
         self._subtree = Subtree(report)
         self._subtree.run(self._plan.spec, self._path, self._services, incarnation)
 
@@ -302,6 +310,17 @@ class BranchSide:
         if supervisor is None:
             return []
         return [join(self._path, child.id) for child in supervisor.published.children.values()]
+
+
+def _targets(spec: SupervisorSpec) -> Iterator[str]:
+    """Yield the import paths of the actors that run in this process."""
+    for child in spec.children:
+        if child.runs_in == "process":
+            continue
+        if isinstance(child.start, SupervisorSpec):
+            yield from _targets(child.start)
+        elif isinstance(child.start, ImportStart):
+            yield child.start.target
 
 
 def _launcher(system: ActorSystem, handover: Handover) -> ProcessLauncher:

@@ -319,4 +319,26 @@ class Parent(Actor):
         return {"pids": f"{plain.pid} {apart.pid}"}
 
 
+class Note(Message[int], frozen=True):
+    """Answered with `n` once it is written down."""
+
+    n: int
+
+
+class Ledger(Actor):
+    """Writes down each number it is told, in a file that outlives its process."""
+
+    def __init__(self, path: str) -> None:
+        super().__init__()
+        self._file = open(path, "a", buffering=1)  # noqa: SIM115 (closed when it ends)
+
+    def on_stop(self) -> None:
+        self._file.close()
+
+    @on(Note)
+    def note(self, message: Note) -> int:
+        self._file.write(f"{message.n}\n")
+        return message.n
+
+
 not_an_actor = 5

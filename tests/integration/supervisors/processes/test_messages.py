@@ -367,6 +367,17 @@ def test_a_child_linked_to_an_actor_of_the_node_shares_its_fate(host, local):
     assert gone == [reason]
 
 
+def test_a_killed_child_takes_along_the_actor_of_the_node_it_linked_itself_to(host, local):
+    child = host.start("Linked")
+    child.started().ask(WatchOther("/io/counter"), timeout=TIMEOUT)
+    gone: queue.Queue[ExitReason] = queue.Queue()
+    local.watch(gone.put)
+
+    child.handle.kill()
+
+    assert gone.get(timeout=TIMEOUT) == child.exited()
+
+
 def test_an_actor_of_the_node_linked_to_a_child_shares_its_fate(host):
     outcomes: queue.Queue = queue.Queue()
     host.system.spawn(Linked, path="/io/linked", placement="pool", on_outcome=outcomes.put)

@@ -233,6 +233,28 @@ def test_monitors_fire_for_ends_in_other_processes() -> None:
         assert [kind for _, kind, _ in tree.ask("/watcher", Seen())] == ["crashed", "killed"]
 
 
+def test_links_pass_ends_between_processes_whichever_side_made_them() -> None:
+    pair = (worker("linked", "Linked"), worker("counter"))
+    with running(worker("near"), apart("one", *pair), apart("two", *pair)) as tree:
+        tree.ask("/one/linked", WatchOther("/two/counter"))
+        tree.ask("/two/linked", WatchOther("/near"))
+        until(lambda: tree.ask("/near", Add(0)) == 0, TIMEOUT)
+        with pytest.raises(ValueError, match="boom"):
+            tree.ask("/two/counter", Fail("boom"))
+        ended = tree.wait_event(ActorExited, "/one/linked")
+        assert (ended.reason.kind, ended.reason.crash.message) == (ExitKind.CRASHED, "boom")
+
+        tree.wait_event(ActorStarted, "/one/linked")
+        tree.wait_event(ActorStarted, "/two/counter")
+        tree.ask("/one/linked", WatchOther("/two/counter"))
+        tree.process("/one").send_signal(signal.SIGKILL)
+        tree.wait_event(ActorExited, "/two/counter", lambda e: "boom" not in str(e.reason))
+        assert tree.of(ActorExited, "/near") == []
+        tree.process("/two").send_signal(signal.SIGKILL)
+        ended = tree.wait_event(ActorExited, "/near")
+        assert ended.reason.kind is ExitKind.KILLED
+
+
 def test_children_made_from_a_template_run_in_the_subtrees_process() -> None:
     dynamic = apart("pool", worker("task", restart=Restart.TEMPORARY), strategy=Strategy.SIMPLE_ONE_FOR_ONE)
     with running(dynamic) as tree:

@@ -55,6 +55,8 @@ EVERY_FIELD = ChildSpec(
     memory_max_bytes=1_000_000,
     spares=2,
     bounds=Bounds(2_000_000, 0.5, 1.5, 3600.0, 1000),
+    when_down="hold",
+    held_max=5,
     needs=("/other", "two"),
 )
 TREE = SupervisorSpec(
