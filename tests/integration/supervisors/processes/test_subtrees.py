@@ -14,6 +14,8 @@ from support.waiting import until
 
 from actors import ActorExitedError, ExitKind
 from actors.events import ActorExited, ActorStarted, DeadLettered, RestartScheduled
+from supervisors.branches import post_call
+from supervisors.core import Hold, StopChild
 from supervisors.errors import ChildConflictError, ChildNotFoundError, ChildStartError, SpecError
 from supervisors.running import TreeStartError, start_tree
 from supervisors.specs import ChildSpec, ImportStart, LocalStart, Restart, Strategy, SupervisorSpec
@@ -253,6 +255,26 @@ def test_links_pass_ends_between_processes_whichever_side_made_them() -> None:
         tree.process("/two").send_signal(signal.SIGKILL)
         ended = tree.wait_event(ActorExited, "/near")
         assert ended.reason.kind is ExitKind.KILLED
+
+
+def test_what_a_person_stopped_below_stays_stopped_when_a_process_is_made_anew() -> None:
+    with running(*two_levels()) as tree:
+        hold = Hold("somebody", "for good", 1.0)
+        answers: list[object] = []
+        request = StopChild(request=0, now=0.0, id="x", hold=hold)
+        assert post_call(tree.tree.services, "/far/deep", request, answers.append)
+        until(lambda: answers, TIMEOUT)
+        assert (tree.node("/far/deep/x").state, tree.node("/far/deep/x").stopped_by) == (NodeState.STOPPED, "somebody")
+
+        tree.process("/far/deep").send_signal(signal.SIGKILL)
+        tree.wait_event(ActorStarted, "/far/deep")
+        until(lambda: states(tree).get("/far/deep/x") == "stopped", TIMEOUT)
+        tree.tree.services.holds["/far/deep/x"] = hold  # as whoever asked keeps it
+        tree.process("/far").send_signal(signal.SIGKILL)
+        tree.wait_event(ActorStarted, "/far")
+        until(lambda: states(tree).get("/far/deep/x") == "stopped", TIMEOUT)
+        assert tree.node("/far/deep/x").stopped_why == "for good"
+        assert tree.of(ActorStarted, "/far/deep/x") == []
 
 
 def test_children_made_from_a_template_run_in_the_subtrees_process() -> None:
