@@ -106,6 +106,7 @@ def reconfigure(draft: Draft, event: Reconfigure) -> None:
         return
     spec = arrange(spec, draft.path)
     change = _plan(draft.spec, {child.id: child for child in draft.children.values()}, spec)
+    bereft = _bereft(draft, {*change.replace, *change.remove}) - set(change.remove)
     draft.spec = spec
     if draft.is_dynamic:
         draft.effects.append(Reply(event.request, Done("")))
@@ -113,7 +114,7 @@ def reconfigure(draft: Draft, event: Reconfigure) -> None:
     _renumber(draft, spec.children, set(change.add) if event.apply else {child.id for child in spec.children})
     _release(draft)
     if event.apply:
-        _carry_out(draft, change, event.request)
+        _carry_out(draft, change, bereft, event.request)
     else:
         draft.effects.append(Reply(event.request, Done("")))
 
@@ -155,10 +156,20 @@ def _release(draft: Draft) -> None:
             draft.become(child, Down(DownWhy.TERMINATED, "what it waited for is not restarted any more"))
 
 
-def _carry_out(draft: Draft, change: Change, request: int) -> None:
+def _bereft(draft: Draft, cancelled: set[str]) -> set[str]:
+    """Return the children that wait for the retry of one of `cancelled`: nothing else would bring them back."""
+    expected: set[str] = set()
+    for child in draft.in_order():
+        if isinstance(child.state, Restarting) and child.id in cancelled:
+            expected.update(plan_group(draft, child).start)
+    return {child.id for child in draft.in_order() if is_waiting(child.state) and child.id in expected}
+
+
+def _carry_out(draft: Draft, change: Change, bereft: set[str], request: int) -> None:
     """Begin the round that stops, drops and starts what the change says; a new spec comes with a clean slate."""
     stops: list[str] = []
     waits = {*change.add, *change.replace}
+    waits |= bereft
     for child in reversed(draft.in_order()):
         if child.id not in waits and child.id not in change.remove:
             continue

@@ -164,7 +164,16 @@ def _start_failed(draft: Draft, child: Child, start: Starting, reason: ExitReaso
                 draft.become(child, Down(DownWhy.FAILED))
         case Origin.RESTART | Origin.GROUP:
             refuse_start(draft, child, start, reason, "failed to start")
-            restart(draft, child, reason, was_quiet=False, was_ready=False)
+            phase = draft.phase
+            round = phase.round if start.origin is Origin.RESTART and isinstance(phase, Active) else None
+            if round is None:
+                restart(draft, child, reason, was_quiet=False, was_ready=False)
+            elif child.id in round.stops[round.at :]:  # launched before the round, which was about to stop it
+                settle_down(draft, child, then_of(draft, round, child.id))
+            else:  # the round comes first, as for the end of any child that is not part of it
+                draft.become(child, Ended(draft.now, reason))
+                event = ChildExited(child.id, child.generation, reason, now=draft.now, chance=draft.chance)
+                draft.deferred = (*draft.deferred, event)
         case _:
             assert_never(start.origin)
 

@@ -353,3 +353,24 @@ def test_ends_during_a_change_wait_for_it():
 
     assert launched(effects) == ["a"]
     assert isinstance(world.replies[1], Done)
+
+
+@pytest.mark.parametrize("strategy", [ALL, REST])
+def test_what_waited_for_a_replaced_child_comes_back_with_it(strategy: Strategy):
+    world = World(supervisor(child("a", backoff=Backoff(first=5.0)), child("b"), strategy=strategy))
+    world.exited("a")
+    assert world.words() == {"a": "restarting", "b": "waiting"}
+
+    world.call(Reconfigure, supervisor(child("a", shutdown=1.0), child("b"), strategy=strategy), apply=True)
+
+    assert world.words() == {"a": "running", "b": "running"}
+
+
+@pytest.mark.parametrize("strategy", [ALL, REST])
+def test_what_waited_for_a_removed_child_comes_back_without_it(strategy: Strategy):
+    world = World(supervisor(child("a", backoff=Backoff(first=5.0)), child("b"), strategy=strategy))
+    world.exited("a")
+
+    world.call(Reconfigure, supervisor(child("b"), strategy=strategy), apply=True)
+
+    assert world.words() == {"b": "running"}
