@@ -1,5 +1,7 @@
 # Everything a person types: `make run` starts the built-in system, `make test` runs the tests. Both make .venv first.
 PYTHON ?= python3
+# Processes that run tests side by side; each takes whole files.
+JOBS ?= 2
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
@@ -13,7 +15,7 @@ run: $(STAMP)
 	$(BIN)/actorctl run $(ARGS)
 
 test: $(STAMP) $(NODE)
-	$(BIN)/python -m pytest -q $(ARGS)
+	$(BIN)/python -m pytest -q -n $(JOBS) --dist loadfile $(ARGS)
 
 node: $(NODE)
 
@@ -34,8 +36,8 @@ wheel: $(STAMP)
 	rm -rf dist build/wheel-venv
 	$(BIN)/python -m build --wheel --no-isolation --outdir dist
 	$(PYTHON) -m venv build/wheel-venv
-	build/wheel-venv/bin/pip install -q -c constraints.txt dist/*.whl pytest pytest-timeout hypothesis jsonschema
-	build/wheel-venv/bin/pytest -q tests/unit tests/acceptance/test_first_run.py
+	build/wheel-venv/bin/pip install -q -c constraints.txt dist/*.whl pytest pytest-timeout pytest-xdist hypothesis jsonschema
+	build/wheel-venv/bin/pytest -q -n $(JOBS) --dist loadfile tests/unit tests/acceptance/test_first_run.py
 
 bench: $(STAMP)
 	$(BIN)/python -m benchmarks.run

@@ -24,6 +24,7 @@ from actors.core.system import ActorSystem, Launch
 from actors.exits import KILLED, ExitReason
 from supervisors.core.events import Hold
 from supervisors.specs import ChildSpec, ImportStart, LocalStart
+from supervisors.usage import Usage
 
 CANCEL_TIMEOUT = 1.0
 """Seconds that a killed coroutine has to let itself be cancelled."""
@@ -66,24 +67,6 @@ class LaunchRequest(Struct, frozen=True):
 
 
 Report = Callable[[Outcome], None]
-
-
-class Usage(Struct, frozen=True, gc=False):
-    """What a process uses, or several together.
-
-    Attributes:
-        rss_bytes: Resident memory; what several share is counted in each.
-        cpu_seconds: Processor time used so far, user and system.
-        threads: Threads.
-        open_files: Open descriptors; None where they may not be counted.
-        cpu_ratio: Processors used on average since the look before; None before the second look.
-    """
-
-    rss_bytes: int
-    cpu_seconds: float
-    threads: int
-    open_files: int | None = None
-    cpu_ratio: float | None = None
 
 
 class ChildHandle(Protocol):

@@ -156,6 +156,10 @@ class ControlError(TransportError):
         self.result = result
 
 
+class UnreadableAnswerError(ControlError):
+    """A node answered with something that this side cannot read: it is of another version."""
+
+
 class UnreachableError(ControlError, ConnectionError):
     """No node answered.
 

@@ -259,6 +259,8 @@ class Gateway:
                 if watch is not None:
                     watch.cancel()
             case Kind.LINK:
+                if not what.sender:
+                    raise MalformedFrameError("a link needs both its ends")
                 self._take_link(what.target, what.sender)
             case Kind.UNLINK:
                 for watch in self._linked.pop((what.target, what.sender), ()):

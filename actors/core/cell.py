@@ -381,11 +381,14 @@ class Cell:
         self._turn = None
 
     def _drain(self) -> None:
-        """Refuse all that is queued; the holder of the turn of an ended actor calls this."""
+        """Refuse all that is queued; the holder of the turn of an ended actor, and who abandons one, call this."""
         why = "stopped before handling the message"
         for lane in (self._lane, self._queue):
             while lane:
-                item = lane.popleft()
+                try:
+                    item = lane.popleft()
+                except IndexError:
+                    break  # who cut the instance off refuses them at the same time as its own thread
                 if type(item) is Ask and _is_stop(item.message):
                     item.settle(None, None)
                 elif not _is_stop(item):

@@ -20,7 +20,7 @@ from supervisors.requests import COMMANDS, Arguments
 from supervisors.views import View
 from transport.control.client import CONNECT, ControlClient, client_keys
 from transport.endpoints import Endpoints, Presence, Verdict, verify
-from transport.errors import ControlError, EndpointError, UnreachableError
+from transport.errors import ControlError, EndpointError, UnreachableError, UnreadableAnswerError
 from transport.identity import ProcessIdentity
 from transport.keystore import read_access
 from transport.security import ClientKeys
@@ -84,6 +84,9 @@ class Node:
                 hint = "does the node run, and can its port be reached from here? a new start may have chosen another"
                 raise CommandError("unreachable", error.message, hint) from None
             raise _explained(self.place, error) from None
+        except UnreadableAnswerError as error:
+            hint = f"the node is version {self.endpoints.version}: use the actorctl of that version"
+            raise CommandError("failed", error.message, hint) from None
         except ControlError as error:
             raise CommandError(str(error.code), error.message, error.hint) from None
 

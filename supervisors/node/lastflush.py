@@ -12,7 +12,8 @@ from typing import Any
 from actors.core.mailbox import ActorStatistics
 from actors.exits import ExitReason
 from actors.history.feed import HistoryFeed
-from supervisors.children import ChildHandle, Launcher, LaunchRequest, Report, Usage
+from supervisors.children import ChildHandle, Launcher, LaunchRequest, Report
+from supervisors.usage import Usage
 
 FLUSH_TIMEOUT = 3.0
 """Longest wait for the recorder to have stored everything, in seconds; shorter than a child's time to stop."""

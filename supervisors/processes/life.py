@@ -27,7 +27,7 @@ from actors.core.outcomes import Exited, Ignored, Outcome, RestartAsked, StartFa
 from actors.core.system import ActorSystem
 from actors.events import MetricSampled, UsageHigh
 from actors.exits import ExitReason
-from supervisors.children import LaunchRequest, Report, Usage
+from supervisors.children import LaunchRequest, Report
 from supervisors.processes import core, states
 from supervisors.processes.capture import Capture, Captured
 from supervisors.processes.census import Census
@@ -36,6 +36,7 @@ from supervisors.processes.metering import Meter, look
 from supervisors.processes.spawning import Process, Worker
 from supervisors.processes.terms import limits_of
 from supervisors.processes.trees import kill_tree, signal_group, sweep_remains
+from supervisors.usage import Usage
 from transport.identity import ProcessIdentity
 from transport.reactor import Reactor, Timer
 

@@ -8,7 +8,7 @@ import threading
 import time
 from collections.abc import Iterable
 
-from supervisors.children import Usage
+from supervisors.usage import Usage
 
 CPU_WINDOW = 10.0
 """Seconds over which the use of processors is averaged before a bound is held against it."""

@@ -10,9 +10,9 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from actors.exits import Crash, CrashRecord, ExitKind, ExitReason
-from supervisors.children import Usage
 from supervisors.processes.measures import CPU_WINDOW
 from supervisors.specs import Bounds
+from supervisors.usage import Usage
 
 REARMED_AT = 0.9
 """Share of a bound below which a warning may be given anew."""

@@ -17,7 +17,7 @@ pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="pages are read 
 
 PAGES = pages()
 RUN = [page for page in PAGES if any(block.language == "console" for block in blocks_of(page))]
-BY_HAND = re.compile(r"git clone |cd |python3 -m venv |\. .venv/bin/activate|pip install |make ")
+BY_HAND = re.compile(r"git clone |cd |python3 -m venv |\. .venv/bin/activate|pip install |npm install |make ")
 COMMAND = re.compile(r"^    (?:\$ )?(actorctl [^\n]+)$|`(actorctl [^`\n]+)`", re.M)
 LINK = re.compile(r"\]\(([^)#:\s]+)(#[^)\s]*)?\)")
 

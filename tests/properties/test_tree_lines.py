@@ -53,6 +53,7 @@ class Handle:
         self.ref = cell
         self.pid = pid
         self.note = ""
+        self.usage = None
         self.told: Any = None
 
     def figures(self) -> Any:

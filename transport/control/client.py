@@ -27,7 +27,7 @@ import zmq
 from transport.connecting import Connection, Link
 from transport.control.protocol import KEEPALIVE, Cancel, Credit, Request, Response, decode_response, encode_message
 from transport.endpoints import Endpoints, Presence, Verdict, verify
-from transport.errors import CodecError, ControlError, EndpointError, ErrorCode, UnreachableError
+from transport.errors import CodecError, ControlError, EndpointError, ErrorCode, UnreachableError, UnreadableAnswerError
 from transport.keystore import KeyStore
 from transport.limits import RESPONSE_LIMITS
 from transport.security import ClientKeys
@@ -358,7 +358,7 @@ def _readable() -> Iterator[None]:
     try:
         yield
     except CodecError as error:
-        raise ControlError(
+        raise UnreadableAnswerError(
             ErrorCode.FAILED, f"the node's answer cannot be read: {error}", "use the actorctl of the node's own version"
         ) from error
 

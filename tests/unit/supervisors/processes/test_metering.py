@@ -7,10 +7,10 @@ import os
 from hypothesis import given
 from hypothesis import strategies as st
 
-from supervisors.children import Usage
 from supervisors.processes.measures import CPU_WINDOW, usage_of
 from supervisors.processes.metering import Meter, Warned, look
 from supervisors.specs import Bounds
+from supervisors.usage import Usage
 
 
 def looks(bounds, *seen):
