@@ -87,8 +87,11 @@ class Work:
             self._loop.post(self.cancel, reason)
 
     def abandon(self) -> None:
-        """Cancel the coroutine, whatever it is."""
+        """Cancel the coroutine, whatever it is, and answer what it was asked."""
         self._loop.post(self.cancel, NORMAL)
+        if self.ask is not None:
+            error = ActorExitedError(str(self.cell), "was abandoned while handling the message")
+            self.cell._fail_ask(self.ask, error)
 
     # -- on the loop's thread ---------------------------------------------------------------------
 
