@@ -14,6 +14,7 @@ from typing import Any, Final
 from msgspec import Struct
 
 from actors.core.future import Ask, Future
+from actors.core.inspection import has_room
 from actors.core.system import ActorSystem
 from actors.errors import ActorExitedError, AskTimeoutError, MailboxFullError
 from transport.channels import Channel
@@ -136,6 +137,8 @@ class Deliveries:
         if isinstance(message, AskStatistics):
             self._answer(what.id, type(message), target.statistics())
             return True
+        if not self._feeder.is_current() and not has_room(target):
+            return False  # asked in vain it would be an event
         future: Future[Any] = target.ask(message, block=False, timeout=what.deadline)
         if future.done and not self._feeder.is_current() and _is_full(future):
             return False

@@ -42,3 +42,12 @@ def view_state(actor: Any, _message: ViewState) -> bytes:
 def read_state(answer: bytes) -> dict[str, Any]:
     """Return the state view that `answer` holds."""
     return msgspec.json.decode(answer, type=dict[str, Any])
+
+
+def has_room(ref: Any) -> bool:
+    """Whether the mailbox of `ref` takes a message now. Any thread.
+
+    True of an ended actor, which refuses at once, and of a ref without a mailbox of its own, which decides by itself.
+    """
+    queue = getattr(ref, "_queue", None)
+    return queue is None or ref._limit < 0 or len(queue) < ref._limit
