@@ -1,7 +1,7 @@
 # Everything a person types: `make run` starts the built-in system, `make test` runs the tests. Both make .venv first.
 PYTHON ?= python3
-# Processes that run tests side by side; each takes whole files.
-JOBS ?= 2
+# Processes that run tests side by side, each whole files; 0 is one after another, which tests of real processes like best.
+JOBS ?= 0
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
@@ -37,7 +37,7 @@ wheel: $(STAMP)
 	$(BIN)/python -m build --wheel --no-isolation --outdir dist
 	$(PYTHON) -m venv build/wheel-venv
 	build/wheel-venv/bin/pip install -q -c constraints.txt dist/*.whl pytest pytest-timeout pytest-xdist hypothesis jsonschema
-	build/wheel-venv/bin/pytest -q -n $(JOBS) --dist loadfile tests/unit tests/acceptance/test_first_run.py
+	build/wheel-venv/bin/pytest -q -n 2 --dist loadfile tests/unit tests/acceptance/test_first_run.py
 
 bench: $(STAMP)
 	$(BIN)/python -m benchmarks.run

@@ -223,10 +223,13 @@ def test_a_gap_of_rows_that_the_history_lost_is_reported_though_it_answers(run: 
                 for n in range(5):
                     node.bus.publish(state("/a", n))
             node.record(run)  # too late for those
-            items = take(events, 2)
+            items = take(events, 1)
+            while not isinstance(items[-1], Gap):  # the publisher may take more than one of them from its buffer
+                items += take(events, 1)
 
-    assert [type(item) for item in items] == [TapEvent, Gap]
-    assert (items[1].missing, items[1].why) == (4, "the history does not have them")
+    *seen, gap = items
+    assert {type(item) for item in seen} == {TapEvent}
+    assert (len(seen) + gap.missing, gap.why) == (5, "the history does not have them")
 
 
 def test_a_reader_without_a_replay_hands_its_gaps_on(run: Path) -> None:
