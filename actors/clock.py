@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from datetime import UTC, datetime
 from typing import Protocol
 
 
@@ -26,8 +25,3 @@ class SystemClock:
 
     monotonic = staticmethod(time.monotonic)
     time = staticmethod(time.time)
-
-
-def to_datetime(at: float) -> datetime:
-    """Return the aware UTC datetime of `at`, seconds since the epoch."""
-    return datetime.fromtimestamp(at, UTC)

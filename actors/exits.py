@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import traceback as _traceback
 from enum import Enum
-from typing import Any
 
 from msgspec import Struct
 
@@ -229,8 +228,3 @@ def _cut(text: str, limit: int) -> str:
         return text
     half = limit // 2
     return f"{text[:half]}\n… {len(text) - 2 * half} characters cut …\n{text[-half:]}"
-
-
-def reason_of(value: Any) -> ExitReason:
-    """Return the reason for what left a handler: an exception, or nothing for a normal end."""
-    return ExitReason.crashed(value) if isinstance(value, BaseException) else NORMAL

@@ -264,7 +264,7 @@ class Actor(pykka.Actor):
 
     @staticmethod
     def _create_actor_inbox() -> Any:
-        raise NotImplementedError("the mailbox belongs to the ref")
+        raise TypeError("the mailbox belongs to the ref")
 
     @staticmethod
     def _create_future() -> Future[Any]:

@@ -88,7 +88,7 @@ def _encode_hook(value: object) -> object:
 def _decode_hook(cls: type, value: Any) -> Any:
     if cls is Crash:
         return Crash(record=CrashRecord(str(value["type_name"]), str(value["message"])))
-    raise NotImplementedError(f"{cls} has no form in a payload")
+    raise TypeError(f"{cls} has no form in a payload")
 
 
 _json = msgspec.json.Encoder(enc_hook=_encode_hook)

@@ -34,6 +34,7 @@ from actors.events import (
     RestartScheduled,
     RunFinished,
     SpareChanged,
+    UsageHigh,
 )
 from actors.exits import ExitReason, to_record
 from actors.history.payloads import json_text, payload_of, text
@@ -121,6 +122,10 @@ def _changed(head: Head, event: ActorStateChanged | NodeChanged | SpareChanged) 
 
 def _reported(head: Head, event: ActorReported) -> Described:
     return event.status or ", ".join(event.state), event.generation, None
+
+
+def _usage(head: Head, event: UsageHigh) -> Described:
+    return f"uses {event.used:.6g} of {event.resource}, its soft bound is {event.bound:.6g}", 0, None
 
 
 def _start_failed(head: Head, event: ActorStartFailed) -> Described:
@@ -267,6 +272,7 @@ _describers: dict[type[Event], Callable[[Head, Any], Described]] = {
     RunFinished: _run,
     JobsRecovered: _recovered,
     SpareChanged: _changed,
+    UsageHigh: _usage,
     HistoryLost: _lost,
     NodeChanged: _changed,
     PeerRefused: _refused,

@@ -26,7 +26,7 @@ _LOOKED_FOR: Final = timedelta(days=4 * 366)
 _CHANGES_SHOWN: Final = 2
 
 
-class Fault(Struct, frozen=True):
+class SyntaxFault(Struct, frozen=True):
     """Why a text is no expression; the attributes of `CronError`."""
 
     message: str
@@ -60,7 +60,7 @@ class Explanation(Struct, frozen=True):
     next_runs: tuple[datetime, ...] = ()
     smallest_gap: float = 0.0
     largest_gap: float = 0.0
-    error: Fault | None = None
+    error: SyntaxFault | None = None
     warnings: tuple[str, ...] = ()
 
 
@@ -80,10 +80,10 @@ def explain(text: Any, zone: ZoneInfo, now: datetime, *, others: Sequence[tuple[
         expression = check(text)
         runs = _runs(expression, zone, now)
     except CronError as error:
-        fault = Fault(str(error), error.field, error.token, error.position, error.hint)
+        fault = SyntaxFault(str(error), error.field, error.token, error.position, error.hint)
         return Explanation(str(text), valid=False, zone=zone.key, error=fault)
     except TypeError as error:
-        return Explanation(repr(text)[:80], valid=False, zone=zone.key, error=Fault(str(error)))
+        return Explanation(repr(text)[:80], valid=False, zone=zone.key, error=SyntaxFault(str(error)))
     gaps = [(after - before).total_seconds() for before, after in pairwise(runs)]
     return Explanation(
         expression=text,

@@ -12,6 +12,7 @@ Requests run side by side, at most `concurrency` at once; further ones wait thei
 from __future__ import annotations
 
 import asyncio
+from abc import abstractmethod
 from collections.abc import Callable
 from typing import Any, Final, TypeVar
 
@@ -60,9 +61,9 @@ class Service(Actor):
         """Return what must never be shown; it is cut out of every error's text."""
         return ()
 
+    @abstractmethod
     def probe(self, cancel: Cancel) -> str:
         """Use the outside once, blocking; return one line on it. What it raises is the start's error."""
-        raise NotImplementedError(f"{type(self).__name__} has no probe")
 
     async def call(self, function: Callable[..., T], *arguments: object) -> T | Fault:
         """Return what the blocking `function(cancel, *arguments)` returns, or the fault it ended with.

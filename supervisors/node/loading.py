@@ -79,11 +79,6 @@ class Loaded:
         """Folder that the built-in loops look through, absolute."""
         return self.directory / Path(self.config.runtime.directory).expanduser()
 
-    @property
-    def history_path(self) -> Path:
-        """The database file, absolute."""
-        return self.home / Path(self.config.history.path).expanduser()
-
     def origin(self, path: KeyPath) -> Origin:
         """Return where the value at `path` came from."""
         return self._layered.origin(path)

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import logging
 import threading
+from abc import ABC, abstractmethod
 from collections import deque
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -145,7 +146,7 @@ class Replays:
             self._open.discard(stream)
 
 
-class _Stream:
+class _Stream(ABC):
     """One open stream: works while there is credit, and rests otherwise. `_step` runs once at a time."""
 
     def __init__(self, owner: Replays, responder: Responder) -> None:
@@ -172,8 +173,9 @@ class _Stream:
             logger.exception("a stream of past events failed")
             self.fail("internal", f"{type(error).__name__}: {error}")
 
+    @abstractmethod
     def _step(self) -> None:
-        raise NotImplementedError
+        """Send what credit there is for."""
 
     def rest(self) -> None:
         """The step is done: go on with the next when there is credit."""

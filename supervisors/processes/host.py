@@ -229,10 +229,6 @@ class ProcessLauncher:
         self._reactor.post(lambda: report(StartFailed(reason)))
         return True
 
-    def renew_spares(self) -> None:
-        """Hand none of the spares over any more that there are now: what they imported is of before a reload."""
-        self._spares.renew()
-
     def spare_figures(self, path: str | None = None) -> SpareFigures:
         """Return the figures of all spares, or of those of the class of the child at `path`; all 0 where none runs."""
         if path is None:

@@ -67,31 +67,6 @@ def unpack_plan(data: bytes) -> Plan:
         raise MalformedFrameError(f"this is no plan of a tree: {error}") from None
 
 
-def pack_spec(spec: ChildSpec, path: str) -> bytes:
-    """Return the spec of the child at `path` as bytes.
-
-    Raises:
-        SpecError: Something in it cannot be named or carried.
-    """
-    faults = list(child_crossing_faults(spec, path))
-    if faults:
-        raise SpecError(faults)
-    return msgspec.msgpack.encode(_plain(spec))
-
-
-def unpack_spec(data: bytes) -> ChildSpec:
-    """Return the child spec that `pack_spec` wrote.
-
-    Raises:
-        MalformedFrameError: The bytes hold none.
-    """
-    try:
-        spec: ChildSpec = _made(ChildSpec, _decode(data))
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
-        raise MalformedFrameError(f"this is no child spec: {error}") from None
-    return spec
-
-
 # --- management calls -------------------------------------------------------------------------------------------------
 
 

@@ -126,10 +126,6 @@ class Spares:
         if target in self._paths:
             self._reactor.post(lambda: self._feed(sparing.Unused(monotonic(), target)))
 
-    def renew(self) -> None:
-        """Use none of the spares there are any more: what they imported is of before a reload."""
-        self._reactor.post(lambda: self._feed(sparing.Outdated(monotonic())))
-
     def figures(self, target: str | None = None) -> SpareFigures:
         """Return the figures of class `target`, or of all."""
         stocks = self._state.stocks

@@ -118,10 +118,10 @@ class Taken(Struct, frozen=True):
 
 
 class Outdated(Struct, frozen=True):
-    """What class `target` (None: any) is made of has changed: its spares are of no use."""
+    """What class `target` is made of has changed: its spares are of no use."""
 
     now: float
-    target: str | None = None
+    target: str
 
 
 class Tick(Struct, frozen=True):
@@ -174,11 +174,10 @@ def step(state: State, event: Event, rules: Rules) -> Step:
         case Taken(now, number):
             stocks = _put(stocks, number, None, failures=0, not_before=now + rules.refill_after)
         case Outdated(_, target):
-            for name in (*stocks,) if target is None else (target,):
-                stock = stocks.get(name)
-                if stock is not None:
-                    effects += (Discard(spare.number, "what it imported has changed") for spare in stock.spares)
-                    stocks[name] = replace(stock, spares=())
+            stock = stocks.get(target)
+            if stock is not None:
+                effects += (Discard(spare.number, "what it imported has changed") for spare in stock.spares)
+                stocks[target] = replace(stock, spares=())
         case Tick():
             pass
         case _:

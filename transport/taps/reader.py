@@ -221,11 +221,6 @@ class TapReader:
         """Seconds since anything was heard; beyond a few beats the node is gone or hangs."""
         return monotonic() - self._heard_at
 
-    @property
-    def reconnects(self) -> int:
-        """How often the connection was lost."""
-        return self._connection.losses
-
     def read(self, timeout: float | None = None) -> TapItem | None:
         """Return the next event, gap or restart; None where none came within `timeout` seconds.
 

@@ -239,7 +239,14 @@ def test_a_reader_without_a_replay_hands_its_gaps_on(run: Path) -> None:
                 for n in range(5):
                     node.bus.publish(state("/a", n))
 
-            assert [type(item) for item in take(events, 2)] == [TapEvent, Gap]
+            items = take(events, 1)
+            while not isinstance(items[-1], Gap):  # the publisher may take more than one of them from its buffer
+                items += take(events, 1)
+
+    *seen, gap = items
+    assert {type(item) for item in seen} <= {TapEvent}
+    assert len(seen) + gap.missing <= 5
+    assert gap.missing > 0
 
 
 def test_a_lossless_reader_gets_what_happened_while_the_node_was_started_anew(run: Path) -> None:

@@ -309,17 +309,6 @@ def test_a_spare_that_imported_what_has_changed_since_is_not_used(watching, modu
     assert wait_gone(spare) == []
 
 
-def test_after_a_reload_none_of_the_spares_of_before_is_used(watching):
-    watching.start().started()
-    spare = instance(watching.wait_ready())
-
-    watching.host.launcher.renew_spares()
-
-    assert watching.event("discarded").pid == spare.pid
-    assert wait_gone(spare) == []
-    assert watching.wait_ready() != spare.pid
-
-
 def test_a_replacement_has_the_environment_of_now(watching, monkeypatch):
     first = watching.start()
     first.started()

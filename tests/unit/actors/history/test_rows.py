@@ -12,7 +12,7 @@ from support.history import NOW, crashed, gave_up, one_of_each
 from actors.events import EVENT_TYPES, ActorExited, CommandDone, Event, MetricSampled, RunFinished
 from actors.exits import Crash, CrashRecord, ExitKind, ExitReason
 from actors.history.payloads import TEXT_LIMIT, event_of, payload_of, text
-from actors.history.rows import rows_of
+from actors.history.rows import rows_of, summary_of
 from actors.history.schema import BY_NAME
 
 
@@ -45,6 +45,14 @@ def test_an_event_is_as_many_values_as_its_tables_have_columns_and_names_the_eve
     for table, row in rows:
         assert len(row) == len(BY_NAME[table].columns)
         assert row[:3] == (3, 7, NOW)
+
+
+@pytest.mark.parametrize("kind", [kind for kind in EVENT_TYPES if kind is not MetricSampled], ids=lambda k: k.__name__)
+def test_the_line_of_an_event_says_more_than_its_class(kind):
+    said = [summary_of(event) for event in one_of_each() if type(event) is kind]
+
+    assert said
+    assert kind.__name__ not in said
 
 
 with_payload = [event for event in one_of_each() if not isinstance(event, MetricSampled)]

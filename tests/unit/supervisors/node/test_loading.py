@@ -166,7 +166,6 @@ def test_relative_paths_start_from_the_folder_of_the_file(tmp_path):
 
     assert loaded.home == tmp_path / "project" / "kept"
     assert loaded.inventory == tmp_path / "project" / "data"
-    assert loaded.history_path == tmp_path / "project" / "kept" / "history.duckdb"
     assert loaded.sources[1] == f"project{os.sep}actors.toml"
 
 

@@ -14,11 +14,9 @@ from supervisors.processes.plans import (
     pack_plan,
     pack_request,
     pack_result,
-    pack_spec,
     unpack_plan,
     unpack_request,
     unpack_result,
-    unpack_spec,
 )
 from supervisors.programs import Liveness, Probe, ProgramStart, Readiness
 from supervisors.specs import (
@@ -71,11 +69,16 @@ TREE = SupervisorSpec(
 )
 
 
+def crossed(spec: ChildSpec, path: str = "/far") -> ChildSpec:
+    """Return `spec` as the other side finds it, as the only child of the supervisor at `path`."""
+    (found,) = unpack_plan(pack_plan(Plan(SupervisorSpec(children=(spec,)), {}), path)).spec.children
+    return found
+
+
 def test_a_tree_comes_out_as_it_went_in() -> None:
     plan = Plan(TREE, {"/far/one": core.Hold("uid 0", "why", 12.5)})
 
     assert unpack_plan(pack_plan(plan, "/far")) == plan
-    assert unpack_spec(pack_spec(EVERY_FIELD, "/far/one")) == EVERY_FIELD
 
 
 def test_no_field_of_a_spec_has_its_default_in_these_tests() -> None:
@@ -94,13 +97,13 @@ def test_a_program_crosses_with_the_places_of_its_secrets() -> None:
         alive=Liveness(Probe(command=("true",))),
     )
 
-    assert unpack_spec(pack_spec(ChildSpec("c", start), "/c")) == ChildSpec("c", start)
+    assert crossed(ChildSpec("c", start)) == ChildSpec("c", start)
 
 
 def test_a_class_crosses_as_its_import_path() -> None:
     spec = ChildSpec("c", LocalStart(Counter, (), {"start": 3}))
 
-    assert unpack_spec(pack_spec(spec, "/c")).start == ImportStart("support.process_actors:Counter", {"start": 3})
+    assert crossed(spec).start == ImportStart("support.process_actors:Counter", {"start": 3})
 
 
 REQUESTS = [
@@ -165,7 +168,7 @@ def test_what_a_start_told_is_told_as_text_where_it_cannot_cross() -> None:
 )
 def test_arguments_that_are_no_plain_data_are_named(argument: object, says: str) -> None:
     with pytest.raises(SpecError, match=says) as refused:
-        pack_spec(ChildSpec("c", ImportStart("m:C", {"given": argument})), "/far/c")
+        crossed(ChildSpec("c", ImportStart("m:C", {"given": argument})))
     assert [(fault.path, fault.key) for fault in refused.value.faults] == [("/far/c", "start.given")]
 
 
@@ -173,11 +176,11 @@ def test_data_that_contains_itself_is_refused() -> None:
     ring: list[object] = []
     ring.append(ring)
     with pytest.raises(SpecError, match="deeply"):
-        pack_spec(ChildSpec("c", ImportStart("m:C", {"given": ring})), "/far/c")
+        crossed(ChildSpec("c", ImportStart("m:C", {"given": ring})))
 
 
 @pytest.mark.parametrize("data", [b"", b"\xc1", b"\x90", b"\xa1x", b"\x81\xa4kind\xa7Nothing"])
 def test_bytes_that_are_none_of_these_are_refused(data: bytes) -> None:
-    for unpack in (unpack_plan, unpack_spec, unpack_request, unpack_result):
+    for unpack in (unpack_plan, unpack_request, unpack_result):
         with pytest.raises(MalformedFrameError):
             unpack(data)

@@ -148,7 +148,8 @@ def test_all_of_a_class_are_replaced_when_what_it_is_made_of_changed():
     book.feed(Wanted(0.0, "b:B", 1))
 
     assert book.feed(Outdated(1.0, "a:A")) == (Discard(1, "what it imported has changed"), Make(3, "a:A"))
-    book.feed(Outdated(2.0))
+    book.feed(Outdated(2.0, "a:A"))
+    book.feed(Outdated(2.0, "b:B"))
 
     assert book.discarded == [1, 3, 2]
     assert book.alive == {4, 5}
@@ -238,7 +239,7 @@ def test_the_bounds_hold_and_no_spare_is_forgotten_whatever_happens(script):
             case "taken" if some in is_ready:
                 book.feed(Taken(now, some))
             case "outdated":
-                book.feed(Outdated(now, target if number % 2 else None))
+                book.feed(Outdated(now, target))
             case _:
                 book.feed(Tick(now))
 
