@@ -17,7 +17,8 @@ from actors.jobs.handout import Ticket
 from actors.jobs.kinds import Job, describe
 from actors.jobs.offload import Offload
 from actors.jobs.protocol import JobView
-from actors.jobs.store import Added, JobStore, JobStoreError, Moved, Operation, Removed, StoredJob
+from actors.jobs.store import Added, JobStore, Moved, Operation, Removed, StoredJob
+from actors.state.file import StateError
 
 logger = logging.getLogger(__name__)
 
@@ -51,7 +52,7 @@ class Keeping:
         A try that the end of the runtime cut short does not count: that was not the job's fault.
 
         Raises:
-            JobStoreError: It cannot be opened.
+            StateError: It cannot be opened.
         """
         self._opened = store = await self._offload.run(JobStore, self._path)
         if store.damaged is not None:
@@ -73,7 +74,7 @@ class Keeping:
         try:
             added = [Added(number_of(ticket), ticket.job, ticket.source) for ticket in tickets]
             await asyncio.wrap_future(self._store.write(added))
-        except JobStoreError as error:
+        except StateError as error:
             logger.error("jobs were refused: %s", error)
             return str(error)
         finally:

@@ -12,7 +12,9 @@ import pytest
 from support.processes import TIMEOUT, process
 
 from actors.jobs.kinds import HashFile, IndexFiles
-from actors.jobs.store import VERSION, Added, JobStore, JobStoreError, Moved, Removed
+from actors.jobs.store import Added, JobStore, Moved, Removed
+from actors.state.file import StateError
+from actors.state.migrations import FORMAT
 
 
 @pytest.fixture
@@ -93,7 +95,7 @@ def test_one_of_many_operations_that_cannot_be_written_takes_the_others_of_its_c
     for thread in threads:
         thread.join(TIMEOUT)
 
-    assert isinstance(results["bad"], JobStoreError)
+    assert isinstance(results["bad"], StateError)
     assert results["good"] is None
     assert numbers(store) == [1, 3]
 
@@ -101,7 +103,7 @@ def test_one_of_many_operations_that_cannot_be_written_takes_the_others_of_its_c
 def test_a_closed_store_refuses(store):
     store.close()
 
-    assert isinstance(store.write([Removed(1)]).exception(TIMEOUT), JobStoreError)
+    assert isinstance(store.write([Removed(1)]).exception(TIMEOUT), StateError)
 
 
 def test_the_file_is_for_its_owner_alone(path, store):
@@ -124,10 +126,10 @@ def test_a_damaged_file_is_moved_aside_and_a_new_one_begun(path):
 def test_a_file_of_a_newer_program_is_refused_and_left_as_it_is(path, store):
     store.close()
     with sqlite3.connect(path) as connection:
-        connection.execute(f"PRAGMA user_version = {VERSION + 1}")
+        connection.execute(f"PRAGMA user_version = {FORMAT + 1}")
     before = path.read_bytes()
 
-    with pytest.raises(JobStoreError, match=f"version {VERSION + 1}, this program knows up to {VERSION}"):
+    with pytest.raises(StateError, match=f"version {FORMAT + 1}, this program knows up to {FORMAT}"):
         JobStore(path)
 
     assert path.read_bytes() == before
@@ -136,7 +138,7 @@ def test_a_file_of_a_newer_program_is_refused_and_left_as_it_is(path, store):
 def test_a_folder_that_cannot_be_made_is_named(tmp_path):
     (tmp_path / "file").write_text("")
 
-    with pytest.raises(JobStoreError, match=r"file/state\.db"):
+    with pytest.raises(StateError, match=r"file/state\.db"):
         JobStore(tmp_path / "file" / "state.db")
 
 
@@ -159,7 +161,7 @@ print(type(failed).__name__, [job.number for job in store.read(failed=False)], f
 def test_what_does_not_fit_on_the_disk_is_refused_and_what_comes_after_is_kept(path):
     with process(FULL.format(path=str(path))) as full:
         assert full.stdout is not None
-        assert full.stdout.read().decode().split("\n")[0] == "JobStoreError [1, 3]"
+        assert full.stdout.read().decode().split("\n")[0] == "StateError [1, 3]"
 
 
 WRITER = """

@@ -1,0 +1,107 @@
+"""The file of state: shared by all who open it, brought up to date for each owner by itself."""
+
+from __future__ import annotations
+
+import sqlite3
+
+import pytest
+
+from actors.jobs.store import JOBS
+from actors.state.file import StateError, open_state
+from actors.state.migrations import FORMAT, Migrations
+
+TIMEOUT = 30
+NOTES = Migrations("notes", ("CREATE TABLE notes (text TEXT) STRICT",))
+LATER = Migrations("notes", (*NOTES.steps, "ALTER TABLE notes ADD COLUMN at REAL"))
+
+
+def versions(path):
+    with sqlite3.connect(path) as connection:
+        return dict(connection.execute("SELECT owner, version FROM migrations").fetchall())
+
+
+def note(text):
+    return lambda connection: connection.execute("INSERT INTO notes (text) VALUES (?)", (text,)).rowcount
+
+
+def texts(file):
+    return [row[0] for row in file.read(lambda reader: reader.execute("SELECT text FROM notes").fetchall())]
+
+
+def test_each_owner_has_tables_and_a_version_of_its_own_in_one_file_with_one_writer(tmp_path):
+    path = tmp_path / "state.db"
+    first = open_state(path, NOTES)
+    second = open_state(path, JOBS)
+
+    assert first is second
+    assert versions(path) == {"notes": 1, "jobs": len(JOBS.steps)}
+    second.close()
+    assert first.write(note("still open")).result(TIMEOUT) == 1
+    first.close()
+    assert isinstance(first.write(note("late")).exception(TIMEOUT), StateError)
+
+
+def test_a_later_program_takes_the_steps_that_are_missing_and_an_earlier_one_is_refused(tmp_path):
+    path = tmp_path / "state.db"
+    file = open_state(path, NOTES)
+    file.write(note("kept")).result(TIMEOUT)
+    file.close()
+
+    file = open_state(path, LATER)
+
+    assert file.read(lambda reader: reader.execute("SELECT text, at FROM notes").fetchall()) == [("kept", None)]
+    file.close()
+    with pytest.raises(StateError, match="notes of version 2, this program knows up to 1"):
+        open_state(path, NOTES)
+
+
+def test_a_step_that_fails_leaves_the_tables_as_they_were(tmp_path):
+    path = tmp_path / "state.db"
+    broken = Migrations(
+        "notes", (*NOTES.steps, "CREATE TABLE more (n INTEGER) STRICT; CREATE TABLE notes (again TEXT)")
+    )
+
+    with pytest.raises(StateError, match="already exists"):
+        open_state(path, broken)
+
+    file = open_state(path, NOTES)
+    assert versions(path) == {"notes": 1}
+    assert (
+        file.read(lambda reader: reader.execute("SELECT name FROM sqlite_master WHERE name = 'more'").fetchall()) == []
+    )
+    file.close()
+
+
+def test_a_file_of_the_first_version_is_taken_over(tmp_path):
+    path = tmp_path / "state.db"
+    with sqlite3.connect(path) as connection:
+        connection.executescript(f"{JOBS.steps[0]} PRAGMA user_version = 1")
+
+    file = open_state(path, JOBS)
+
+    assert versions(path) == {"jobs": len(JOBS.steps)}
+    assert file.read(lambda reader: reader.execute("PRAGMA user_version").fetchone()) == (FORMAT,)
+    file.close()
+
+
+def test_work_that_raises_has_its_error_and_costs_no_other(tmp_path):
+    file = open_state(tmp_path / "state.db", NOTES)
+
+    def fail(connection):
+        note("half")(connection)
+        raise ValueError("not like this")
+
+    good, bad, after = file.write(note("one")), file.write(fail), file.write(note("two"))
+
+    assert good.result(TIMEOUT) == after.result(TIMEOUT) == 1
+    assert str(bad.exception(TIMEOUT)) == "not like this"
+    assert texts(file) == ["one", "two"]
+    file.close()
+
+
+def test_a_reader_cannot_write(tmp_path):
+    file = open_state(tmp_path / "state.db", NOTES)
+
+    with pytest.raises(StateError, match="readonly"):
+        file.read(note("no"))
+    file.close()
