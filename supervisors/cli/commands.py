@@ -29,6 +29,7 @@ MODULES: Final = {
     "cron": "cron",
     "tree": "trees",
     "ps": "trees",
+    "top": "top",
     "status": "trees",
     "describe": "details",
     "why": "details",

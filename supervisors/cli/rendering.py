@@ -152,7 +152,7 @@ class Output:
         Raises:
             CommandError: `usage`: a column is unknown, or does not go with the format.
         """
-        items = _sorted(listing, choice.sort)
+        items = ordered(listing, choice.sort)
         is_truncated = listing.is_truncated
         if choice.limit is not None and len(items) > choice.limit:
             items, is_truncated = items[: choice.limit], True
@@ -327,7 +327,12 @@ def _named(columns: Sequence[Column], key: str, option: str) -> Column:
     raise usage(f"{option}: there is no column {key!r}", f"did you mean {near[0]}? {there}" if near else there)
 
 
-def _sorted(listing: Listing, sort: str) -> Sequence[Any]:
+def ordered(listing: Listing, sort: str) -> Sequence[Any]:
+    """Return the items sorted by the column that `sort` names, "-" before it: descending; those without it last.
+
+    Raises:
+        CommandError: `usage`: there is no such column.
+    """
     if not sort:
         return listing.items
     descending = sort.startswith("-")

@@ -13,6 +13,7 @@ Units: durations are float seconds, instants aware UTC datetimes named `*_at` (`
 
 from __future__ import annotations
 
+from supervisors.views.activity import ActivityView, activity
 from supervisors.views.base import API_VERSION, Instant, View, from_wire, instant, to_wire
 from supervisors.views.commands import (
     AnswerView,
@@ -77,6 +78,7 @@ from supervisors.views.tree import (
 __all__ = [
     "API_VERSION",
     "DOCUMENTS",
+    "ActivityView",
     "AnswerView",
     "BudgetView",
     "CauseView",
@@ -132,6 +134,7 @@ __all__ = [
     "View",
     "WaitView",
     "WhyView",
+    "activity",
     "document",
     "from_wire",
     "instant",

@@ -15,6 +15,7 @@ from typing import Any, Generic, TypeVar
 import msgspec
 from msgspec import Struct, field
 
+from supervisors.views.activity import ActivityView
 from supervisors.views.base import API_VERSION, Instant, View
 from supervisors.views.commands import (
     AnswerView,
@@ -248,6 +249,7 @@ class Document(Struct, Generic[ItemT], frozen=True, kw_only=True):
 DOCUMENTS: dict[str, Any] = {
     "Tree": NodeView,
     "ActorList": NodeView,
+    "ActivityList": ActivityView,
     "Description": DescribeView,
     "Why": WhyView,
     "EventList": EventRow,
