@@ -11,7 +11,7 @@ import os
 import sys
 from collections import deque
 from collections.abc import Sequence
-from time import monotonic
+from time import monotonic, sleep
 from typing import Annotated, Final
 
 import typer
@@ -150,11 +150,11 @@ def top(
     chosen = [check_selector(selector) for selector in selectors or ()]
     with connect(call) as node:
         first = _look(node, chosen)
-        with key_reader() as keys:
-            if not once and call.output.terminal.is_tty and call.format in {Format.TABLE, Format.WIDE}:
+        if not once and call.output.terminal.is_tty and call.format in {Format.TABLE, Format.WIDE}:
+            with key_reader() as keys:
                 _show(call, node, chosen, first, window, keys)
-                return None
-        Keys(None).wait(window)
+            return None
+        sleep(window)
         return _listing(first, _look(node, chosen))
 
 
