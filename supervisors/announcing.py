@@ -115,14 +115,16 @@ class Announcer:
         spec = self.state.spec
         if spec is not self._spec:
             self._spec, self._strategy = spec, spec.strategy.value  # the value of an Enum is slow to look up
-        group = tuple(map(self.paths.__getitem__, fact.group))
-        for path in group:
-            self._set_absent(path, "restarting")
-        for id in fact.group if self._held else ():
-            self.holdings.judge(id, self.state)
+        path = self.paths[fact.id]
+        group = (path,) if fact.group == (fact.id,) else tuple(map(self.paths.__getitem__, fact.group))
+        for bound in group:
+            self._set_absent(bound, "restarting")
+        if self._held:
+            for id in fact.group:
+                self.holdings.judge(id, self.state)
         self._publish(
             RestartScheduled(
-                self._wall(), self.paths[fact.id], self._own, self._strategy, fact.generation, fact.attempt,
+                self._wall(), path, self._own, self._strategy, fact.generation, fact.attempt,
                 fact.delay, group, fact.restarts, spec.intensity, fact.reason,
             )
         )  # fmt: skip

@@ -187,8 +187,9 @@ class LocalLauncher:
 
     def launch(self, request: LaunchRequest, report: Report) -> LocalHandle:
         spec = request.spec
+        start = spec.start
         launch = self._system.spawn(
-            maker_of(spec),
+            start.make if isinstance(start, LocalStart) and not start.args and not start.kwargs else maker_of(spec),
             path=request.path,
             placement=self._placement,
             incarnation=request.incarnation,

@@ -218,6 +218,10 @@ class Supervisor(Actor):
     def _take_notice(self, notice: Notice) -> None:
         id, generation, outcome = notice.id, notice.generation, notice.outcome
         now, chance = self._monotonic(), self._chance()
+        if isinstance(outcome, Exited):
+            self._let_go(id, generation)
+            self._feed(ev.ChildExited(id, generation, outcome.reason, now=now, chance=chance))
+            return
         if isinstance(outcome, Started):
             self._announcer.pids[id] = outcome.pid
             self._feed(ev.ChildStarted(id, generation, outcome.info, now=now, chance=chance))
@@ -225,15 +229,16 @@ class Supervisor(Actor):
         if isinstance(outcome, RestartAsked):
             self._feed(ev.ChildAsksRestart(id, generation, outcome.why, outcome.counts, now=now, chance=chance))
             return
-        held = self.handles.get(id)
-        if held is not None and held[0] == generation:
-            del self.handles[id]
-        if isinstance(outcome, Exited):
-            self._feed(ev.ChildExited(id, generation, outcome.reason, now=now, chance=chance))
-        elif isinstance(outcome, StartFailed):
+        self._let_go(id, generation)
+        if isinstance(outcome, StartFailed):
             self._feed(ev.ChildStartFailed(id, generation, outcome.reason, now=now, chance=chance))
         else:
             self._feed(ev.ChildIgnored(id, generation, outcome.why, now=now, chance=chance))
+
+    def _let_go(self, id: str, generation: int) -> None:
+        held = self.handles.get(id)
+        if held is not None and held[0] == generation:
+            del self.handles[id]
 
     @on(TimeOver)
     def _take_timer(self, over: TimeOver) -> None:
@@ -287,18 +292,18 @@ class Supervisor(Actor):
 
     def _launch(self, effect: fx.Launch) -> None:
         spec = effect.spec
-        id, generation, path = effect.id, effect.generation, self._paths[effect.id]
+        id, generation, path, runs_in = effect.id, effect.generation, self._paths[effect.id], spec.runs_in
         incarnation = Incarnation(generation, effect.attempt, effect.last_exit)
-        request = LaunchRequest(path, spec, incarnation, self._services.trunk)
-        report = partial(self._report_here if spec.runs_in == "thread" else self._report, id, generation)
+        report = partial(self._report_here if runs_in == "thread" else self._report, id, generation)
         try:
-            if isinstance(spec.start, SupervisorSpec) and spec.runs_in != "process":
+            if runs_in != "process" and isinstance(spec.start, SupervisorSpec):
                 subtree = Subtree(report)
                 handle: ChildHandle = subtree
                 self.handles[id] = (generation, handle)
                 subtree.run(spec.start, path, self._services, incarnation)
             else:
-                handle = self._launchers[spec.runs_in].launch(request, report)
+                request = LaunchRequest(path, spec, incarnation, self._services.trunk)
+                handle = self._launchers[runs_in].launch(request, report)
         except Exception as error:  # a launcher that cannot even begin is a failed start, which the core judges
             report(StartFailed(ExitReason.crashed(error, "launch-failed")))
             return

@@ -84,20 +84,28 @@ class EventBus:
                 self._pending.append((mine, event))
                 return mine
             self._handing_out = True
-            number = mine
             try:
-                while True:
-                    for subscription in self._routes[type(event)]:
-                        try:
-                            subscription.callback(number, event)
-                        except Exception:
-                            subscription.errors += 1
-                            logger.exception("an event subscriber failed", extra={"event_type": type(event).__name__})
-                    if not self._pending:
-                        return mine
-                    number, event = self._pending.popleft()
+                for subscription in self._routes[type(event)]:
+                    try:
+                        subscription.callback(mine, event)
+                    except Exception:
+                        _failed(subscription, event)
+                if self._pending:
+                    self._hand_out_pending()
+                return mine
             finally:
                 self._handing_out = False
+
+    def _hand_out_pending(self) -> None:
+        """Hand out what subscribers published while they were called; under the lock."""
+        pending = self._pending
+        while pending:
+            number, event = pending.popleft()
+            for subscription in self._routes[type(event)]:
+                try:
+                    subscription.callback(number, event)
+                except Exception:
+                    _failed(subscription, event)
 
     def subscribe(self, callback: Subscriber, kinds: tuple[type[Event], ...] | None = None) -> Subscription:
         """Call `callback(number, event)` for each event to come.
@@ -115,3 +123,9 @@ class EventBus:
         """Take `subscription` off the bus; nothing happens where it is not on it."""
         with self._lock:
             self._routes = Routes(tuple(s for s in self._routes.subscriptions if s is not subscription))
+
+
+def _failed(subscription: Subscription, event: Event) -> None:
+    """Count and log the error that a subscriber raised; called while it is handled."""
+    subscription.errors += 1
+    logger.exception("an event subscriber failed", extra={"event_type": type(event).__name__})

@@ -258,7 +258,6 @@ def finish(cell: ActorRef[Any], reason: ExitReason) -> None:
         cell._make_room()
     if cell._queue or cell._lane:
         cell._drain()
-    owner = cell._owner
     if launch is not None:
         launch.owner.registry.release(cell.path, cell)
     if cell._bonds is not None:
@@ -270,10 +269,11 @@ def finish(cell: ActorRef[Any], reason: ExitReason) -> None:
             launch.report(Ignored(launch.ignored))
         else:
             launch.report(StartFailed(reason))
-    elif owner is not None:
-        owner.plain_ended(cell)
-    for ask in cell._waiting or ():
-        ask.settle(None, None)
+    elif cell._owner is not None:
+        cell._owner.plain_ended(cell)
+    if cell._waiting is not None:
+        for ask in cell._waiting:
+            ask.settle(None, None)
     cell._actor = None
     cell._idle = True
     cell._turn = None

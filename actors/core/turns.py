@@ -163,19 +163,30 @@ def attend(cell: ActorRef[Any]) -> bool:
     elif cell._phase == NEW and not start(cell):
         return False
     lane = cell._lane
-    while lane:
-        item = lane.popleft()
-        kind = type(item)
-        if kind is Stop:
-            end(cell, item.reason)
-            return False
-        if kind is Suspend:
-            cell._suspended = True
-        elif kind is Resume:
-            cell._suspended = False
-        elif not step(cell, item):
-            return False
-    cell._handling = None
+    if lane is not None:
+        is_plain = cell._run is run
+        while lane:
+            item = lane.popleft()
+            kind = type(item)
+            if kind is Stop:
+                end(cell, item.reason)
+                return False
+            if kind is Suspend:
+                cell._suspended = True
+            elif kind is Resume:
+                cell._suspended = False
+            elif is_plain and kind is not Ask:  # what a supervisor gets: the same as `step` does, without its questions
+                cell._handling = item
+                try:
+                    cell._table[kind](cell._actor, item)
+                except BaseException as error:
+                    if not step_failed(cell, None, error):
+                        return False
+                else:
+                    cell._handled += 1
+            elif not step(cell, item):
+                return False
+        cell._handling = None
     if cell._stopping:
         end(cell, NORMAL)
         return False

@@ -50,6 +50,7 @@ from supervisors.core.states import (
     Ended,
     GoingDown,
     Origin,
+    Phase,
     Restarting,
     Running,
     Starting,
@@ -62,7 +63,7 @@ from supervisors.specs import Restart
 ALREADY_STARTED = "already-started"
 """The detail of a failed start whose child says that it runs already: passed on as that refusal."""
 
-_TEMPORARY = Restart.TEMPORARY  # members of an Enum are slow to look up
+_PERMANENT, _TEMPORARY = Restart.PERMANENT, Restart.TEMPORARY  # members of an Enum are slow to look up
 
 
 def started(draft: Draft, child: Child, event: ChildStarted) -> None:
@@ -111,36 +112,31 @@ def ended(
     """The instance is gone."""
     state = child.state
     if isinstance(state, Running):
-        _ended_by_itself(draft, child, state, event, reason)
+        phase, since, spec = draft.phase, state.since, child.spec
+        if phase is not IDLE and not _keeps_its_place(draft, child, phase, since, reason):
+            return
+        expected = spec.restart is not _PERMANENT and is_expected_end(spec, reason)
+        draft.effects.append(ExitedFact(child.id, child.generation, reason, draft.now - since, "running", expected))
+        if phase is IDLE or not draft.has_round:
+            conclude(draft, child, since, reason)
+        else:
+            draft.become(replace(child, last_exit=reason), Ended(since, reason))
+            draft.deferred = (*draft.deferred, event)
     elif isinstance(state, Starting):
         _start_failed(draft, child, state, reason)
     elif isinstance(state, Stopping):
         _gone(draft, child, state, reason, is_cut_off=isinstance(event, ChildAbandoned))
 
 
-def _ended_by_itself(
-    draft: Draft,
-    child: Child,
-    state: Running,
-    event: ChildExited | ChildStartFailed | ChildAbandoned,
-    reason: ExitReason,
-) -> None:
-    phase = draft.phase
-    is_idle = phase is IDLE  # the common case, and the quickest to tell
-    round = phase.round if not is_idle and isinstance(phase, (Active, StartingUp)) else None
-    if not is_idle and (isinstance(phase, GoingDown) or (round is not None and child.id in round.stops[round.at :])):
-        announce_stopped(draft, child, state.since, reason)  # it was about to be stopped: nothing follows
-        then = Then.DOWN if round is None else then_of(draft, round, child.id)
-        settle_down(draft, replace(child, last_exit=reason), then)
-        return
-    since = state.since
-    expected = is_expected_end(child.spec, reason)
-    draft.effects.append(ExitedFact(child.id, child.generation, reason, draft.now - since, "running", expected))
-    if round is None:
-        conclude(draft, child, since, reason)
-    else:
-        draft.become(replace(child, last_exit=reason), Ended(since, reason))
-        draft.deferred = (*draft.deferred, event)
+def _keeps_its_place(draft: Draft, child: Child, phase: Phase, since: float, reason: ExitReason) -> bool:
+    """Whether something may follow the end of a child by itself; where it was about to be stopped nothing does."""
+    round = phase.round if isinstance(phase, (Active, StartingUp)) else None
+    if not isinstance(phase, GoingDown) and (round is None or child.id not in round.stops[round.at :]):
+        return True
+    announce_stopped(draft, child, since, reason)
+    then = Then.DOWN if round is None else then_of(draft, round, child.id)
+    settle_down(draft, replace(child, last_exit=reason), then)
+    return False
 
 
 def _start_failed(draft: Draft, child: Child, start: Starting, reason: ExitReason) -> None:

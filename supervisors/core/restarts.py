@@ -22,6 +22,7 @@ from supervisors.core.rounds import begin_group, longest_wait, plan_group
 from supervisors.core.states import (
     IDLE,
     Child,
+    ChildState,
     Down,
     DownWhy,
     Origin,
@@ -95,15 +96,17 @@ def restart(draft: Draft, child: Child, reason: ExitReason, *, was_quiet: bool, 
     attempt = 1 if was_quiet else child.attempt + 1
     parked = child.parked and not was_quiet
     window = child.window
-    if not parked:
+    if parked:
+        restarts = draft.window.count(now, supervisor.period)
+    else:
         if spec.budget is not None:
             window = window.record(now, spec.budget.period)
             if window.size > spec.budget.intensity:
                 child = replace(child, window=window, last_exit=reason)
                 _quarantine(draft, child, reason)
                 return
-        draft.window = draft.window.record(now, supervisor.period)
-    restarts = draft.window.size if not parked else draft.window.count(now, supervisor.period)
+        draft.window = recorded = draft.window.record(now, supervisor.period)
+        restarts = recorded.size
     if restarts > supervisor.intensity and not parked:
         escalates = supervisor.on_limit is OnLimit.ESCALATE
         draft.effects.append(
@@ -127,22 +130,14 @@ def restart(draft: Draft, child: Child, reason: ExitReason, *, was_quiet: bool, 
     if parked:
         delay = max(delay, supervisor.park_every * (1 + spec.backoff.jitter * (2 * draft.chance - 1)))
     is_alone = supervisor.strategy is _ONE_FOR_ONE or not binds_siblings(supervisor.strategy)
+    id, generation = child.id, child.generation
+    state: ChildState = child.state
     if is_alone:
-        fact = RestartFact(child.id, child.generation, attempt, delay, (child.id,), restarts, parked, reason)
-        draft.effects.append(fact)
+        draft.effects.append(RestartFact(id, generation, attempt, delay, (id,), restarts, parked, reason))
     launches = is_alone and was_ready and delay == 0
-    child = Child(
-        child.id,
-        spec,
-        child.position,
-        child.generation + launches,
-        starting(draft, spec, _RESTART) if launches else child.state,
-        attempt,
-        child.restarts + 1,
-        parked,
-        reason,
-        window,
-    )
+    if launches:
+        generation, state = generation + 1, starting(draft, spec, _RESTART)
+    child = Child(id, spec, child.position, generation, state, attempt, child.restarts + 1, parked, reason, window)
     if launches:
         begin(draft, child)
     elif is_alone:
