@@ -320,7 +320,7 @@ class HistoryLost(Event, frozen=True):
 
 
 class NodeChanged(Event, frozen=True):
-    """The node's own state: `starting`, `ready`, `draining`, `stopped`."""
+    """The node's own state: `created`, `starting`, `running`, `paused`, `draining`, `stopping`, `stopped`, `failed`."""
 
     TOPIC: ClassVar[str] = "daemon"
 

@@ -22,6 +22,7 @@ from supervisors.views import (
     DescribeView,
     EventsView,
     KeysView,
+    PauseView,
     PingView,
     ReplayView,
     ReportedView,
@@ -271,6 +272,8 @@ COMMANDS: dict[str, Command] = {
     "keys": Command(Arguments, KeysView),
     "grant": Command(GrantArguments, KeysView, True),
     "revoke": Command(RevokeArguments, KeysView, True),
+    "pause": Command(Arguments, PauseView, True),
+    "unpause": Command(Arguments, PauseView, True),
     "shutdown": Command(ShutdownArguments, ShutdownView, True),
 }
 """Every control command of `actors/v1`."""

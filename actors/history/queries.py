@@ -168,7 +168,7 @@ _WHERE = "happened_at >= $since::TIMESTAMPTZ AND regexp_full_match(path, $path)"
 _MARKS = """
     node_ends AS (
         SELECT epoch, coalesce(last_at, started_at) AS ended_at,
-               CASE WHEN last_state IN ('draining', 'stopped') THEN 'off' ELSE 'down' END AS state
+               CASE WHEN last_state IN ('draining', 'stopping', 'stopped') THEN 'off' ELSE 'down' END AS state
         FROM runs_of_node LEFT JOIN (
             SELECT epoch, max(happened_at) AS last_at,
                    arg_max(payload->>'state', seq) FILTER (type = 'NodeChanged') AS last_state

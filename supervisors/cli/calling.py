@@ -33,6 +33,7 @@ class Panel(Enum):
     """The help panels, in order."""
 
     PROJECT = "Project"
+    DAEMON = "Node"
     INSPECT = "Inspect"
     CONTROL = "Control"
     ACCESS = "Access"
@@ -82,6 +83,10 @@ class Settings(Struct, frozen=True):
     yes: bool | None = None
     no_input: bool | None = None
 
+    def at_home(self, home: str) -> Settings:
+        """Return these settings for another home."""
+        return structs.replace(self, home=home, endpoint=None)
+
     def over(self, base: Settings) -> Settings:
         """Return these settings, with those of `base` where nothing was given."""
         given = {name: value for name, value in structs.asdict(self).items() if value is not None}
@@ -117,6 +122,10 @@ class Call:
     def note(self, text: str) -> None:
         """Say something to people, on stderr."""
         self.output.note(text, self.choice)
+
+    def hint(self, text: str) -> None:
+        """Name the next command, to people, on stderr."""
+        self.output.hint(text, self.choice)
 
     def write(self, answer: Listing | Page) -> None:
         """Write an answer, and remember its failure."""

@@ -24,6 +24,7 @@ from supervisors.cli.terminal import speaks_unicode
 MODULES: Final = {
     "init": "projects",
     "run": "running",
+    "up": "starting",
     "check": "projects",
     "config": "projects",
     "cron": "cron",
@@ -42,6 +43,7 @@ MODULES: Final = {
     "kill": "controls",
     "reset": "controls",
     "down": "ending",
+    "daemon": "daemon",
     "jobs": "jobs",
     "send": "messaging",
     "ask": "messaging",
@@ -61,8 +63,6 @@ MODULES: Final = {
 
 ALIASES: Final = {"ls": "ps", "t": "tree"}
 ELSEWHERE: Final = {
-    "daemon": "run",
-    "up": "run",
     "list": "ps",
     "show": "describe",
     "inspect": "describe",

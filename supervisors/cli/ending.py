@@ -11,9 +11,10 @@ from supervisors.cli.calling import Call, Panel, Shape, command
 from supervisors.cli.connection import Node, connect
 from supervisors.cli.failures import CommandError, usage
 from supervisors.cli.rendering import Page
-from supervisors.cli.terminal import wrap
+from supervisors.cli.terminal import Terminal, wrap
 from supervisors.cli.texts import duration, plural
 from supervisors.node.durations import parse_duration
+from supervisors.node.statefile import read_state
 from supervisors.requests import ShutdownArguments, TreeArguments
 from supervisors.views import DownOutcome, DownView, NodeKind, NodeState, ShutdownView, TreeView
 
@@ -27,10 +28,23 @@ LOOK_EVERY: Final = 0.05
 _RUNNING: Final = frozenset({NodeState.READY, NodeState.SUSPENDED, NodeState.STARTING, NodeState.STOPPING})
 
 
+Drain = Annotated[
+    float | None,
+    typer.Option(
+        "--drain",
+        metavar="DURATION",
+        parser=parse_duration,
+        show_default="runtime.drain",
+        help="Let actors finish for so long, then kill.",
+    ),
+]
+Reason = Annotated[str, typer.Option("--reason", metavar="TEXT", help="Why; kept in the history.")]
+
+
 @command(
     app,
     "down",
-    panel=Panel.CONTROL,
+    panel=Panel.DAEMON,
     document="Down",
     shape=Shape.PAGE,
     own_timeout=True,
@@ -38,18 +52,9 @@ _RUNNING: Final = frozenset({NodeState.READY, NodeState.SUSPENDED, NodeState.STA
 )
 def down(
     call: Call,
-    drain: Annotated[
-        float | None,
-        typer.Option(
-            "--drain",
-            metavar="DURATION",
-            parser=parse_duration,
-            show_default="runtime.drain",
-            help="Let actors finish for so long, then kill.",
-        ),
-    ] = None,
+    drain: Drain = None,
     now: Annotated[bool, typer.Option("--now", help="Kill at once.")] = False,
-    reason: Annotated[str, typer.Option("--reason", metavar="TEXT", help="Why; kept in the history.")] = "",
+    reason: Reason = "",
     timeout: Annotated[
         float | None,
         typer.Option(
@@ -64,14 +69,25 @@ def down(
 ) -> Page:
     """Drain the node and end it; wait until it is gone.
 
-    On a node that drains already, a shorter drain and --now hurry it. 6 when it is not gone in time; it goes on.
+    On a node that drains already, a shorter drain and --now hurry it. What had to be killed is said. 6 when it is not
+    gone in time; it goes on.
     """
     if now and drain is not None:
         raise usage("--now and --drain exclude each other", "--now is --drain 0s")
+    return end_node(call, drain=0.0 if now else drain, reason=reason, timeout=timeout, no_wait=no_wait)
+
+
+def end_node(
+    call: Call, *, drain: float | None, reason: str, timeout: float | None = None, no_wait: bool = False
+) -> Page:
+    """Drain the node and end it; wait until it is gone, or for `timeout` seconds.
+
+    Raises:
+        CommandError: There is none, or it refuses.
+    """
     began = time.monotonic()
     with connect(call) as node:
-        asked = ShutdownArguments(drain=0.0 if now else drain)
-        view: ShutdownView = node.request("shutdown", asked, ShutdownView, reason=reason)
+        view: ShutdownView = node.request("shutdown", ShutdownArguments(drain=drain), ShutdownView, reason=reason)
         until = began + (view.drain + KILL_SECONDS if timeout is None else timeout)
         process = node.endpoints.process
         while (is_there := process.is_alive) and not no_wait and time.monotonic() < until:
@@ -79,6 +95,7 @@ def down(
         waited = time.monotonic() - began
         failure = _still_there(node, waited) if is_there and not no_wait else None
     outcome = DownOutcome.GONE if not is_there else DownOutcome.PENDING if failure else DownOutcome.ACCEPTED
+    record = read_state(node.place.home) if not is_there else None
     found = DownView(
         name=node.endpoints.name,
         pid=process.pid,
@@ -87,14 +104,23 @@ def down(
         drain=view.drain,
         workers=view.workers,
         seconds=waited,
+        cut=record.cut if record is not None and record.process == process else (),
     )
     return Page(
         "Down",
         (found,),
-        lambda terminal: wrap(_line(found), terminal.width) if terminal.width else [_line(found)],
+        lambda terminal: [part for line in _lines(found) for part in _fitted(line, terminal)],
         lambda item: str(item.name),
         failure=failure,
     )
+
+
+def _lines(view: DownView) -> list[str]:
+    return [_line(view), *(f"cut off: {what}" for what in view.cut)]
+
+
+def _fitted(line: str, terminal: Terminal) -> list[str]:
+    return wrap(line, terminal.width) if terminal.width else [line]
 
 
 def _line(view: DownView) -> str:

@@ -11,6 +11,13 @@ from supervisors.cli.calling import Call, Panel, command
 
 app = typer.Typer()
 
+ServiceName = Annotated[
+    str,
+    typer.Option(
+        "--service", metavar="MANAGER:NAME", help="Who starts it again; a duplicate then waits for the other's end."
+    ),
+]
+
 
 @command(
     app,
@@ -28,6 +35,8 @@ def run(
         str | None,
         typer.Option("--config", "-c", metavar="FILE", help="Else actors.toml here, else the built-in system."),
     ] = None,
+    service: ServiceName = "",
+    background: Annotated[bool, typer.Option("--background", hidden=True)] = False,
 ) -> None:
     """Run a tree here, in the foreground, until Ctrl-C.
 
@@ -36,4 +45,5 @@ def run(
     from supervisors.node.lifecycle import run_foreground
 
     home = Path(call.settings.home) if call.settings.home else None
-    call.end(int(run_foreground(config=Path(config) if config else None, home=home, app=tree)))
+    file = Path(config) if config else None
+    call.end(int(run_foreground(config=file, home=home, app=tree, service=service, is_background=background)))

@@ -67,7 +67,7 @@ def header_lines(header: HeaderView, terminal: Terminal) -> list[str]:
     """Return the line about the node itself."""
     parts = [f"up {duration(header.uptime)}", f"pid {header.pid}", f"ready {header.ready}/{header.total}"]
     parts.append(f"restarts 24h: {header.restarts_day}")
-    if header.state != "ready":
+    if header.state != "running":
         parts.append(header.state)
     if header.level:
         parts.append(f"level {header.level}")

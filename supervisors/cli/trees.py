@@ -13,6 +13,7 @@ import typer
 from supervisors.cli.calling import Call, Panel, Shape, command
 from supervisors.cli.completing import complete_paths
 from supervisors.cli.connection import Node, connect
+from supervisors.cli.discovery import places
 from supervisors.cli.failures import CommandError
 from supervisors.cli.rendering import Column, Listing, Page, facts, table
 from supervisors.cli.states import LOOKS, limit, look, phrase, why_last
@@ -20,6 +21,7 @@ from supervisors.cli.terminal import Style, Terminal
 from supervisors.cli.texts import duration, instant, plural, printable, size
 from supervisors.cli.treelines import header_lines, suggestion, tree_lines
 from supervisors.node.durations import parse_duration
+from supervisors.node.statefile import read_state
 from supervisors.requests import Arguments, TreeArguments
 from supervisors.selectors import check_selector, select
 from supervisors.views import NodeKind, NodeView, StatusView, TreeView
@@ -163,8 +165,13 @@ def status(
     check: Annotated[bool, typer.Option("--check", help="End with 5 when something is wrong.")] = False,
 ) -> Page:
     """Show the node on one page, and what is wrong."""
-    with connect(call) as node:
-        view: StatusView = node.request("status", Arguments(), StatusView)
+    try:
+        with connect(call) as node:
+            view: StatusView = node.request("status", Arguments(), StatusView)
+    except CommandError as error:
+        if error.code == "unreachable":
+            raise CommandError(error.code, error.message + _last_words(call), error.hint) from None
+        raise
     failure = None
     if check and view.problems:
         first = f"actorctl why {view.unhealthy[0].path}" if view.unhealthy else "actorctl status"
@@ -182,6 +189,18 @@ def status(
         failure=failure,
         hints=hints,
     )
+
+
+def _last_words(call: Call) -> str:
+    """Return what the node of this home last said of itself, "" where it never did."""
+    home = places(call.settings)[0].home
+    record = read_state(home)
+    if record is None:
+        return ""
+    at = instant(datetime.fromtimestamp(record.written_at, UTC), datetime.now(UTC), UTC if call.settings.utc else None)
+    detail = f" ({record.detail})" if record.detail else ""
+    cut = f", with {', '.join(record.cut)} cut off" if record.cut else ""
+    return f"; the last one, process {record.process.pid}, was {record.state}{detail} {at}{cut}"
 
 
 def _status_lines(view: StatusView, terminal: Terminal, zone: Any) -> Iterable[str]:

@@ -30,10 +30,12 @@ from supervisors.node.operations import Operations
 from supervisors.node.recent import RecentEvents
 from supervisors.node.replaying import Replays
 from supervisors.node.restarting import Restarts
+from supervisors.node.statefile import StateFile, record_of_start
 from supervisors.processes.host import ProcessLauncher
 from supervisors.processes.sparing import Rules
 from supervisors.specs import SupervisorSpec
 from supervisors.supervisor import Services, Subtree
+from supervisors.tree import count_ready
 from transport.control.server import ControlServer
 from transport.endpoints import (
     Endpoints,
@@ -64,6 +66,8 @@ class Node:
         tree: What it supervises.
         ask_shutdown: Called for the `shutdown` command with its drain in seconds or None; returns the drain.
         on_root: Gets the outcomes of the root supervisor, on any thread; it only posts.
+        app: The tree written in Python that it runs, or "".
+        service: Who starts it again, `systemd:NAME`, or "".
     """
 
     def __init__(
@@ -73,8 +77,11 @@ class Node:
         *,
         ask_shutdown: Callable[[float | None], float],
         on_root: Callable[[Outcome], None],
+        app: str = "",
+        service: str = "",
     ) -> None:
         self._closing = ExitStack()
+        self._app, self._service = app, service
         try:
             self._make(loaded, tree, ask_shutdown, on_root)
         except BaseException:
@@ -113,6 +120,17 @@ class Node:
             config_file=str(loaded.file or ""),
             ask_shutdown=ask_shutdown,
         )
+        record = record_of_start(
+            name=runtime.name,
+            version=facts.version,
+            home=home,
+            epoch=str(epoch),
+            config=facts.config_file,
+            app=self._app,
+            service=self._service,
+            at=started_at,
+        )
+        facts.state_file = StateFile(run, record, lambda: (*count_ready(services), facts.restarts.total))
         recent = RecentEvents()
         system.bus.subscribe(recent.keep)
         system.bus.subscribe(facts.restarts.take, facts.restarts.kinds)
@@ -194,6 +212,7 @@ class Node:
 
     def start(self) -> None:
         """Begin to start the tree; `on_root` gets what becomes of it."""
+        self.facts.change("created", f"process {self._services.pid}")
         self.facts.change("starting", f"epoch {self.facts.epoch}")
         self._root.run(self._tree, "/", self._services, Incarnation())
 

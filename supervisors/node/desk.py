@@ -26,6 +26,7 @@ from supervisors.node.explaining import explain
 from supervisors.node.facts import NodeFacts
 from supervisors.node.looking import last_exit_and_needs, spec_view_at
 from supervisors.node.operations import Operations
+from supervisors.node.pausing import Pauses
 from supervisors.node.recent import RecentEvents
 from supervisors.node.replaying import Replays
 from supervisors.node.tapreaders import TapReaders
@@ -80,7 +81,7 @@ THREADS = 4
 REFRESH_TIMEOUT = 0.03
 """Seconds that subtree processes have to say what their nodes are now; then what they said last is shown."""
 
-_ADMINISTRATION = frozenset({"config", "keys", "grant", "revoke", "shutdown"})
+_ADMINISTRATION = frozenset({"config", "keys", "grant", "revoke", "shutdown", "pause", "unpause"})
 
 PERMISSIONS: Mapping[str, Role] = {
     name: Role.ADMIN if name in _ADMINISTRATION else Role.OPERATOR if command.is_change else Role.VIEWER
@@ -109,6 +110,7 @@ class ControlDesk:
         self._replays = replays
         self._tap_figures = tap_figures
         self._tap_readers = TapReaders()
+        self._pauses = Pauses(node, operations)
         self._threads = ThreadPoolExecutor(THREADS, thread_name_prefix="control")
         self._handlers: dict[str, Callable[[Any, Request, Responder], View | None]] = {
             "ping": self._ping,
@@ -127,6 +129,8 @@ class ControlDesk:
             "send": self._send,
             "ask": self._ask,
             "shutdown": self._shutdown,
+            "pause": partial(self._pause, True),
+            "unpause": partial(self._pause, False),
             "keys": self._keys,
             "grant": self._grant,
             "revoke": self._revoke,
@@ -346,6 +350,11 @@ class ControlDesk:
 
     def _revoke(self, arguments: RevokeArguments, _request: Request, _responder: Responder) -> View:
         return self._access.revoke(arguments.name)
+
+    def _pause(self, is_pause: bool, _arguments: Any, request: Request, responder: Responder) -> View | None:
+        run = self._pauses.pause if is_pause else self._pauses.resume
+        run(request.caller, request.reason, lambda view: responder.reply(to_wire(view)))
+        return None
 
     def _shutdown(self, arguments: ShutdownArguments, _request: Request, _responder: Responder) -> View:
         drain = self._node.ask_shutdown(arguments.drain)

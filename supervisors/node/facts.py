@@ -20,6 +20,7 @@ from actors.history.protocol import Statistics as AskRecorder
 from supervisors.node.asking import message_types, never_waiting
 from supervisors.node.restarts import RestartCount
 from supervisors.node.showing import ConfigRow
+from supervisors.node.statefile import StateFile
 from supervisors.processes.host import ProcessLauncher
 from supervisors.requests import SqlArguments
 from supervisors.selectors import UNHEALTHY
@@ -52,7 +53,8 @@ class NodeFacts:
         home: Its home.
         epoch: Number of this run: milliseconds since the epoch at its start, so it grows from run to run.
         started_at: When it started, seconds since the epoch.
-        state: `starting`, `ready`, `draining` or `stopped`.
+        state: `created`, `starting`, `running`, `paused`, `draining`, `stopping`, `stopped` or `failed`.
+        state_file: Where it is kept for others; None until the node is assembled.
         restarts: Counts the restarts decided.
     """
 
@@ -74,7 +76,8 @@ class NodeFacts:
         self.home = home
         self.epoch = epoch
         self.started_at = system.clock.time()
-        self.state = "starting"
+        self.state = "created"
+        self.state_file: StateFile | None = None
         self.restarts = RestartCount()
         self.system = system
         self.services = services
@@ -88,9 +91,12 @@ class NodeFacts:
         self._lock = threading.Lock()
 
     def change(self, state: str, detail: str = "") -> None:
-        """Move to `state` and say so on the bus."""
+        """Move to `state`, and say so on the bus and in the state file."""
         self.state = state
-        self.system.bus.publish(NodeChanged(self.system.clock.time(), "/", state, detail))
+        now = self.system.clock.time()
+        self.system.bus.publish(NodeChanged(now, "/", state, detail))
+        if self.state_file is not None:
+            self.state_file.change(state=state, detail=detail, changed_at=now)
 
     def status(self, header: HeaderView, tree: Sequence[NodeView]) -> StatusView:
         """Return the node on one page."""

@@ -11,6 +11,7 @@ is started right after waits for that.
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from pathlib import Path
 from types import TracebackType
 from typing import Final, Self
@@ -27,6 +28,9 @@ RUN_DIR = "run"
 DYING: Final = 10.0
 """Seconds that a killed node is given to be gone."""
 
+LOOK_EVERY: Final = 0.2
+"""Seconds between two tries of one that waits for the lock."""
+
 
 class InstanceLock:
     """Holds `<home>/run/node.lock`; `acquire` it before anything of the node is made.
@@ -41,18 +45,21 @@ class InstanceLock:
         self._lock = FileLock(self._run / "node.lock", mode=0o600)
         self._pid_file = self._run / "node.pid"
 
-    def acquire(self) -> None:
+    def acquire(self, on_wait: Callable[[ProcessIdentity | None], bool] | None = None) -> None:
         """Take the lock or say who holds it.
+
+        Args:
+            on_wait: Called about every `LOOK_EVERY` seconds while another process holds it, with that process; True
+                waits on. None does not wait. A duplicate that an operating system's service manager has started waits:
+                were it to end, the manager would start it again and again.
 
         Raises:
             AlreadyRunningError: Another process holds it.
             HomeError: The home cannot be made or written.
         """
+        make_home(self._home)
         try:
-            self._home.mkdir(mode=0o700, parents=True, exist_ok=True)
-            self._run.mkdir(mode=0o700, exist_ok=True)
-            self._run.chmod(0o700)
-            self._take()
+            self._take(on_wait)
         except OSError as error:
             raise HomeError(str(self._home), _why(error)) from error
         try:
@@ -67,7 +74,7 @@ class InstanceLock:
             self._pid_file.unlink(missing_ok=True)
             self._lock.release()
 
-    def _take(self) -> None:
+    def _take(self, on_wait: Callable[[ProcessIdentity | None], bool] | None) -> None:
         until = time.monotonic() + DYING
         while True:
             try:
@@ -76,7 +83,9 @@ class InstanceLock:
             except Timeout:
                 holder = read_pid_file(self._home)
                 if holder is None or holder.is_alive or time.monotonic() > until:
-                    raise AlreadyRunningError(str(self._home), holder.pid if holder is not None else None) from None
+                    if on_wait is None or not on_wait(holder):
+                        raise AlreadyRunningError(str(self._home), holder.pid if holder is not None else None) from None
+                    time.sleep(LOOK_EVERY)
             time.sleep(0.02)
 
     def __enter__(self) -> Self:
@@ -87,6 +96,21 @@ class InstanceLock:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.release()
+
+
+def make_home(home: Path) -> None:
+    """Make the home and its run folder where they are missing, and close the latter to others.
+
+    Raises:
+        HomeError: They cannot be made, or belong to somebody else.
+    """
+    run = home / RUN_DIR
+    try:
+        home.mkdir(mode=0o700, parents=True, exist_ok=True)
+        run.mkdir(mode=0o700, exist_ok=True)
+        run.chmod(0o700)
+    except OSError as error:
+        raise HomeError(str(home), _why(error)) from error
 
 
 def _why(error: OSError) -> str:

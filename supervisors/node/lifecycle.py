@@ -1,8 +1,9 @@
 """The life of a node in the foreground: lock, start, ready, drain, end, and the exit code that says how it went.
 
-starting --ready--> ready --first signal, shutdown command--> draining --empty--> stopped
-    |                 |                                           |
-    '-- start failed  '-- the root gave up              second request, or time over: kill; third: die at once
+created --> starting --ready--> running --first signal, shutdown command--> draining --empty--> stopping --> stopped
+               |                 |   ^                                          |
+               |                 pause|resume                   second request, or time over: kill; third: die at once
+               '-- start failed, the root gave up: failed
 
 A `shutdown` command counts as a request. A further one does not hurry, it sets the drain's end, sooner and never later;
 so `shutdown` with a drain of 0 kills what is left.
@@ -31,20 +32,27 @@ from supervisors.errors import AlreadyRunningError, HomeError
 from supervisors.node.apps import load_app
 from supervisors.node.assembly import Node
 from supervisors.node.building import build_tree, graft
+from supervisors.node.cutting import KINDS as CUT_KINDS
+from supervisors.node.cutting import Cuts
 from supervisors.node.faults import ConfigurationError
 from supervisors.node.importing import add_import_root
 from supervisors.node.instance import InstanceLock
 from supervisors.node.loading import Loaded, home_flag, load_config
 from supervisors.node.logfiles import LOGS, Limits
 from supervisors.node.logs import configure, remove
+from supervisors.node.pidone import become_init, is_first
 from supervisors.node.signals import StopRequest, StopRequests
 from supervisors.specs import SupervisorSpec
+from supervisors.tree import nodes
+from transport.identity import ProcessIdentity
 
 logger = logging.getLogger(__name__)
 
 KILL_TIMEOUT = 10.0
 """Longest wait for a killed tree to be gone, in seconds."""
 
+TELL_EVERY = 60.0
+"""Seconds between two lines of a duplicate that waits."""
 
 SWITCH_INTERVAL = 0.001
 """Seconds after which a busy thread lets others run: a fifth of the default, so a busy actor delays `tree` less."""
@@ -62,14 +70,25 @@ class NodeExit(IntEnum):
     INTERRUPTED = 130
 
 
-def run_foreground(*, config: Path | None = None, home: Path | None = None, app: str | None = None) -> NodeExit:
+def run_foreground(
+    *,
+    config: Path | None = None,
+    home: Path | None = None,
+    app: str | None = None,
+    service: str = "",
+    is_background: bool = False,
+) -> NodeExit:
     """Run a node until it ends, on the main thread; talks to standard error.
 
     Args:
         config: The configuration file; None: `actors.toml` here, else the built-in system.
         home: The runtime's home, in place of the configured one.
         app: `package.module:name` of a tree written in Python, run beside `/sys`.
+        service: Who starts it again when it ends, `systemd:NAME`; a duplicate then waits for the other to end.
+        is_background: Whether nobody reads standard error: log lines go to the files alone, where there are any.
     """
+    if is_first():
+        become_init()
     try:
         loaded = load_config(config, flags=home_flag(home), is_app=app is not None, imports=True, spare_processes=True)
         add_import_root(loaded.directory)
@@ -87,9 +106,17 @@ def run_foreground(*, config: Path | None = None, home: Path | None = None, app:
         _say(str(error))
         return NodeExit.INVALID
     lock = InstanceLock(loaded.home)
+    waiting = _Waiting(loaded.home)
     try:
-        lock.acquire()
+        if service:
+            with waiting:
+                lock.acquire(waiting.look)
+        else:
+            lock.acquire()
     except AlreadyRunningError as error:
+        if waiting.is_ended:
+            _say("ended while it waited")
+            return NodeExit.CLEAN
         _say(str(error), f"actorctl status --home {shlex.quote(str(loaded.home))}")
         return NodeExit.ALREADY_RUNNING
     except HomeError as error:
@@ -100,13 +127,19 @@ def run_foreground(*, config: Path | None = None, home: Path | None = None, app:
     log = loaded.config.log
     limits = Limits(int(log.max_size), float(log.keep), int(log.total), int(log.min_free))
     try:
-        handler = configure(log.level, log.format, files=loaded.home / LOGS if log.files else None, limits=limits)
+        handler = configure(
+            log.level,
+            log.format,
+            files=loaded.home / LOGS if log.files else None,
+            limits=limits,
+            has_stream=not (is_background and log.files),
+        )
     except OSError as error:
         lock.release()
         _say(f"cannot write log files: {error}", "mend the folder, or set log.files = false")
         return NodeExit.FAILED
     try:
-        return _Life(loaded, tree).run()
+        return _Life(loaded, tree, app or "", service).run()
     except (ActorRuntimeError, OSError) as error:
         _say(f"the node could not be started: {error}", f"actorctl doctor --home {shlex.quote(str(loaded.home))}")
         return NodeExit.FAILED
@@ -118,7 +151,7 @@ def run_foreground(*, config: Path | None = None, home: Path | None = None, app:
 class _Life:
     """One life of one node, on the main thread."""
 
-    def __init__(self, loaded: Loaded, tree: SupervisorSpec) -> None:
+    def __init__(self, loaded: Loaded, tree: SupervisorSpec, app: str, service: str) -> None:
         self._drain = float(loaded.config.runtime.drain)
         self._drained_by = math.inf
         self._is_hurried = False
@@ -127,18 +160,28 @@ class _Life:
         self._outcomes: SimpleQueue[Outcome] = SimpleQueue()
         self._loaded = loaded
         self._tree = tree
+        self._app, self._service = app, service
+        self._cuts = Cuts()
 
     def run(self) -> NodeExit:
         with self._requests:
             core.new(self._tree)  # a spec with faults is refused before anything is made
-            self._node = Node(self._loaded, self._tree, ask_shutdown=self._ask_shutdown, on_root=self._on_root)
+            self._node = Node(
+                self._loaded,
+                self._tree,
+                ask_shutdown=self._ask_shutdown,
+                on_root=self._on_root,
+                app=self._app,
+                service=self._service,
+            )
             facts = self._node.facts
             try:
                 self._node.start()
                 end = self._until_asked()
                 if end is None:
                     end = self._stop()
-                facts.change("stopped", end.name.lower().replace("_", "-"))
+                has_failed = end in {NodeExit.FAILED, NodeExit.GAVE_UP}
+                facts.change("failed" if has_failed else "stopped", end.name.lower().replace("_", "-"))
                 return end
             finally:
                 self._node.close()
@@ -152,7 +195,7 @@ class _Life:
                 outcome = self._outcomes.get()
                 if isinstance(outcome, Started):
                     _keep_for_good()
-                    facts.change("ready", f"in {facts.system.clock.time() - facts.started_at:.3g} s")
+                    facts.change("running", f"in {facts.system.clock.time() - facts.started_at:.3g} s")
                     logger.info("ready: actorctl tree --home %s   (Ctrl-C drains and ends)", facts.home)
                 elif isinstance(outcome, (StartFailed, Exited)):
                     return _report_end(outcome)
@@ -161,17 +204,34 @@ class _Life:
 
     def _stop(self) -> NodeExit:
         """Drain; kill what is left when the time is over or somebody hurries."""
+        facts = self._node.facts
         self._hold_drain(self._drain, is_first=True)
+        facts.system.bus.subscribe(self._cuts.take, CUT_KINDS)
+        self._cuts.begin(nodes(facts.services))
         self._show_draining()
         self._node.stop(ExitReason.shutdown("node-stop"))
         if self._is_drained():
+            self._say_cut("everything ended")
             return NodeExit.CLEAN
         logger.warning("not everything stopped in time, or hurried: killing the rest")
+        self._cuts.begin(nodes(facts.services))
         self._node.kill()
         until = time.monotonic() + KILL_TIMEOUT
         while not self._root_has_ended() and (left := until - time.monotonic()) > 0:
             self._requests.take(timeout=left)
+        self._say_cut("hurried" if self._is_hurried else "the drain ran out")
         return NodeExit.INTERRUPTED if self._is_hurried else NodeExit.DRAIN_RAN_OUT
+
+    def _say_cut(self, how: str) -> None:
+        """Say what had to be killed, where that was anything, in the log, the history and the state file."""
+        facts, cut = self._node.facts, self._cuts.found()
+        if cut:
+            named = ", ".join(cut[:10]) + (f" and {len(cut) - 10} more" if len(cut) > 10 else "")
+            logger.warning("cut off while they worked: %s", named)
+            how = f"{how}; cut: {named}"
+            assert facts.state_file is not None  # it was assembled
+            facts.state_file.change(cut=cut)
+        facts.change("stopping", how)
 
     def _is_drained(self) -> bool:
         """Wait for the root's end; False where the time is over, which a request may shorten, or somebody hurries."""
@@ -218,6 +278,33 @@ class _Life:
         left = self._hold_drain(self._drain if drain is None else drain)
         self._requests.ask_to_drain()
         return left
+
+
+class _Waiting:
+    """Waits for another node of the same home to end, until a signal asks this one to; for the main thread."""
+
+    def __init__(self, home: Path) -> None:
+        self._home = home
+        self._told_at = -math.inf
+        self._requests = StopRequests()
+        self.is_ended = False
+
+    def look(self, holder: ProcessIdentity | None) -> bool:
+        """Say once a minute who is waited for; False when this one is to end."""
+        if time.monotonic() - self._told_at >= TELL_EVERY:
+            self._told_at = time.monotonic()
+            who = f"process {holder.pid}" if holder is not None else "another process"
+            _say(f"{who} runs the node of {self._home} already; waiting for it to end")
+        request = self._requests.take(timeout=0)
+        self.is_ended = self.is_ended or request in {StopRequest.DRAIN, StopRequest.HURRY}
+        return not self.is_ended
+
+    def __enter__(self) -> _Waiting:
+        self._requests.__enter__()
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self._requests.__exit__(None, None, None)
 
 
 def _tree_of(loaded: Loaded, app: str | None) -> SupervisorSpec:

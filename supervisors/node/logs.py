@@ -155,7 +155,13 @@ CLOSE_TIMEOUT = 1.0
 
 
 def configure(
-    level: str, style: str, stream: TextIO | None = None, *, files: Path | None = None, limits: Limits | None = None
+    level: str,
+    style: str,
+    stream: TextIO | None = None,
+    *,
+    files: Path | None = None,
+    limits: Limits | None = None,
+    has_stream: bool = True,
 ) -> logging.Handler:
     """Send records of `level` and above to `stream` (standard error) and to files; return the handler, for `remove`.
 
@@ -165,13 +171,14 @@ def configure(
         stream: Where to.
         files: Folder of the log files; None for none.
         limits: What they may take; needed with `files`.
+        has_stream: Whether anything goes to `stream` at all.
 
     Raises:
         OSError: The folder or a file in it cannot be made.
     """
     out = stream if stream is not None else sys.stderr
     is_human = style == "human" or (style == "auto" and out.isatty())
-    outputs: list[Output] = [StreamOutput(out, HumanFormatter() if is_human else JsonFormatter())]
+    outputs: list[Output] = [StreamOutput(out, HumanFormatter() if is_human else JsonFormatter())] if has_stream else []
     if files is not None and limits is not None:
         outputs.append(FileOutput(LogFile(files, "node", limits), LEVELS[level]))
         outputs.append(FileOutput(LogFile(files, "error", limits), logging.ERROR))

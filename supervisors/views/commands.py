@@ -186,6 +186,18 @@ class ShutdownView(View, frozen=True):
     workers: int = 0
 
 
+class PauseView(View, frozen=True, gc=False):
+    """Answer to `pause` and `unpause`: how many workers were suspended or let go on, and which were not in time.
+
+    Attributes:
+        state: The node's own state afterwards.
+    """
+
+    state: str
+    workers: int = 0
+    pending: tuple[str, ...] = ()
+
+
 class ErrorView(View, frozen=True, gc=False):
     """What failed, with a stable machine word.
 

@@ -23,6 +23,7 @@ from supervisors.views.commands import (
     ConfigEntry,
     ErrorView,
     KeyView,
+    PauseView,
     QueryView,
     SentView,
     TargetView,
@@ -173,6 +174,7 @@ class DownView(View, frozen=True, gc=False):
         drain: Longest drain, in seconds.
         workers: How many it had.
         seconds: How long was waited.
+        cut: What had to be killed, with what it was doing; known once the node is gone.
     """
 
     name: str
@@ -182,6 +184,7 @@ class DownView(View, frozen=True, gc=False):
     drain: float
     workers: int
     seconds: float
+    cut: tuple[str, ...] = ()
 
 
 class VersionView(View, frozen=True, gc=False):
@@ -255,6 +258,7 @@ DOCUMENTS: dict[str, Any] = {
     "EventList": EventRow,
     "CommandResult": TargetView,
     "Down": DownView,
+    "Paused": PauseView,
     "Sent": SentView,
     "Answer": AnswerView,
     "Wait": WaitView,

@@ -144,7 +144,7 @@ class HeaderView(View, frozen=True, gc=False):
     """The node that answered.
 
     Attributes:
-        state: `starting`, `ready`, `draining` or `stopped`.
+        state: `created`, `starting`, `running`, `paused`, `draining`, `stopping`, `stopped` or `failed`.
         ready: Workers that are ready.
         total: Workers that should be.
         restarts: Restarts since the node started.

@@ -45,7 +45,8 @@ NEEDED = {"selectors": {"start", "stop", "restart", "suspend", "resume", "kill",
 NEEDED["ids"] = {"jobs retry", "jobs drop"}
 """Arguments that are optional to the parser and yet needed."""
 
-ADDED = {name: ["--count", "2"] for name in STREAMS} | {"down": ["--no-wait"], "top": ["--once", "--window", "10ms"]}
+ADDED = {name: ["--count", "2"] for name in STREAMS}
+ADDED |= {"down": ["--no-wait"], "daemon stop": ["--no-wait"], "top": ["--once", "--window", "10ms"]}
 """Options with which a command ends by itself here: the fake node never goes."""
 
 

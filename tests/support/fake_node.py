@@ -51,6 +51,7 @@ from supervisors.views import (
     KeyView,
     NodeState,
     NodeView,
+    PauseView,
     PingView,
     PlanView,
     ReportedView,
@@ -140,6 +141,8 @@ class FakeNode:
             "grant": lambda _: KEYS,
             "revoke": lambda _: KEYS,
             "shutdown": lambda _: ShutdownView(drain=30.0, workers=3),
+            "pause": lambda _: PauseView(state="paused", workers=3),
+            "unpause": lambda _: PauseView(state="running", workers=3),
             **{
                 verb: self._control(verb) for verb in ("start", "stop", "restart", "suspend", "resume", "kill", "reset")
             },

@@ -104,7 +104,7 @@ class Node:
         return line
 
     def wait_ready(self) -> None:
-        self.wait_line("NodeChanged: ready")
+        self.wait_line("NodeChanged: running")
 
     def ctl(self, *args: str, **options: Any) -> Result:
         """Run `actorctl` beside it."""

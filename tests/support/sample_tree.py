@@ -80,7 +80,7 @@ def sample_header() -> HeaderView:
         version="0.1.0",
         pid=4121,
         home="/srv/.actors",
-        state="ready",
+        state="running",
         uptime=273_120.0,
         started_at=STARTED_AT,
         ready=14,
