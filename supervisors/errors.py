@@ -11,23 +11,43 @@ from actors.exits import ExitReason
 
 
 class Fault(Struct, frozen=True):
-    """One thing that is wrong with a spec, found before anything starts.
+    """One thing that is wrong with a spec or a configuration, found before anything starts.
 
     Attributes:
-        path: Path of the supervisor or child it is about, `/io/gmail`.
-        key: The field, `restart`.
-        message: What is wrong with it.
+        key: The field or key: `restart` of a spec, `actors."/io/gmail".restart` of a file; "" for a whole file.
+        message: What is wrong with it. Never holds a secret.
         hint: What would be right, or "".
+        path: Path of the supervisor or child that a spec is for, `/io/gmail`; "" where a file says it all.
+        file: The file it stands in, as the user named it; `environment ACTORS_…` or `flag --…` for values from there;
+            "" for a tree that was built in Python.
+        line: Line in that file, counted from 1; 0 where there is no line.
+        column: Column of a syntax error, counted from 1; 0 elsewhere.
     """
 
-    path: str
     key: str
     message: str
     hint: str = ""
+    path: str = ""
+    file: str = ""
+    line: int = 0
+    column: int = 0
+
+    @property
+    def place(self) -> str:
+        """`actors.toml:12` or `actors.toml:12:7`; without a line just the file, without a file the path."""
+        if not self.file:
+            return self.path
+        place = f"{self.file}:{self.line}" if self.line else self.file
+        return f"{place}:{self.column}" if self.column else place
+
+    @property
+    def subject(self) -> str:
+        """What it is about within its place: path and key, as far as the place does not say them."""
+        return " ".join(part for part in (self.path if self.file else "", self.key) if part)
 
     def __str__(self) -> str:
-        text = f"{self.path}: {self.key}: {self.message}"
-        return f"{text}; {self.hint}" if self.hint else text
+        text = ": ".join(part for part in (self.place, self.subject, self.message) if part)
+        return f"{text} (hint: {self.hint})" if self.hint else text
 
 
 class SupervisorError(ActorRuntimeError):

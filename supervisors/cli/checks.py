@@ -92,7 +92,7 @@ def check_config(patient: Patient) -> CheckView:
         loaded = load_config(patient.config)
     except ConfigurationError as error:
         first = error.faults[0]
-        detail = f"{plural(len(error.faults), 'fault')}; the first: {first.place}: {first.key}: {first.message}"
+        detail = f"{plural(len(error.faults), 'fault')}; the first: {first}"
         return _found("config", FAILED, detail, "actorctl check")
     return _found("config", OK, ", ".join(loaded.sources))
 

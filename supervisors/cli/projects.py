@@ -144,7 +144,14 @@ def _load(file: str | None, *, imports: bool, home: str | None) -> tuple[Any, li
         return load_config(Path(file) if file else None, flags=flags, imports=imports), []
     except ConfigurationError as error:
         return None, [
-            FaultView(message=fault.message, key=fault.key, file=fault.file, line=fault.line or None, hint=fault.hint)
+            FaultView(
+                message=fault.message,
+                key=fault.key,
+                path=fault.path,
+                file=fault.file,
+                line=fault.line or None,
+                hint=fault.hint,
+            )
             for fault in error.faults
         ]
 

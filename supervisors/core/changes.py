@@ -96,7 +96,7 @@ def reconfigure(draft: Draft, event: Reconfigure) -> None:
         return
     faults = validate_tree(spec, draft.path)
     if not faults and (spec.strategy is Strategy.SIMPLE_ONE_FOR_ONE) is not draft.is_dynamic:
-        faults = [Fault(draft.path, "strategy", "a running supervisor cannot become dynamic or cease to be so")]
+        faults = [Fault("strategy", "a running supervisor cannot become dynamic or cease to be so", path=draft.path)]
     if faults:
         message = "; ".join(str(fault) for fault in faults)
         draft.effects.append(Reply(event.request, Refused("", Refusal.INVALID, message, faults=tuple(faults))))

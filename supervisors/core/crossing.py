@@ -45,13 +45,15 @@ def _local_faults(start: LocalStart, path: str) -> Iterable[Fault]:
     if importable_name(start) is None:
         what = getattr(start.make, "__qualname__", repr(start.make))
         yield Fault(
-            path,
             "start",
             f"its supervisor runs in another process, which cannot import {what}",
             "name a class at the top of a module that is not the program itself",
+            path=path,
         )
     if start.args:
-        yield Fault(path, "start", "what runs in another process takes keyword arguments only", "write them by name")
+        yield Fault(
+            "start", "what runs in another process takes keyword arguments only", "write them by name", path=path
+        )
     yield from _argument_faults(start.kwargs, path)
 
 
@@ -60,10 +62,10 @@ def _argument_faults(kwargs: Mapping[str, object], path: str) -> Iterable[Fault]
         odd = _odd_part(value, _DEPTH)
         if odd:
             yield Fault(
-                path,
                 f"start.{name}",
                 f"it goes to another process, which {odd} cannot",
                 "plain data: text, bytes, numbers, truth values, None, lists, and tables of them",
+                path=path,
             )
 
 

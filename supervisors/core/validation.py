@@ -74,10 +74,12 @@ def _supervisor_faults(spec: SupervisorSpec, path: str) -> Iterable[Fault]:
     yield from _seconds(path, "park_every", spec.park_every)
     is_dynamic = spec.strategy is Strategy.SIMPLE_ONE_FOR_ONE
     if is_dynamic and len(spec.children) != 1:
-        yield Fault(path, "children", f"a dynamic supervisor has one template, got {len(spec.children)} child specs")
+        yield Fault(
+            "children", f"a dynamic supervisor has one template, got {len(spec.children)} child specs", path=path
+        )
     if spec.max_children is not None:
         if not is_dynamic:
-            yield Fault(path, "max_children", "only a dynamic supervisor has a limit of children")
+            yield Fault("max_children", "only a dynamic supervisor has a limit of children", path=path)
         else:
             yield from _whole(path, "max_children", spec.max_children, 0)
     for child in spec.children:
@@ -88,12 +90,12 @@ def _supervisor_faults(spec: SupervisorSpec, path: str) -> Iterable[Fault]:
 def _child_faults(spec: ChildSpec, supervisor: str, auto_shutdown: AutoShutdown) -> Iterable[Fault]:
     path = f"{supervisor}: {spec.id!r}"
     if not isinstance(spec.id, str):
-        yield Fault(path, "id", f"an id is a name, got {type(spec.id).__name__}")
+        yield Fault("id", f"an id is a name, got {type(spec.id).__name__}", path=path)
     else:
         try:
             path = join(supervisor, check_segment(spec.id))
         except AddressError as error:
-            yield Fault(path, "id", str(error))
+            yield Fault("id", str(error), path=path)
     yield from _word(path, "restart", spec.restart, Restart)
     yield from _word(path, "type", spec.type, ChildType)
     if spec.runs_in not in get_args(Placement):
@@ -111,14 +113,14 @@ def _child_faults(spec: ChildSpec, supervisor: str, auto_shutdown: AutoShutdown)
     if spec.significant:
         if spec.restart is Restart.PERMANENT:
             yield Fault(
-                path, "significant", "a permanent child cannot be significant", "make it transient or temporary"
+                "significant", "a permanent child cannot be significant", "make it transient or temporary", path=path
             )
         if auto_shutdown is AutoShutdown.NEVER:
             yield Fault(
-                path,
                 "significant",
                 f"{supervisor} never shuts down by itself",
                 "give it auto_shutdown any_significant or all_significant",
+                path=path,
             )
     yield from _start_faults(spec, path)
     yield from _limit_faults(spec, path)
@@ -129,75 +131,77 @@ def _start_faults(spec: ChildSpec, path: str) -> Iterable[Fault]:
     start = spec.start
     if isinstance(start, SupervisorSpec):
         if spec.type is not ChildType.SUPERVISOR:
-            yield Fault(path, "type", "its start is a supervisor spec", "leave type away, or say supervisor")
+            yield Fault("type", "its start is a supervisor spec", "leave type away, or say supervisor", path=path)
         yield from _supervisor_faults(start, path)
         if spec.runs_in == "process":
             yield from crossing_faults(start, path)
     elif isinstance(start, LocalStart):
         if not callable(start.make):
-            yield Fault(path, "start", f"make is a class or a function, got {start.make!r}")
+            yield Fault("start", f"make is a class or a function, got {start.make!r}", path=path)
         if spec.runs_in == "process":
             yield Fault(
-                path, "start", "a process child starts by its import path", 'ImportStart("package.module:Class")'
+                "start", "a process child starts by its import path", 'ImportStart("package.module:Class")', path=path
             )
     elif isinstance(start, ImportStart):
         module, colon, name = start.target.partition(":")
         if not colon or not all(part.isidentifier() for part in (*module.split("."), *name.split("."))):
-            yield Fault(path, "start", f"{start.target!r} is no import path", "package.module:Class")
+            yield Fault("start", f"{start.target!r} is no import path", "package.module:Class", path=path)
     elif isinstance(start, ProgramStart):
         for key, message, hint in program_faults(start):
-            yield Fault(path, key, message, hint)
+            yield Fault(key, message, hint, path=path)
         if spec.runs_in != "process":
-            yield Fault(path, "runs_in", "a program is a process of its own", "leave it out")
+            yield Fault("runs_in", "a program is a process of its own", "leave it out", path=path)
         if spec.heartbeat is not None and not start.speaks:
-            yield Fault(path, "heartbeat", "a program beats by sd_notify or not at all", "watchdog, or alive")
+            yield Fault("heartbeat", "a program beats by sd_notify or not at all", "watchdog, or alive", path=path)
     else:
         hint = "LocalStart, ImportStart, ProgramStart or SupervisorSpec"
-        yield Fault(path, "start", f"no way to start a child: {start!r}", hint)
+        yield Fault("start", f"no way to start a child: {start!r}", hint, path=path)
 
 
 def _limit_faults(spec: ChildSpec, path: str) -> Iterable[Fault]:
     if not isinstance(spec.backoff, Backoff):
-        yield Fault(path, "backoff", f"no back-off rule: {spec.backoff!r}", "Backoff(first=...)")
+        yield Fault("backoff", f"no back-off rule: {spec.backoff!r}", "Backoff(first=...)", path=path)
     if spec.budget is not None:
         if not isinstance(spec.budget, Budget):
-            yield Fault(path, "budget", f"no budget: {spec.budget!r}", "Budget(intensity, period)")
+            yield Fault("budget", f"no budget: {spec.budget!r}", "Budget(intensity, period)", path=path)
         else:
             yield from _whole(path, "budget.intensity", spec.budget.intensity, 0)
             yield from _seconds(path, "budget.period", spec.budget.period)
         if spec.restart is Restart.TEMPORARY:
-            yield Fault(path, "budget", "a temporary child is never restarted, so it has no restart budget")
+            yield Fault("budget", "a temporary child is never restarted, so it has no restart budget", path=path)
     if spec.restart_on_gave_up and spec.restart is not Restart.TRANSIENT:
         yield Fault(
-            path, "restart_on_gave_up", f"it has a meaning for transient children only, not {_shown(spec.restart)}"
+            "restart_on_gave_up", f"it has a meaning for transient children only, not {_shown(spec.restart)}", path=path
         )
     if spec.heartbeat is not None:
         if not isinstance(spec.heartbeat, Heartbeat):
-            yield Fault(path, "heartbeat", f"no heartbeat: {spec.heartbeat!r}", "Heartbeat(every, misses)")
+            yield Fault("heartbeat", f"no heartbeat: {spec.heartbeat!r}", "Heartbeat(every, misses)", path=path)
         else:
             yield from _seconds(path, "heartbeat.every", spec.heartbeat.every)
             yield from _whole(path, "heartbeat.misses", spec.heartbeat.misses, 1)
         if spec.runs_in != "process":
-            yield Fault(path, "heartbeat", f"only process children have one; this runs in {spec.runs_in!r}")
+            yield Fault("heartbeat", f"only process children have one; this runs in {spec.runs_in!r}", path=path)
     if spec.memory_max_bytes is not None:
         yield from _whole(path, "memory_max_bytes", spec.memory_max_bytes, 1)
         if spec.runs_in != "process":
-            yield Fault(path, "memory_max_bytes", f"only a process can be measured; this runs in {spec.runs_in!r}")
+            yield Fault("memory_max_bytes", f"only a process can be measured; this runs in {spec.runs_in!r}", path=path)
     if spec.spares != 0:
         yield from _whole(path, "spares", spec.spares, 0)
         if spec.runs_in != "process":
-            yield Fault(path, "spares", f"only a process has spares; this runs in {spec.runs_in!r}")
+            yield Fault("spares", f"only a process has spares; this runs in {spec.runs_in!r}", path=path)
         elif not isinstance(spec.start, ImportStart):
-            yield Fault(path, "spares", "only a class can be imported beforehand: a program or a supervisor has none")
+            yield Fault(
+                "spares", "only a class can be imported beforehand: a program or a supervisor has none", path=path
+            )
 
 
 def _bound_faults(spec: ChildSpec, path: str) -> Iterable[Fault]:
     bounds = spec.bounds
     if not isinstance(bounds, Bounds):
-        yield Fault(path, "bounds", f"no bounds: {bounds!r}", "Bounds(max_age=3600.0)")
+        yield Fault("bounds", f"no bounds: {bounds!r}", "Bounds(max_age=3600.0)", path=path)
         return
     if bounds != Bounds() and spec.runs_in != "process":
-        yield Fault(path, "bounds", f"only a process can be held to them; this runs in {spec.runs_in!r}")
+        yield Fault("bounds", f"only a process can be held to them; this runs in {spec.runs_in!r}", path=path)
     for key in ("memory_warn_bytes", "max_messages"):
         if getattr(bounds, key) is not None:
             yield from _whole(path, f"bounds.{key}", getattr(bounds, key), 1)
@@ -205,16 +209,16 @@ def _bound_faults(spec: ChildSpec, path: str) -> Iterable[Fault]:
         if getattr(bounds, key) is not None:
             yield from _seconds(path, f"bounds.{key}", getattr(bounds, key))
     if bounds.max_messages is not None and not isinstance(spec.start, ImportStart):
-        yield Fault(path, "bounds.max_messages", "only an actor counts its messages", "leave it out")
+        yield Fault("bounds.max_messages", "only an actor counts its messages", "leave it out", path=path)
     if spec.restart is Restart.TEMPORARY and (bounds.max_age is not None or bounds.max_messages is not None):
-        yield Fault(path, "bounds", "a temporary child is not replaced", "leave out max_age and max_messages")
+        yield Fault("bounds", "a temporary child is not replaced", "leave out max_age and max_messages", path=path)
 
 
 def _duplicates(specs: Sequence[ChildSpec], path: str) -> Iterable[Fault]:
     seen: set[Any] = set()
     for spec in specs:
         if spec.id in seen:
-            yield Fault(path, "children", f"{spec.id!r} is there twice", "ids are unique in a supervisor")
+            yield Fault("children", f"{spec.id!r} is there twice", "ids are unique in a supervisor", path=path)
         seen.add(spec.id)
 
 
@@ -228,17 +232,17 @@ def _need_faults(spec: SupervisorSpec, path: str) -> Iterable[Fault]:
         for need in child.needs:
             target = _target(need, supervisor)
             if target is None:
-                yield Fault(at, "needs", f"{need!r} is neither an id nor a path")
+                yield Fault("needs", f"{need!r} is neither an id nor a path", path=at)
             elif is_within(at, target):
-                yield Fault(at, "needs", f"{need!r} is it itself or above it, so it can never be there first")
+                yield Fault("needs", f"{need!r} is it itself or above it, so it can never be there first", path=at)
             elif not is_within(target, path):
                 continue  # in a branch that only the tree above knows
             elif target not in paths:
                 siblings = [other for other in paths if (other.rpartition("/")[0] or ROOT) == supervisor]
                 close = get_close_matches(need, [*(p.rpartition("/")[2] for p in siblings), *paths], 1)
-                yield Fault(at, "needs", f"there is no {need!r}", f"did you mean {close[0]!r}?" if close else "")
+                yield Fault("needs", f"there is no {need!r}", f"did you mean {close[0]!r}?" if close else "", path=at)
             elif is_within(target, at):
-                yield Fault(at, "needs", f"{need!r} is below it, so it can never be there first")
+                yield Fault("needs", f"{need!r} is below it, so it can never be there first", path=at)
     yield from _circles(spec, path, paths)
 
 
@@ -307,7 +311,7 @@ def _circles(spec: SupervisorSpec, path: str, paths: Mapping[str, ChildSpec | No
         while circle.count(circle[-1]) < 2:
             circle.append(next(id for id in edges[circle[-1]] if id in stuck))
         circle = circle[circle.index(circle[-1]) :]
-        yield Fault(path, "needs", "a circle, so none of them can be first: " + " needs ".join(circle))
+        yield Fault("needs", "a circle, so none of them can be first: " + " needs ".join(circle), path=path)
     for child in spec.children:
         if isinstance(child.start, SupervisorSpec):
             yield from _circles(child.start, join(path, str(child.id)), paths)
@@ -345,18 +349,18 @@ def _wrong_word(
         hint = f"did you mean {close[0]!r}?"
     else:
         hint = "one of " + ", ".join(words) + (f" {also}" if also else "")
-    return Fault(path, key, f"{value!r} is none of its words", hint)
+    return Fault(key, f"{value!r} is none of its words", hint, path=path)
 
 
 def _whole(path: str, key: str, value: object, least: int) -> Iterable[Fault]:
     if not isinstance(value, int) or isinstance(value, bool) or value < least:
-        yield Fault(path, key, f"a whole number, {least} or more, got {value!r}")
+        yield Fault(key, f"a whole number, {least} or more, got {value!r}", path=path)
 
 
 def _seconds(path: str, key: str, value: object, *, allows_zero: bool = False) -> Iterable[Fault]:
     is_number = isinstance(value, int | float) and not isinstance(value, bool) and isfinite(value)
     if not is_number or value < 0 or (value == 0 and not allows_zero):  # type: ignore[operator]  # a number by then
-        yield Fault(path, key, f"{'0 or more' if allows_zero else 'positive'} seconds, got {value!r}")
+        yield Fault(key, f"{'0 or more' if allows_zero else 'positive'} seconds, got {value!r}", path=path)
 
 
 def _shown(value: object) -> str:

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from msgspec.structs import replace
+
 from actors.addresses import ROOT
 from supervisors.core.validation import validate_tree
-from supervisors.node.faults import MESSAGE_LIMIT, ConfigurationError, Fault, cut
+from supervisors.errors import Fault
+from supervisors.node.faults import MESSAGE_LIMIT, ConfigurationError, cut
 from supervisors.node.importing import ImportTargetError, add_import_root, import_target
 from supervisors.specs import ChildSpec, SupervisorSpec
 
@@ -27,16 +30,16 @@ def load_app(target: str, *, directory: Path | None = None) -> SupervisorSpec:
         if callable(found):
             found = found()
     except ImportTargetError as error:
-        raise ConfigurationError([Fault(target, 0, "", cut(str(error), MESSAGE_LIMIT), error.hint)]) from error
+        raise ConfigurationError([Fault("", cut(str(error), MESSAGE_LIMIT), error.hint, file=target)]) from error
     except Exception as error:
         raise ConfigurationError(
-            [Fault(target, 0, "", cut(f"it raised {type(error).__name__}: {error}", MESSAGE_LIMIT))]
+            [Fault("", cut(f"it raised {type(error).__name__}: {error}", MESSAGE_LIMIT), file=target)]
         ) from error
     tree = found.start if isinstance(found, ChildSpec) else found
     if not isinstance(tree, SupervisorSpec):
         hint = f'app = supervisor("{ROOT}", children=[…])'
-        raise ConfigurationError([Fault(target, 0, "", f"it is no tree but a {type(found).__name__}", hint)])
+        raise ConfigurationError([Fault("", f"it is no tree but a {type(found).__name__}", hint, file=target)])
     faults = validate_tree(tree)
     if faults:
-        raise ConfigurationError(Fault(target, 0, f"{f.path} {f.key}", f.message, f.hint) for f in faults)
+        raise ConfigurationError(replace(fault, file=target) for fault in faults)
     return tree

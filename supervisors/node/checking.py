@@ -15,12 +15,13 @@ from msgspec import Struct
 
 from actors.addresses import ROOT, check_segment, is_within
 from actors.errors import AddressError
+from supervisors.errors import Fault
 from supervisors.node.building import programs_of
 from supervisors.node.config import ChildDefaults, ChildOptions, Config, SecretConfig, SupervisorConfig
 from supervisors.node.counting import Machine
 from supervisors.node.credentials import SecretError, find_secret, secret_source
 from supervisors.node.entries import Entry, Role, entries_of, is_path
-from supervisors.node.faults import Fault, cut, hints
+from supervisors.node.faults import cut, hints
 from supervisors.node.fields import path_hint, suggestion
 from supervisors.node.layers import Layered
 from supervisors.node.options import SYSTEM, options_of
@@ -63,7 +64,7 @@ class Subject(Struct, frozen=True):
     def fault(self, path: KeyPath, message: str, hint: str = "") -> Fault:
         """Return a fault about the key at `path`."""
         origin = self.layered.origin(path)
-        return Fault(origin.source, origin.line, cut(show_path(path)), message, hint)
+        return Fault(cut(show_path(path)), message, hint, file=origin.source, line=origin.line)
 
     def is_damaged(self, path: KeyPath) -> bool:
         """Whether something at, above or below `path` was cut out."""

@@ -7,9 +7,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from supervisors.errors import Fault
 from supervisors.node.building import AGENT_LOOP, Start, programs_of, starts_of
 from supervisors.node.checking import Subject
-from supervisors.node.faults import MESSAGE_LIMIT, Fault, cut
+from supervisors.node.faults import MESSAGE_LIMIT, cut
 from supervisors.node.importing import (
     ImportTargetError,
     add_import_root,

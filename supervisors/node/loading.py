@@ -15,12 +15,13 @@ from importlib import resources
 from pathlib import Path
 from typing import Any, Final
 
+from supervisors.errors import Fault
 from supervisors.node.building import build_tree
 from supervisors.node.checking import Subject, check
 from supervisors.node.classes import check_imports, check_programs
 from supervisors.node.config import Config
 from supervisors.node.counting import Machine, this_machine
-from supervisors.node.faults import ConfigurationError, Fault, cut
+from supervisors.node.faults import ConfigurationError, cut
 from supervisors.node.layers import Layer, Layered, Origin
 from supervisors.node.positions import KeyPath
 from supervisors.node.showing import ConfigRow, rows_of
@@ -191,7 +192,9 @@ def _files(file: Path, base: Path, current: Path, faults: list[Fault]) -> Iterat
             continue
         if "include" in layer.data:
             origin = layer.origin(("include",))
-            fault = Fault(origin.source, origin.line, "include", "an included file includes no others", "leave it out")
+            fault = Fault(
+                "include", "an included file includes no others", "leave it out", file=origin.source, line=origin.line
+            )
             faults.append(fault)
             layer.data.pop("include")
         yield layer
@@ -206,7 +209,7 @@ def _shadows(file: Path | None, current: Path) -> Iterator[Fault]:
         for beside in (file.parent / package / "__init__.py", file.parent / f"{package}.py"):
             if beside.exists() and beside.resolve() != own:
                 message = f"it hides the runtime's own package {package} from the actors beside it"
-                yield Fault(_shown(beside, current), 0, "", message, "give it another name")
+                yield Fault("", message, "give it another name", file=_shown(beside, current))
 
 
 def _included(main: Layer, base: Path, faults: list[Fault]) -> list[Path]:
@@ -221,7 +224,7 @@ def _included(main: Layer, base: Path, faults: list[Fault]) -> list[Path]:
         except (ValueError, NotImplementedError, OSError) as error:
             origin = main.origin(("include", number))
             hint = 'a pattern relative to this file, such as "conf.d/*.toml"'
-            faults.append(Fault(origin.source, origin.line, f"include[{number}]", cut(str(error)), hint))
+            faults.append(Fault(f"include[{number}]", cut(str(error)), hint, file=origin.source, line=origin.line))
             continue
         found.update(dict.fromkeys(paths))
     return list(found)

@@ -18,7 +18,8 @@ from typing import Any, Final
 
 from msgspec import Struct
 
-from supervisors.node.faults import Fault, cut
+from supervisors.errors import Fault
+from supervisors.node.faults import cut
 from supervisors.node.fields import suggestion
 from supervisors.node.layers import Layer, Layered
 from supervisors.node.positions import KeyPath, NestingError, index_positions
@@ -62,25 +63,25 @@ def read_file(
     try:
         mode = path.stat().st_mode
         if stat.S_ISDIR(mode):
-            return None, (Fault(shown, 0, "", "it is a folder, not a file"),)
+            return None, (Fault("", "it is a folder, not a file", file=shown),)
         if not stat.S_ISREG(mode):  # reading a pipe would wait for somebody to write
-            return None, (Fault(shown, 0, "", "it is no regular file"),)
+            return None, (Fault("", "it is no regular file", file=shown),)
         with path.open("rb") as stream:
             raw = stream.read(FILE_LIMIT + 1)
     except FileNotFoundError:
         if path.is_symlink():
-            return None, (Fault(shown, 0, "", "it is a link that leads to no file", "mend or remove the link"),)
-        return None, (Fault(shown, 0, "", "there is no such file", missing_hint),)
+            return None, (Fault("", "it is a link that leads to no file", "mend or remove the link", file=shown),)
+        return None, (Fault("", "there is no such file", missing_hint, file=shown),)
     except OSError as error:
-        return None, (Fault(shown, 0, "", f"it cannot be read: {error.strerror or error}"),)
+        return None, (Fault("", f"it cannot be read: {error.strerror or error}", file=shown),)
     if len(raw) > FILE_LIMIT:
-        return None, (Fault(shown, 0, "", f"it is larger than {FILE_LIMIT} bytes"),)
+        return None, (Fault("", f"it is larger than {FILE_LIMIT} bytes", file=shown),)
     try:
         text = raw.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         line = raw.count(b"\n", 0, error.start) + 1
         column = error.start - (raw.rfind(b"\n", 0, error.start) + 1) + 1
-        return None, (Fault(shown, line, "", "it is not UTF-8 text", "save it as UTF-8", column),)
+        return None, (Fault("", "it is not UTF-8 text", "save it as UTF-8", file=shown, line=line, column=column),)
     return read_text(text, shown)
 
 
@@ -92,12 +93,14 @@ def read_text(text: str, shown: str) -> tuple[Layer | None, tuple[Fault, ...]]:
         return Layer(shown, tomllib.loads(text), positions), ()
     except NestingError as error:
         return None, (
-            Fault(shown, error.position.line, "", str(error).partition(" at ")[0], "", error.position.column),
+            Fault(
+                "", str(error).partition(" at ")[0], file=shown, line=error.position.line, column=error.position.column
+            ),
         )
     except tomllib.TOMLDecodeError as error:
         return None, (_syntax_fault(str(error), text, shown),)
     except (RecursionError, ValueError) as error:  # a number beyond what Python converts, a date that does not exist
-        return None, (Fault(shown, 0, "", f"it cannot be read: {cut(str(error))}"),)
+        return None, (Fault("", f"it cannot be read: {cut(str(error))}", file=shown),)
 
 
 def read_environment(environ: Mapping[str, str], below: Layered) -> tuple[list[Layer], tuple[Fault, ...]]:
@@ -114,16 +117,16 @@ def read_environment(environ: Mapping[str, str], below: Layered) -> tuple[list[L
         parts = variable[len(PREFIX) :].lower().split("__")
         found = _resolve(parts, below.data)
         if isinstance(found, str):
-            faults.append(Fault(source, 0, "", "it names no key of the configuration", found))
+            faults.append(Fault("", "it names no key of the configuration", found, file=source))
             continue
         path, shape = found
         if path[0] == "include":
-            faults.append(Fault(source, 0, "include", "only the main file includes others", "write it there"))
+            faults.append(Fault("include", "only the main file includes others", "write it there", file=source))
             continue
         try:
             value = _value_of(environ[variable], shape)
         except ValueError as error:
-            faults.append(Fault(source, 0, "", f"its value cannot be read: {error}", _value_hint(shape)))
+            faults.append(Fault("", f"its value cannot be read: {error}", _value_hint(shape), file=source))
             continue
         layers.append(Layer(source, _nested(path, value)))
     return layers, tuple(faults)
@@ -142,7 +145,9 @@ def _syntax_fault(message: str, text: str, shown: str) -> Fault:
     elif found is not None:
         line, column = text.count("\n") + 1, len(text) - (text.rfind("\n") + 1) + 1
     what = cut(message[: found.start()] if found is not None else message)
-    return Fault(shown, line, "", f"it is not TOML: {what[:1].lower()}{what[1:]}", _syntax_hint(what), column)
+    return Fault(
+        "", f"it is not TOML: {what[:1].lower()}{what[1:]}", _syntax_hint(what), file=shown, line=line, column=column
+    )
 
 
 def _syntax_hint(what: str) -> str:

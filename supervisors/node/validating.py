@@ -13,8 +13,9 @@ from msgspec import Struct
 from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
+from supervisors.errors import Fault
 from supervisors.node.config import Config
-from supervisors.node.faults import Fault, cut
+from supervisors.node.faults import cut
 from supervisors.node.fields import suggestion, toml_type
 from supervisors.node.layers import Layered
 from supervisors.node.positions import KeyPath
@@ -76,7 +77,7 @@ def _fault(detail: ErrorDetails, layered: Layered) -> Fault:
     path = _path_of(detail)
     origin = layered.origin(path)
     message, hint = _words(detail, path, layered.data)
-    return Fault(origin.source, origin.line, cut(show_path(path)), message, hint)
+    return Fault(cut(show_path(path)), message, hint, file=origin.source, line=origin.line)
 
 
 def _words(detail: ErrorDetails, path: KeyPath, data: dict[str, Any]) -> tuple[str, str]:

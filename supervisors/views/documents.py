@@ -36,10 +36,11 @@ ItemT = TypeVar("ItemT")
 
 
 class FaultView(View, frozen=True, gc=False):
-    """One fault of a configuration file, or one warning."""
+    """One fault of a configuration file or of a tree in Python, or one warning."""
 
     message: str
     key: str = ""
+    path: str = ""
     file: str = ""
     line: int | None = None
     hint: str = ""

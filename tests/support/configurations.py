@@ -9,8 +9,9 @@ from typing import Any
 
 import pytest
 
+from supervisors.errors import Fault
 from supervisors.node.counting import Machine
-from supervisors.node.faults import ConfigurationError, Fault
+from supervisors.node.faults import ConfigurationError
 from supervisors.node.loading import Loaded, load_config
 
 MACHINE = Machine(cpus=8, mem_gib=16.0)

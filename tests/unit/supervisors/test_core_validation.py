@@ -209,7 +209,7 @@ def test_all_faults_of_a_whole_tree_are_found_at_once_with_their_paths():
 def test_a_fault_says_where_what_and_what_would_be_right():
     (fault,) = validate_tree(supervisor(child("a", restart="permanant")), "/top")
 
-    assert str(fault) == "/top/a: restart: 'permanant' is none of its words; Restart.PERMANENT, 'permanent'?"
+    assert str(fault) == "/top/a: restart: 'permanant' is none of its words (hint: Restart.PERMANENT, 'permanent'?)"
 
 
 def test_a_supervisor_with_faults_is_not_made_and_all_faults_are_told():

@@ -130,7 +130,7 @@ def test_a_management_call_comes_out_as_it_went_in(request_: core.Request) -> No
 
 RESULTS = [
     core.Done("a", 3, {"port": 80}),
-    core.Refused("a", core.Refusal.INVALID, "no", None, (Fault("/a", "restart", "what", "hint"),)),
+    core.Refused("a", core.Refusal.INVALID, "no", None, (Fault("restart", "what", "hint", path="/a"),)),
 ]
 
 
