@@ -28,6 +28,10 @@ class Origin(Protocol):
         """Answer an ask with an error."""
         ...
 
+    def passed_on(self, number: int, give_up: Callable[[], object]) -> None:
+        """Keep `give_up` for when nobody waits for the answer to an ask any more."""
+        ...
+
 
 class RemoteAsk(Ask[Any]):
     """An ask that is out: an ask, whom it is for, and its number on the wire."""
@@ -38,6 +42,10 @@ class RemoteAsk(Ask[Any]):
         super().__init__(message, timeout)
         self.number = number
         self.path = path
+
+    def is_open(self) -> bool:
+        """Whether it is not answered."""
+        return not self._done
 
 
 class Relay:
@@ -120,6 +128,10 @@ class Calls:
                 raise ActorExitedError(path, f"is not there: {self.lost}")
             self._asks[number] = Relay(origin, asked_as)
         return number
+
+    def is_out(self, number: int) -> bool:
+        """Whether the ask `number` is not answered, and not given up."""
+        return number in self._asks
 
     def take(self, number: int) -> RemoteAsk | Relay | None:
         """Return the ask that an answer to `number` is for, and wait for it no more; None where nobody does."""

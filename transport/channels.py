@@ -1,15 +1,20 @@
-"""One side of the connection between two processes: two lanes out, flow control by credit, frames joined on the way.
+"""One side of the connection between two processes: lanes out, flow control by credit, frames joined on the way.
 
-    any thread --send()--> system lane --.
-    any thread --post()--> user lane   --+--> frames --> transmit (the thread that owns the socket)
+    any thread --send()--> system lane ----------.
+    any thread --post()--> a lane for each actor --+--> frames --> transmit (the thread that owns the socket)
 
 The *system lane* carries what the runtime says and what answers an ask: it overtakes, and is never refused, because
-each of its envelopes was called for by a bounded one. The *user lane* carries tells and asks. At most `window` of them
-are under way: sent, and not yet put into a mailbox by the peer, which says from time to time how many it has accepted.
-The others wait here, at most `capacity` messages and `capacity_bytes` bytes of them, and then `full` says what the next
-sender meets, in the words of a mailbox: so a peer that is slow, or hangs, never makes this process grow.
+each of its envelopes was called for by a bounded one. The *user lanes* carry tells and asks, one lane for each actor of
+the peer (`outgoing`). At most `window` messages of a lane are under way: sent, and not yet put into a mailbox by the
+peer, which says from time to time how many it has accepted. The others wait here, at most `capacity` messages and
+`capacity_bytes` bytes of them in a lane, and then `full` says what the next sender meets, in the words of a mailbox: so
+an actor that is slow, or a peer that hangs, never makes this process grow, nor holds up messages for another actor.
 
-A channel never waits for a batch to fill: what has queued up when the owner of the socket comes round shares a frame.
+A peer that has not said that it counts by actor (`count_by_target`), a worker in another language, has one lane.
+
+A channel never waits for a batch to fill: what has queued up when the owner of the socket comes round shares a frame,
+and tells of one type for one actor share an envelope. Who waits for an answer, and finds nobody sending, sends itself
+(`flush_here`).
 
 When the peer is gone, `close` gives back every user message that it did not accept, for the caller to answer; one
 that was under way may have been handled all the same, one that was still waiting here was not.
@@ -18,54 +23,24 @@ that was under way may have been handled all the same, one that was still waitin
 from __future__ import annotations
 
 import threading
-import time
 from collections import deque
 from collections.abc import Callable
 from typing import Any, Final
 
 from msgspec import Struct
 
-from actors.core.context import here, on_loop
 from actors.core.mailbox import DEFAULT_MAILBOX, MailboxSpec
-from actors.errors import MailboxFullError
-from transport.codec import BATCH_MAX, join_frame, pack, pack_envelope, unpack
+from transport.credit import CREDIT, CREDITS, Receipts, read_count, read_counts
 from transport.envelope import Envelope, Kind, envelope
-from transport.errors import MalformedFrameError, PeerLostError
-from transport.limits import Limits
-
-CREDIT: Final = "transport:credit"
-"""Payload type of the SYSTEM envelope that says how many user messages its sender has accepted in all."""
+from transport.lanes import LaneStatistics, Parcel
+from transport.outgoing import Outgoing
+from transport.packing import BATCH_MAX, join_frame, pack_envelope
 
 WINDOW: Final = 1_000
 FRAME_BYTES: Final = 256 * 1024
 """A frame is closed once it holds so much; one larger envelope travels alone."""
 
 CAPACITY_BYTES: Final = 64 * 1024 * 1024
-
-_CREDIT_LIMITS = Limits(max_frame_bytes=16, max_depth=0, max_items=1)
-
-
-class Parcel:
-    """A user message on its way, with what is needed to answer for it if it never arrives.
-
-    Attributes:
-        path: The actor it is for.
-        message: The message.
-        data: Its packed envelope.
-        ask: Number of the ask, 0 for a tell.
-        wanted: Says, when its turn to be sent comes, whether it still is; None: always.
-    """
-
-    __slots__ = ("ask", "data", "message", "path", "wanted")
-
-    def __init__(
-        self, path: str, message: Any, data: bytes, ask: int = 0, wanted: Callable[[], bool] | None = None
-    ) -> None:
-        self.path = path
-        self.message = message
-        self.data = data
-        self.ask = ask
-        self.wanted = wanted
 
 
 class ChannelStatistics(Struct, frozen=True, gc=False):
@@ -95,7 +70,7 @@ class ChannelStatistics(Struct, frozen=True, gc=False):
 
 
 class Channel:
-    """The way to one peer. `send`, `post`, `accept` and `close` may be called on any thread."""
+    """The way to one peer. Every method may be called on any thread."""
 
     def __init__(
         self,
@@ -106,6 +81,7 @@ class Channel:
         window: int = WINDOW,
         mailbox: MailboxSpec = DEFAULT_MAILBOX,
         capacity_bytes: int = CAPACITY_BYTES,
+        transmit_here: Callable[[bytes], None] | None = None,
     ) -> None:
         """Open the way.
 
@@ -113,32 +89,26 @@ class Channel:
             name: What errors call the peer.
             transmit: Sends one frame; called on the thread that owns the socket.
             schedule: Has a function called on that thread, soon.
-            window: User messages that may be under way; both sides are given the same.
-            mailbox: Capacity of the user lane and its answer to full.
-            capacity_bytes: Bytes that may wait in the user lane; a single larger message is let in when it is empty.
+            window: User messages of one lane that may be under way; both sides are given the same.
+            mailbox: Capacity of a lane and its answer to full.
+            capacity_bytes: Bytes that may wait in a lane; a single larger message is let in when it is empty.
+            transmit_here: Sends one frame on the thread that calls it; None: only the socket's owner can.
         """
         self.name = name
+        self.capacity = mailbox.capacity
+        """User messages that may wait in a lane."""
         self._transmit = transmit
+        self._transmit_here = transmit_here
         self._schedule = schedule
-        self._window = window
-        self._mailbox = mailbox
-        self._capacity_bytes = capacity_bytes
         self._system: deque[bytes] = deque()
-        self._user: deque[Parcel] = deque()
-        self._under_way: deque[Parcel] = deque()
-        self._room = threading.Condition(threading.Lock())  # guards what follows, and closing
-        self._waiting_bytes = 0
+        self._user = Outgoing(name, window, mailbox, capacity_bytes)
+        self._receipts = Receipts(max(1, window // 4))
+        self._sending = threading.Lock()  # one thread at a time takes and transmits, or frames would overtake
         self._closed: str | None = None
         self._scheduled = False
-        self._sent = self._frames = 0
-        self._peer_accepted = 0
-        self._accepted = self._reported = 0
-        self._rejected = self._dropped = self._blocked = 0
-
-    @property
-    def capacity(self) -> int:
-        """User messages that may wait here."""
-        return self._mailbox.capacity
+        self._frames = 0
+        self.append = self._user.append
+        """`append(path, type_name, message, data)`: add a tell to the run before it; False: `post_tell` it."""
 
     @property
     def is_closed(self) -> bool:
@@ -150,19 +120,21 @@ class Channel:
         """Envelopes of the runtime that wait to be sent."""
         return len(self._system)
 
+    def count_by_target(self) -> None:
+        """Take note that the peer counts what it accepts by actor, and takes runs; before the first user message."""
+        self._user.by_target = self._receipts.by_target = True
+
     def statistics(self) -> ChannelStatistics:
         """Return the figures of this moment."""
+        user = self._user
+        sums = user.totals()
         return ChannelStatistics(
-            len(self._user),
-            self._waiting_bytes,
-            len(self._under_way),
-            self._sent,
-            self._frames,
-            self._accepted,
-            self._rejected,
-            self._dropped,
-            self._blocked,
+            *sums, user.sent, self._frames, self._receipts.accepted, user.rejected, user.dropped, user.blocked
         )
+
+    def lanes(self) -> list[LaneStatistics]:
+        """Return the figures of the lanes that hold anything, or had to turn somebody away, by path."""
+        return self._user.lanes()
 
     # -- out --------------------------------------------------------------------------------------
 
@@ -172,10 +144,19 @@ class Channel:
         Raises:
             EncodingError: One of its texts cannot be carried.
         """
-        data = pack_envelope(what)
+        self.send_packed(pack_envelope(what))
+
+    def send_packed(self, data: bytes) -> None:
+        """As `send`, of an envelope that is packed already."""
         if self._closed is None:
             self._system.append(data)
-            self._awake()
+            self.awake()
+
+    def answer(self, data: bytes) -> None:
+        """As `send_packed`, from the calling thread where nobody sends already: who asked may wait for nothing else."""
+        if self._closed is None:
+            self._system.append(data)
+            self.flush_here()
 
     def post(self, parcel: Parcel) -> bool:
         """Queue a user message, or do what the lane's answer to full says.
@@ -188,120 +169,90 @@ class Channel:
                 seconds, or this thread must not wait.
             PeerLostError: The channel is closed.
         """
-        size = len(parcel.data)
-        with self._room:
-            if not self._has_room(size) and not self._make_room(size):
-                return False
-            if self._closed is not None:
-                raise PeerLostError(self.name, self._closed)
-            self._user.append(parcel)
-            self._waiting_bytes += size
-        self._awake()
-        return True
+        taken = self._user.add(parcel)
+        if self._user.is_ready:
+            self.awake()
+        return taken
 
-    def _has_room(self, size: int) -> bool:
-        waiting = len(self._user)
-        if waiting >= self._mailbox.capacity:
-            return False
-        return not waiting or self._waiting_bytes + size <= self._capacity_bytes
+    def put(self, parcel: Parcel) -> bool:
+        """As `post`, but leave it to the caller to have it sent (`flush_here`)."""
+        return self._user.add(parcel)
 
-    def _make_room(self, size: int) -> bool:
-        """Wait or refuse, with the lock held; False: the message is to become a dead letter."""
-        spec = self._mailbox
-        if spec.full == "dead-letter":
-            self._dropped += 1
-            return False
-        if spec.full == "block" and not on_loop():
-            self._blocked += 1
-            until = time.monotonic() + spec.block_timeout
-            worker = here.worker
-            if worker is not None:
-                worker.blocks()
-            try:
-                while self._closed is None and not self._has_room(size):
-                    if not self._room.wait(until - time.monotonic()):
-                        break
-            finally:
-                if worker is not None:
-                    worker.goes_on()
-            if self._closed is not None or self._has_room(size):
-                return True
-        self._rejected += 1
-        raise MailboxFullError(self.name, spec.capacity)
+    def post_tell(self, path: str, type_name: str, message: Any, data: bytes) -> bool:
+        """As `post`, of a tell whose type has a name; `data`: the packed message alone."""
+        if not self._user.by_target:
+            packed = pack_envelope(envelope(Kind.TELL, path, type_name, data))
+            return self.post(Parcel(path, message, packed))
+        taken = self._user.add_tell(path, type_name, message, data)
+        if self._user.is_ready:
+            self.awake()
+        return taken
 
-    def _awake(self) -> None:
+    def awake(self) -> None:
+        """Have the socket's owner send what may be sent."""
         if not self._scheduled:
             self._scheduled = True
             self._schedule(self._flush)
 
+    def flush_here(self) -> None:
+        """Send what may be sent, on this thread where that can be; else have the socket's owner do it."""
+        transmit = self._transmit_here
+        if transmit is None or not self._sending.acquire(blocking=False):
+            self.awake()
+            return
+        try:
+            self._send_all(transmit)
+        finally:
+            self._sending.release()
+        if self._system or self._user.is_ready:  # queued by who found the right to send taken
+            self.awake()
+
     def _flush(self) -> None:
         """Send what may be sent; on the thread that owns the socket."""
         self._scheduled = False
-        system = self._system
+        with self._sending:
+            self._send_all(self._transmit)
+
+    def _send_all(self, transmit: Callable[[bytes], None]) -> None:
+        system, user = self._system, self._user
         while self._closed is None:
             batch: list[bytes] = []
             size = 0
             while system and len(batch) < BATCH_MAX and (not batch or size + len(system[0]) <= FRAME_BYTES):
                 batch.append(system.popleft())
                 size += len(batch[-1])
-            self._take_user(batch, size)
+            if user.is_ready:
+                user.take(batch, size, FRAME_BYTES)
             if not batch:
                 return
             self._frames += 1
-            self._transmit(join_frame(batch))
-
-    def _take_user(self, batch: list[bytes], size: int) -> None:
-        with self._room:
-            user, under_way = self._user, self._under_way
-            taken = False
-            while user and len(batch) < BATCH_MAX and len(under_way) < self._window:
-                if batch and size + len(user[0].data) > FRAME_BYTES:
-                    break
-                parcel = user.popleft()
-                self._waiting_bytes -= len(parcel.data)
-                taken = True
-                if parcel.wanted is None or parcel.wanted():
-                    under_way.append(parcel)
-                    batch.append(parcel.data)
-                    size += len(parcel.data)
-                    self._sent += 1
-            if taken and self._mailbox.full == "block":
-                self._room.notify_all()
+            transmit(join_frame(batch))
 
     # -- credit -----------------------------------------------------------------------------------
 
-    def accept(self, count: int) -> None:
-        """Say that `count` more user messages of the peer are in mailboxes here, or were answered for."""
-        with self._room:
-            self._accepted += count
-            if self._accepted - self._reported < max(1, self._window // 4):
-                return
-        self.settle()
+    def accept(self, count: int, path: str = "") -> None:
+        """Say that `count` more user messages of the peer for `path` are in mailboxes here, or were answered for."""
+        if self._receipts.add(count, path):
+            self.settle()
 
     def settle(self) -> None:
         """Tell the peer of all that was accepted; what it has under way then was not taken."""
-        with self._room:
-            if self._reported == self._accepted:
-                return
-            self._reported = self._accepted
-            data = pack(self._accepted)
-        self.send(envelope(Kind.SYSTEM, "", CREDIT, data))
+        word = self._receipts.word()
+        if word is not None:
+            self.send(envelope(Kind.SYSTEM, "", *word))
 
-    def credited(self, payload: bytes) -> None:
-        """Take the peer's word on how many it has accepted in all.
+    def credited(self, type_name: str, payload: bytes) -> None:
+        """Take the peer's word, of type `CREDIT` or `CREDITS`, on what it has accepted.
 
         Raises:
             CodecError: It is no such word, or says more than was sent, or less than before.
         """
-        count = unpack(payload, _CREDIT_LIMITS)
-        with self._room:
-            if type(count) is not int or not self._peer_accepted <= count <= self._sent:
-                raise MalformedFrameError(f"{self.name} says that it accepted {count!r} messages, of {self._sent} sent")
-            for _ in range(count - self._peer_accepted):
-                self._under_way.popleft()
-            self._peer_accepted = count
-        if self._user:
-            self._awake()
+        if type_name == CREDIT:
+            self._user.take_accepted(read_count(payload))
+        else:
+            self._user.take_accepted_by_target(read_counts(payload))
+        if self._user.is_ready:
+            self.awake()
 
     # -- the end ----------------------------------------------------------------------------------
 
@@ -312,15 +263,13 @@ class Channel:
             why: What became of the peer, "its process ended".
 
         Returns:
-            The user messages under way, which the peer may have handled, and those that never left; both oldest first.
+            The user messages under way, which the peer may have handled, and those that never left; those for one
+            actor oldest first.
         """
-        with self._room:
-            if self._closed is None:
-                self._closed = why
-            under_way, waiting = list(self._under_way), list(self._user)
-            self._under_way.clear()
-            self._user.clear()
-            self._system.clear()
-            self._waiting_bytes = 0
-            self._room.notify_all()
-        return under_way, waiting
+        if self._closed is None:
+            self._closed = why
+        self._system.clear()
+        return self._user.close(why)
+
+
+__all__ = ["CREDIT", "CREDITS", "FRAME_BYTES", "WINDOW", "Channel", "ChannelStatistics", "LaneStatistics", "Parcel"]

@@ -23,122 +23,42 @@ from __future__ import annotations
 import functools
 import importlib
 import sys
-import threading
-from collections.abc import Collection, Iterable
+from collections.abc import Collection
 from typing import Any, TypeVar, get_origin
 
-import msgpack  # type: ignore[import-untyped]
 import msgspec
 from msgspec import Struct, inspect
 
 from actors.messages import Message, reply_type
-from transport.envelope import Envelope, from_rows, to_row
+from transport.envelope import VERSION, Envelope, from_rows
 from transport.errors import EncodingError, LimitExceededError, MalformedFrameError, UnknownTypeError
 from transport.limits import REQUEST_LIMITS, RESPONSE_LIMITS, WIRE_LIMITS, Limits, check
+from transport.packing import (
+    BATCH_MAX,
+    join_frame,
+    join_map,
+    pack,
+    pack_answer,
+    pack_ask,
+    pack_envelope,
+    pack_frame,
+    pack_run,
+    run_length,
+    unpack,
+    why_not,
+)
 
 T = TypeVar("T")
 S = TypeVar("S", bound=type)
 
 
-BATCH_MAX = 256
-"""Envelopes that share a frame at most."""
-
 _WALKED_FROM = 64 * 1024
-_local = threading.local()
+_PLAIN_TO = 4096
+"""Bytes of a frame in which nothing can be beyond the limits of an envelope, so that its shape alone is looked at."""
 
-
-def pack(value: object) -> bytes:
-    """Return plain data (None, bool, numbers, text, bytes, lists, tuples, maps with text keys) as msgpack.
-
-    Raises:
-        EncodingError: It holds something else, a lone surrogate, an integer beyond 64 bits or itself.
-    """
-    try:
-        packer = _local.packer
-    except AttributeError:
-        packer = _local.packer = msgpack.Packer()
-    try:
-        return packer.pack(value)  # type: ignore[no-any-return]  # msgpack ships no types
-    except (UnicodeEncodeError, OverflowError, TypeError, ValueError, RecursionError) as error:
-        packer.reset()
-        raise EncodingError(type(value).__name__, _why_not(error)) from None
-
-
-def unpack(data: bytes, limits: Limits, *, is_bounded: bool = False) -> Any:
-    """Return the plain data that `data` holds.
-
-    Args:
-        data: One msgpack value.
-        limits: What is taken.
-        is_bounded: The size alone bounds what decoding can cost (a small frame), or who wrote it is trusted not to
-            make it cost more (a node that the reader has chosen and verified): the bytes are not walked first, which
-            would cost more than decoding them. Long values are refused before they are made all the same.
-
-    Raises:
-        FrameTooLargeError, LimitExceededError: It is beyond `limits`.
-        MalformedFrameError: It is not exactly one msgpack value of text-keyed maps, arrays and scalars.
-    """
-    if not is_bounded or len(data) > limits.max_frame_bytes:
-        check(data, limits)
-        return _decode(data, limits)
-    try:
-        return _decode(data, limits)
-    except MalformedFrameError:
-        check(data, limits)  # says which limit, where it was one
-        raise
-
-
-def _decode(data: bytes, limits: Limits) -> Any:
-    try:
-        return msgpack.unpackb(
-            data,
-            strict_map_key=True,
-            max_str_len=limits.max_str_bytes,
-            max_bin_len=limits.max_bin_bytes,
-            max_array_len=limits.max_array_items,
-            max_map_len=limits.max_map_items,
-            max_ext_len=0,
-        )
-    except UnicodeDecodeError as error:
-        raise MalformedFrameError(f"a text is no UTF-8: {error.reason} at its byte {error.start}") from None
-    except (ValueError, TypeError, msgpack.UnpackException) as error:
-        raise MalformedFrameError(f"no frame: {error or type(error).__name__}") from None
-
-
-def pack_envelope(envelope: Envelope) -> bytes:
-    """Return one envelope's bytes, to be joined into a frame by `join_frame`.
-
-    Raises:
-        EncodingError: A text of it holds a lone surrogate or a number is beyond 64 bits.
-    """
-    return pack(to_row(envelope))
-
-
-def join_frame(envelopes: Collection[bytes]) -> bytes:
-    """Return the frame of envelopes already packed, 1 to 65,535, without decoding them."""
-    count = len(envelopes)
-    if not 0 < count < 65_536:
-        raise ValueError(f"a frame holds 1 to 65,535 envelopes, got {count}")
-    head = bytes((0x90 | count,)) if count < 16 else b"\xdc" + count.to_bytes(2, "big")
-    return head + b"".join(envelopes)
-
-
-def join_map(head: dict[str, object], name: str, packed: bytes) -> bytes:
-    """Return the map of `head`, up to 14 pairs, and one more pair, whose value is packed already.
-
-    Raises:
-        EncodingError: As `pack`.
-        ValueError: `head` has more pairs.
-    """
-    if len(head) > 14:
-        raise ValueError(f"a head has up to 14 pairs, got {len(head)}")
-    data = pack(head)
-    return b"".join((bytes((data[0] + 1,)), data[1:], pack(name), packed))
-
-
-def pack_frame(envelopes: Iterable[Envelope]) -> bytes:
-    """Return one frame of `envelopes`."""
-    return join_frame([pack_envelope(e) for e in envelopes])
+_envelopes = msgspec.msgpack.Decoder(list[Envelope])
+encode = msgspec.msgpack.Encoder().encode
+"""Packs a value; what it raises, and what it lets pass, is for `Codec.encode_value` to judge."""
 
 
 def unpack_frame(frame: bytes, limits: Limits = WIRE_LIMITS) -> list[Envelope]:
@@ -152,6 +72,13 @@ def unpack_frame(frame: bytes, limits: Limits = WIRE_LIMITS) -> list[Envelope]:
         VersionError: An envelope is of a version not spoken here.
         MalformedFrameError: It is no frame.
     """
+    if len(frame) <= _PLAIN_TO and limits is WIRE_LIMITS:
+        try:
+            found = _envelopes.decode(frame)
+        except (msgspec.MsgspecError, ValueError):
+            found = []  # what is wrong with it is said below
+        if found and all(e.version == VERSION for e in found):
+            return found
     return from_rows(unpack(frame, limits, is_bounded=len(frame) <= _WALKED_FROM))
 
 
@@ -240,7 +167,8 @@ class Codec:
         """
         self.registry = registry if registry is not None else TypeRegistry()
         self.limits = limits
-        self._names: dict[type, str] = {}
+        self.names: dict[type, str] = {}
+        """Classes that were encoded once, and the names they travel under."""
 
     def encode(self, value: Struct) -> tuple[str, bytes]:
         """Return the type name and the bytes of a message or of a registered struct.
@@ -250,11 +178,11 @@ class Codec:
             LimitExceededError: It is larger than a payload may be.
         """
         cls = type(value)
-        name = self._names.get(cls)
+        name = self.names.get(cls)
         if name is None:
             if not self.registry.accepts(cls):
                 raise EncodingError(name_of(cls), "only Message subclasses and registered structs cross a process")
-            name = self._names[cls] = name_of(cls)
+            name = self.names[cls] = name_of(cls)
         return name, self.encode_value(value, name)
 
     def decode(self, type_name: str, data: bytes) -> Any:
@@ -274,9 +202,9 @@ class Codec:
             EncodingError, LimitExceededError: As `encode`.
         """
         try:
-            data = msgspec.msgpack.encode(value)
+            data = encode(value)
         except (UnicodeEncodeError, OverflowError, TypeError, ValueError, RecursionError) as error:
-            raise EncodingError(name or name_of(type(value)), _why_not(error)) from None
+            raise EncodingError(name or name_of(type(value)), why_not(error)) from None
         if len(data) > self.limits.max_bin_bytes:
             raise LimitExceededError(
                 "max_bin_bytes", len(data), self.limits.max_bin_bytes, f" ({name})" if name else ""
@@ -301,6 +229,24 @@ class Codec:
         except RecursionError:
             raise LimitExceededError("max_depth", sys.getrecursionlimit(), PAYLOAD_DEPTH) from None
 
+    def decode_run(self, type_name: str, data: bytes) -> list[Any]:
+        """Return the messages of a run of one type.
+
+        Raises:
+            UnknownTypeError: The type is not one of this receiver's.
+            LimitExceededError: They are larger than a payload may be.
+            MalformedFrameError: The bytes are not such a run, or the type leaves its depth open: take it apart.
+        """
+        if len(data) > self.limits.max_bin_bytes:
+            raise LimitExceededError("max_bin_bytes", len(data), self.limits.max_bin_bytes)
+        decoder = _run_decoder(self.registry.resolve(type_name))
+        if decoder is None:
+            raise MalformedFrameError(f"a run of {type_name} is to be taken apart")
+        try:
+            return decoder.decode(data)
+        except (msgspec.MsgspecError, ValueError, RecursionError) as error:
+            raise MalformedFrameError(f"no run of {type_name}: {error}") from None
+
     def encode_reply(self, message: type, reply: object) -> bytes:
         """Return the bytes of the answer to a `message`."""
         return self.encode_value(reply, f"reply to {name_of(message)}")
@@ -318,6 +264,27 @@ PAYLOAD_DEPTH = 128
 def _decoder(kind: Any) -> tuple[msgspec.msgpack.Decoder[Any], bool]:
     """Return the decoder of `kind`, and whether its type leaves the depth open."""
     return msgspec.msgpack.Decoder(kind), kind is Any or _contains_itself(inspect.type_info(kind), ())
+
+
+@functools.lru_cache(maxsize=4096)
+def _run_decoder(kind: Any) -> msgspec.msgpack.Decoder[list[Any]] | None:
+    """Return the decoder of a list of `kind`, None where its type leaves the depth open."""
+    return None if _decoder(kind)[1] else msgspec.msgpack.Decoder(list[kind])
+
+
+def split_run(data: bytes) -> list[bytes]:
+    """Return the messages of a run, each with its bytes.
+
+    Raises:
+        MalformedFrameError: It is none.
+    """
+    try:
+        return [bytes(raw) for raw in _raws.decode(data)]
+    except (msgspec.MsgspecError, ValueError, RecursionError) as error:
+        raise MalformedFrameError(f"no run: {error}") from None
+
+
+_raws = msgspec.msgpack.Decoder(list[msgspec.Raw])
 
 
 def _contains_itself(kind: inspect.Type, above: tuple[type, ...]) -> bool:
@@ -343,16 +310,6 @@ def _walk_limits(limits: Limits) -> Limits:
     return Limits(size, PAYLOAD_DEPTH, limits.max_items, size, size, limits.max_items, limits.max_items)
 
 
-def _why_not(error: Exception) -> str:
-    if isinstance(error, UnicodeEncodeError):
-        return f"a text holds a lone surrogate (\\u{ord(error.object[error.start]):04x} at its character {error.start})"
-    if isinstance(error, OverflowError):
-        return "an integer is beyond 64 bits (-2**63 to 2**64 - 1); send it as text"
-    if isinstance(error, RecursionError):
-        return "it is nested too deeply, or contains itself"
-    return str(error) or type(error).__name__
-
-
 def _shown(kind: Any) -> str:
     return name_of(kind) if isinstance(kind, type) and get_origin(kind) is None else str(kind)
 
@@ -366,12 +323,18 @@ __all__ = [
     "Limits",
     "TypeRegistry",
     "check",
+    "encode",
     "join_frame",
     "join_map",
     "name_of",
     "pack",
+    "pack_answer",
+    "pack_ask",
     "pack_envelope",
     "pack_frame",
+    "pack_run",
+    "run_length",
+    "split_run",
     "unpack",
     "unpack_frame",
 ]

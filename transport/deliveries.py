@@ -1,28 +1,31 @@
 """The messages of one peer on their way into mailboxes here, and the answers on their way back.
 
 The thread that owns the socket never waits: where a mailbox is full, a feeder thread waits in its place and the peer's
-next messages queue behind it, at most a window of them, because only what is in a mailbox, or answered for, is credited
-to the peer. What cannot be delivered is a dead letter; an ask is answered with the error. A message for an actor of a
-third process goes on as it is, without being understood here.
+next messages for that actor queue behind it, at most a window of them, because only what is in a mailbox, or answered
+for, is credited to the peer. Messages for other actors pass. What cannot be delivered is a dead letter; an ask is
+answered with the error. A message for an actor of a third process goes on as it is, without being understood here, and
+so does the word that nobody waits for its answer any more.
 """
 
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from typing import Any, Final
 
 from msgspec import Struct
 
+from actors.core.bulk import tell_all
 from actors.core.future import Ask, Future
 from actors.core.inspection import has_room
 from actors.core.system import ActorSystem
 from actors.errors import ActorExitedError, AskTimeoutError, MailboxFullError
 from transport.channels import Channel
-from transport.codec import Codec
+from transport.codec import Codec, pack_answer, run_length, split_run
 from transport.envelope import Envelope, Kind, envelope
 from transport.errors import CodecError, MalformedFrameError
 from transport.failures import encode_failure
-from transport.feeder import Feeder
+from transport.feeder import Feeders
 from transport.remote import AskStatistics, RemoteRef
 
 FULL: Final = "mailbox full"
@@ -45,6 +48,9 @@ def pack_message(codec: Codec, message: Any) -> tuple[str, bytes]:
         EncodingError: It cannot cross a process.
         LimitExceededError: It is larger than a message may be.
     """
+    name = codec.names.get(type(message))
+    if name is not None:
+        return name, codec.encode_value(message, name)
     if isinstance(message, _PLAIN):
         return "", codec.encode_value(message)
     return codec.encode(message)
@@ -73,7 +79,8 @@ class Deliveries:
         self._codec = codec
         self._window = window
         self._asked: dict[int, Future[Any]] = {}
-        self._feeder = Feeder(self._deliver, self._accept, f"{channel.name} feeder")
+        self._passed_on: dict[int, Callable[[], object]] = {}
+        self._feeders = Feeders(self._deliver, self._accept, f"{channel.name} feeder")
         self._is_closed = False
         self.flooded = 0
         self.undeliverable = 0
@@ -83,9 +90,9 @@ class Deliveries:
         self._is_closed = True
         self._channel.settle()
 
-    def _accept(self) -> None:
+    def _accept(self, path: str) -> None:
         if not self._is_closed:
-            self._channel.accept(1)
+            self._channel.accept(1, path)
 
     def take(self, what: Envelope) -> None:
         """Deliver a TELL or an ASK.
@@ -97,15 +104,39 @@ class Deliveries:
             raise MalformedFrameError("an ask without a number cannot be answered")
         if what.deadline is not None and not (0 <= what.deadline < math.inf):
             raise MalformedFrameError(f"a deadline of {what.deadline} s is none")
-        if not self._feeder.backlog:
-            if self._deliver(what):
-                self._accept()
-                return
-        elif self._feeder.backlog >= self._window:
+        feeders = self._feeders
+        backlog = feeders.backlog(what.target)
+        if backlog >= self._window:
             self.flooded += 1
             self._undelivered(what, "beyond the window", MailboxFullError(what.target, self._window))
             return
-        self._feeder.add(what)
+        if backlog:
+            feeders.add(what)
+            return
+        if self._deliver(what):
+            self._accept(what.target)
+        else:
+            feeders.add(what)
+
+    def take_run(self, what: Envelope) -> None:
+        """Deliver a RUN: at once, where its actor has room for all of it, else message by message.
+
+        Raises:
+            MalformedFrameError: It makes no sense.
+        """
+        count = run_length(what.payload)
+        if not self._is_closed and not self._feeders.backlog(what.target):
+            target: Any = self._system.registry.get(what.target)
+            if target is not None and not isinstance(target, RemoteRef):
+                try:
+                    messages = self._codec.decode_run(what.type_name, what.payload)
+                except CodecError:
+                    messages = []  # which of them is wrong is found below
+                if messages and tell_all(target, messages):
+                    self._channel.accept(count, what.target)
+                    return
+        for payload in split_run(what.payload):
+            self.take(envelope(Kind.TELL, what.target, what.type_name, payload, sender=what.sender))
 
     def _deliver(self, what: Envelope) -> bool:
         """Put a message into its mailbox. False: that is full, and this thread must not wait."""
@@ -123,7 +154,7 @@ class Deliveries:
             else:
                 return self._deliver_ask(what, target)
         except MailboxFullError as error:
-            if not self._feeder.is_current():
+            if not self._feeders.is_current():
                 return False
             self._undelivered(what, FULL, error)
         except CodecError as error:
@@ -137,17 +168,21 @@ class Deliveries:
         if isinstance(message, AskStatistics):
             self._answer(what.id, type(message), target.statistics())
             return True
-        if not self._feeder.is_current() and not has_room(target):
+        if not self._feeders.is_current() and not has_room(target):
             return False  # asked in vain it would be an event
         future: Future[Any] = target.ask(message, block=False, timeout=what.deadline)
-        if future.done and not self._feeder.is_current() and _is_full(future):
+        if future.done and not self._feeders.is_current() and _is_full(future):
             return False
         self._asked[what.id] = future
         future.add_done_callback(lambda: self._answer_from(what.id, type(message), future))
         return True
 
     def cancel(self, number: int) -> None:
-        """Let the actor pass over an ask of the peer that nobody waits for any more."""
+        """Let the actor, here or in a third process, pass over an ask of the peer that nobody waits for any more."""
+        give_up = self._passed_on.pop(number, None)
+        if give_up is not None:
+            give_up()
+            return
         future = self._asked.pop(number, None)
         if isinstance(future, Ask):
             future.timeout = 0.0  # where its turn has not come, the actor finds it late
@@ -168,11 +203,24 @@ class Deliveries:
 
     def fail(self, number: int, error: BaseException) -> None:
         """Answer the peer's ask `number` with `error`."""
-        self._channel.send(envelope(Kind.ERROR, payload=encode_failure(error), correlation=number))
+        self._passed_on.pop(number, None)
+        self._send_answer(Kind.ERROR, encode_failure(error), number)
+
+    def passed_on(self, number: int, give_up: Callable[[], object]) -> None:
+        """Take note that the peer's ask `number` went on to a third process; `give_up` takes it back there."""
+        self._passed_on[number] = give_up
 
     def answer_relayed(self, number: int, kind: int, payload: bytes) -> None:
         """Answer the peer's ask `number` with what a third process answered."""
-        self._channel.send(envelope(Kind(kind), payload=payload, correlation=number))
+        self._passed_on.pop(number, None)
+        self._send_answer(Kind(kind), payload, number)
+
+    def _send_answer(self, kind: Kind, payload: bytes, number: int) -> None:
+        data = pack_answer(kind, payload, number)
+        if self._asked:  # others are still to be answered: they may share the frame
+            self._channel.send_packed(data)
+        else:
+            self._channel.answer(data)
 
     def _answer_from(self, number: int, kind: type, future: Future[Any]) -> None:
         if self._asked.pop(number, None) is None:
@@ -190,7 +238,7 @@ class Deliveries:
         except CodecError as error:
             self.fail(number, error)
             return
-        self._channel.send(envelope(Kind.REPLY, payload=payload, correlation=number))
+        self._send_answer(Kind.REPLY, payload, number)
 
 
 def _is_full(future: Future[Any]) -> bool:

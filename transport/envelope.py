@@ -54,6 +54,8 @@ class Kind(IntEnum):
     """Whoever asked `correlation` no longer waits."""
     EVENT = 14
     """An event of the sender's process, for the receiver's bus."""
+    RUN = 15
+    """Tells of one type for `target`, in order: the payload is an array of their payloads."""
 
 
 class Envelope(Struct, frozen=True, gc=False, array_like=True):

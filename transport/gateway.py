@@ -22,23 +22,27 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from actors.addresses import Address
-from actors.core.links import NOPROC, Watch
+from actors.core.links import Watch
 from actors.core.system import ActorSystem
 from actors.errors import ActorExitedError, AskTimeoutError, MailboxFullError
 from actors.events import AskFailed
 from actors.exits import ExitReason
+from transport.bonds import PeerBonds
 from transport.calls import Bond, Calls, Origin, Relay, RemoteAsk
-from transport.channels import CREDIT, WINDOW, Channel, Parcel
-from transport.codec import Codec, pack_envelope, unpack_frame
+from transport.channels import CREDIT, CREDITS, WINDOW, Channel
+from transport.codec import Codec, encode, pack_ask, pack_envelope, unpack_frame
 from transport.deliveries import FULL, Deliveries, Undecoded, pack_message
 from transport.envelope import Envelope, Kind, envelope
 from transport.errors import CodecError, MalformedFrameError, PeerLostError
 from transport.failures import decode_failure, decode_reason, encode_reason
+from transport.lanes import Parcel
 from transport.limits import WIRE_LIMITS
 from transport.remote import RemoteRef
 
 _log = logging.getLogger(__name__)
 _log.addHandler(logging.NullHandler())
+
+_CREDIT: Final = (CREDIT, CREDITS)
 
 PAYLOAD_BYTES: Final = 15 * 1024 * 1024
 """Largest message: its envelope must fit a frame."""
@@ -86,10 +90,10 @@ class Gateway:
         self._system = system
         self._channel = channel
         self._codec = codec or Codec(limits=replace(WIRE_LIMITS, max_bin_bytes=PAYLOAD_BYTES))
+        self._names = self._codec.names
         self._on_runtime = on_runtime
         self._calls = Calls(lambda number: channel.send(envelope(Kind.DEMONITOR, correlation=number)))
-        self._watched: dict[int, Watch] = {}
-        self._linked: dict[tuple[str, str], tuple[Watch, ...]] = {}
+        self._bonds = PeerBonds(system, self, channel)
         self._deliveries = Deliveries(system, channel, self._codec, window)
         self._received = self._malformed = 0
 
@@ -127,29 +131,61 @@ class Gateway:
 
     def tell(self, path: str, message: Any) -> None:
         """Send `message` to the actor at `path` of the peer; see `RemoteRef.tell`."""
+        name = self._names.get(type(message))
+        if name is not None:
+            try:
+                data = encode(message)
+            except Exception:  # what is wrong with it is said below
+                data = None
+            if data is not None and self._channel.append(path, name, message, data):
+                return
+        self._tell(path, message)
+
+    def _tell(self, path: str, message: Any) -> None:
+        """Send a tell that cannot join the one before."""
         type_name, payload = pack_message(self._codec, message)
-        why = self._post(message, envelope(Kind.TELL, path, type_name, payload))
+        try:
+            if type_name:
+                is_taken = self._channel.post_tell(path, type_name, message, payload)
+            else:
+                packed = pack_envelope(envelope(Kind.TELL, path, "", payload))
+                is_taken = self._channel.post(Parcel(path, message, packed))
+            why = "" if is_taken else FULL
+        except PeerLostError as error:
+            why = error.why
         if why:
             self._system.dead_letters.put(path, message, why)
 
-    def ask(self, path: str, message: Any, timeout: float | None) -> RemoteAsk:
+    def ask(self, path: str, message: Any, timeout: float | None, *, waits: bool = False) -> RemoteAsk:
         """Send `message` and return the future of its answer; see `RemoteRef.ask`.
+
+        Args:
+            path: The actor.
+            message: What is asked.
+            timeout: Seconds until the answer is not wanted any more.
+            waits: Whether the calling thread is about to wait for the answer, and so has nothing better to do than to
+                send.
 
         Raises:
             EncodingError: The message cannot cross a process.
         """
         type_name, payload = pack_message(self._codec, message)
         ask = self._calls.begin(path, message, timeout)
+        channel = self._channel
+        parcel = Parcel(path, message, pack_ask(path, type_name, payload, ask.number, timeout), ask.number, ask.is_open)
         try:
-            what = envelope(Kind.ASK, path, type_name, payload, id=ask.number, deadline=timeout)
-            why = self._post(message, what, wanted=lambda: not ask.done)
+            taken = channel.put(parcel)
+        except PeerLostError as error:
+            self._fail_own(ask, ActorExitedError(path, f"is not there: {error.why}"))
         except MailboxFullError as error:
             self._fail_own(ask, error)
         else:
-            if why == FULL:
-                self._fail_own(ask, MailboxFullError(path, self._channel.capacity))
-            elif why:
-                self._fail_own(ask, ActorExitedError(path, f"is not there: {why}"))
+            if not taken:
+                self._fail_own(ask, MailboxFullError(path, channel.capacity))
+            elif waits:
+                channel.flush_here()
+            else:
+                channel.awake()
         return ask
 
     def give_up(self, ask: RemoteAsk) -> None:
@@ -198,8 +234,9 @@ class Gateway:
                 self._system.dead_letters.put(what.target, message, why)
             return
         number = self._calls.begin_relay(what.target, origin, what.id)
+        origin.passed_on(what.id, lambda: self._give_up_relayed(what.target, number))
         try:
-            why = self._post(message, replace(what, id=number))
+            why = self._post(message, replace(what, id=number), lambda: self._calls.is_out(number))
         except MailboxFullError:
             self._calls.take(number)
             raise
@@ -208,6 +245,10 @@ class Gateway:
                 origin.fail(what.id, MailboxFullError(what.target, self._channel.capacity))
             else:
                 raise ActorExitedError(what.target, f"is not there: {why}")
+
+    def _give_up_relayed(self, path: str, number: int) -> None:
+        if self._calls.take(number) is not None:
+            self._channel.send(envelope(Kind.CANCEL, path, correlation=number))
 
     def _post(self, message: Any, what: Envelope, wanted: Callable[[], bool] | None = None) -> str:
         """Queue a user message; return why it was not taken, "" where it was."""
@@ -246,25 +287,22 @@ class Gateway:
         match what.kind:
             case Kind.TELL | Kind.ASK:
                 self._deliveries.take(what)
+            case Kind.RUN:
+                self._deliveries.take_run(what)
             case Kind.REPLY | Kind.ERROR:
                 self._take_answer(what)
-            case Kind.SYSTEM if what.type_name == CREDIT:
-                self._channel.credited(what.payload)
+            case Kind.SYSTEM if what.type_name in _CREDIT:
+                self._channel.credited(what.type_name, what.payload)
             case Kind.SYSTEM | Kind.EVENT | Kind.HEARTBEAT:
                 self._on_runtime(what)
             case Kind.MONITOR:
-                self._take_monitor(what.target, what.id)
+                self._bonds.monitor(what.target, what.id)
             case Kind.DEMONITOR:
-                watch = self._watched.pop(what.correlation, None)
-                if watch is not None:
-                    watch.cancel()
+                self._bonds.demonitor(what.correlation)
             case Kind.LINK:
-                if not what.sender:
-                    raise MalformedFrameError("a link needs both its ends")
-                self._take_link(what.target, what.sender)
+                self._bonds.link(what.target, what.sender)
             case Kind.UNLINK:
-                for watch in self._linked.pop((what.target, what.sender), ()):
-                    watch.cancel()
+                self._bonds.unlink(what.target, what.sender)
             case Kind.DOWN:
                 self._calls.down(what.correlation, decode_reason(what.payload))
             case Kind.CANCEL:
@@ -291,42 +329,6 @@ class Gateway:
                 asked.fail(error)
                 raise
 
-    # -- monitors -----------------------------------------------------------------------------------
-
-    def _take_monitor(self, path: str, number: int) -> None:
-        target = self._system.registry.get(path)
-        if target is None:
-            self._tell_down(path, number, NOPROC)
-            return
-
-        def ended(reason: ExitReason) -> None:
-            self._watched.pop(number, None)
-            self._tell_down(path, number, reason)
-
-        watch = target.watch(ended)
-        if self.is_open and target.is_alive():
-            self._watched[number] = watch
-
-    def _take_link(self, path: str, source: str) -> None:
-        """Keep the half of a link that passes the end of `source`, of the peer or beyond it, to an actor here."""
-        target: Any = self._system.registry.get(path)
-        if target is None:
-            return  # whoever linked hears of that by its own watch
-        if isinstance(target, RemoteRef):
-            self._linked[path, source] = (target.bind(source),)
-            return
-        address = str(Address(self._system.name, source))
-        ending = self.ref(Address(self._system.name, source)).watch(lambda reason: target.exit(reason, address))
-        ended = target.watch(lambda _reason: self._forget_link(path, source))
-        self._linked[path, source] = (ending, ended)
-
-    def _forget_link(self, path: str, source: str) -> None:
-        for watch in self._linked.pop((path, source), ()):
-            watch.cancel()
-
-    def _tell_down(self, path: str, number: int, reason: ExitReason) -> None:
-        self._channel.send(envelope(Kind.DOWN, payload=encode_reason(reason), sender=path, correlation=number))
-
     # -- the end ------------------------------------------------------------------------------------
 
     def lose(self, why: str) -> Callable[[], None]:
@@ -341,9 +343,7 @@ class Gateway:
         if not self._calls.lose(why, self._fail_own):
             return lambda: None
         under_way, waiting = self._channel.close(why)
-        for watch in list(self._watched.values()):
-            watch.cancel()
-        self._watched.clear()
+        self._bonds.lose()
 
         def bury() -> None:
             for parcels, reason in ((under_way, f"under way when {why}"), (waiting, why)):
@@ -356,7 +356,4 @@ class Gateway:
     def end(self, reason: ExitReason) -> None:
         """Tell the watches on the peer's actors that it ended, with `reason`; `lose` comes first."""
         self._calls.end(reason)
-        linked, self._linked = list(self._linked.values()), {}
-        for watches in linked:  # what passes the peer's end on has done so, or will, where a third process keeps it
-            for watch in watches[1:]:
-                watch.cancel()
+        self._bonds.end()

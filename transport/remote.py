@@ -80,6 +80,7 @@ class RemoteRef:
         self.way = way
         self.address = address
         self.path = address.path
+        self._tell = way.tell
 
     @property
     def generation(self) -> int:
@@ -110,9 +111,9 @@ class RemoteRef:
             MailboxFullError: Too much waits for the peer, and its mailbox refuses (or this thread must not wait).
             AbandonedError: The sender itself was abandoned.
         """
-        if context.special:
+        if context.fenced:
             check_fence()
-        self.way.tell(self.path, message)
+        self._tell(self.path, message)
 
     @overload
     def ask(self, message: Message[R], *, block: Literal[True] = True, timeout: float | None = None) -> R: ...

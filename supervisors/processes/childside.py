@@ -141,13 +141,14 @@ class Child:
         self._channel = Channel(
             "the launcher", lambda frame: _send(self._socket, frame), self._reactor.post, window=handover.window
         )
+        self._channel.count_by_target()
         self._gateway = Gateway(self.system, self._channel, self._on_runtime, window=handover.window)
         self._outlet = Outlet(self._gateway.send, self._waiting)
         self.system.registry = NodeRegistry(self._gateway, handover.node, handover.path)
         self.system.dead_letters = ForwardedDeadLetters(self.system.clock, self.system.bus, self._outlet)
         self.system.bus.subscribe(ForwardedEvents(self._outlet))
         ground.receive = self._receive
-        self._say(Hello(handover.token, os.getpid(), handover.path, handover.generation))
+        self._say(Hello(handover.token, os.getpid(), handover.path, handover.generation, by_target=True))
         if handover.start is not None:
             start = handover.start
             self._jobs.put(lambda: self._start(start))

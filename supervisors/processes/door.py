@@ -103,7 +103,7 @@ class Door:
         if lie:
             self._refuse(f"a hello for {child.path} was refused: {lie}")
             return
-        child.identity = identity
+        child.greeted(identity, by_target=hello.by_target)
         self._by_identity[identity] = child
         child.feed(Greeted())
         if more:

@@ -187,6 +187,12 @@ class ProcessChild(Life):
             plan,
         )
 
+    def greeted(self, identity: bytes, *, by_target: bool) -> None:
+        """Take note of its connection, and of whether it counts by actor; before anything is sent there."""
+        if by_target:
+            self._channel.count_by_target()
+        self.identity = identity
+
     def take_over(self, process: Made, pidfd: int | None, captured: Captured) -> None:
         """Take over a process that was made for this child and has its handover."""
         self.mark = process.mark

@@ -140,13 +140,22 @@ FirstWord = Prepare | Handover
 
 
 class Hello(Struct, frozen=True):
-    """The child's first word; anything else from a stranger is refused and counted."""
+    """The child's first word; anything else from a stranger is refused and counted.
+
+    Attributes:
+        token: From the handover.
+        pid: Its process.
+        path, generation: From the handover.
+        protocol: Version of these messages.
+        by_target: Whether it counts what it accepts by actor and takes RUN envelopes, as the launcher does then too.
+    """
 
     token: bytes
     pid: int
     path: str
     generation: int
     protocol: int = PROTOCOL
+    by_target: bool = False
 
 
 class Ready(Struct, frozen=True):

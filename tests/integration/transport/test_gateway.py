@@ -25,6 +25,7 @@ from actors.events import AskFailed
 from transport.channels import Channel
 from transport.codec import pack_frame
 from transport.envelope import Envelope, Kind, envelope
+from transport.feeder import THREADS
 from transport.gateway import Gateway
 from transport.reactor import Reactor
 from transport.remote import RemoteRef
@@ -241,12 +242,12 @@ def test_a_cancelled_watch_is_forgotten_on_the_other_side_too(sides):
     calls: list[ExitReason] = []
     watch = near.ref("/a").watch(calls.append)
     near.settle()
-    assert len(far.gateway._watched) == 1
+    assert len(far.gateway._bonds) == 1
 
     watch.cancel()
     near.settle()
 
-    assert far.gateway._watched == {}
+    assert len(far.gateway._bonds) == 0
     near.gateway.end(ExitReason.killed())
     assert calls == []
 
@@ -334,3 +335,117 @@ def test_runtime_envelopes_go_to_the_runtime(sides):
     near.settle()
 
     assert [what.type_name for what in far.runtime] == ["process:Suspend"]
+
+
+@pytest.fixture
+def counting():
+    """Two sides that count what they accept by actor, with a window of 8."""
+    for sides in joined(8):
+        for side in sides:
+            side.channel.count_by_target()
+        yield sides
+
+
+def test_a_full_mailbox_holds_up_nobody_but_who_sends_to_it(counting):
+    near, far = counting
+    far.spawn(Gated, "/slow")
+    far.spawn(Counter, "/other")
+    slow, other = near.ref("/slow"), near.ref("/other")
+    slow.tell(Gate())
+    for n in range(100):
+        slow.tell(Add(n))
+    for n in range(100):
+        other.tell(Add(n))
+
+    assert other.ask(Get(), timeout=TIMEOUT) == list(range(100))
+    lane = next(lane for lane in near.channel.lanes() if lane.path == "/slow")
+    assert lane.under_way <= 8
+    assert lane.waiting >= 100 - 8 - 4
+    Gated.gate.set()
+
+    assert slow.ask(Get(), timeout=TIMEOUT) == list(range(100))
+    assert far.system.dead_letters.recent() == ()
+
+
+def test_many_slow_actors_share_the_threads_that_wait_for_them(counting):
+    near, far = counting
+    paths = [f"/slow{n}" for n in range(THREADS + 8)]
+    for path in paths:
+        far.spawn(Gated, path)
+        near.ref(path).tell(Gate())
+        for n in range(8):
+            near.ref(path).tell(Add(n))
+    near.settle()
+
+    feeding = [thread for thread in threading.enumerate() if thread.name.endswith("feeder")]
+    assert len(feeding) <= THREADS
+    Gated.gate.set()
+
+    for path in paths:
+        assert near.ref(path).ask(Get(), timeout=TIMEOUT) == list(range(8))
+
+
+def test_tells_cross_in_runs_and_each_is_counted(sides):
+    near, far = sides
+    for side in sides:
+        side.channel.count_by_target()
+    far.spawn(Counter, "/a")
+    for n in range(1_000):
+        near.ref("/a").tell(Add(n))
+
+    assert near.ref("/a").ask(Get(), timeout=TIMEOUT) == list(range(1_000))
+    assert near.channel.statistics().sent == far.channel.statistics().accepted == 1_001
+    assert far.gateway.statistics().received < 500
+
+
+def test_a_run_with_a_message_that_is_none_keeps_the_others_and_counts_it(counting):
+    near, far = counting
+    far.spawn(Counter, "/a")
+    run = b"\x93" + b"\x81\xa1n\x01" + b"\xa3abc" + b"\x81\xa1n\x02"
+    frame = pack_frame([envelope(Kind.RUN, "/a", f"{Add.__module__}:Add", run)])
+
+    far.reactor.run(lambda: far.gateway.receive(frame))
+
+    assert near.ref("/a").ask(Get(), timeout=TIMEOUT) == [1, 2]
+    assert far.gateway.statistics().undeliverable == 1
+    assert far.system.dead_letters.recent()[0].why.startswith("not understood")
+
+
+def test_a_run_for_nobody_is_so_many_dead_letters(counting):
+    near, far = counting
+    for n in range(5):
+        near.ref("/nobody").tell(Add(n))
+    near.settle()
+
+    assert [letter.message for letter in far.system.dead_letters.recent()] == [Add(n) for n in range(5)]
+
+
+def test_a_peer_that_ignores_the_window_of_an_actor_is_refused_what_is_beyond(counting):
+    near, far = counting
+    far.spawn(Gated, "/slow")
+    far.spawn(Counter, "/other")
+    near.ref("/slow").tell(Gate())
+    near.settle()
+    run = b"\xdc\x00\x32" + b"\x81\xa1n\x01" * 50
+    flood = pack_frame([envelope(Kind.RUN, "/slow", f"{Add.__module__}:Add", run)])
+
+    far.reactor.run(lambda: far.gateway.receive(flood))
+
+    assert far.gateway.statistics().flooded >= 50 - 8 - 4
+    assert near.ref("/other").ask(Add(1), timeout=TIMEOUT) == 1
+
+
+def test_losing_the_peer_keeps_each_tell_of_a_run_that_was_not_accepted(counting):
+    near, far = counting
+    far.spawn(Gated, "/slow")
+    near.ref("/slow").tell(Gate())
+    for n in range(50):
+        near.ref("/slow").tell(Add(n))
+    near.settle()
+
+    near.gateway.lose("its process ended")()
+
+    kept = [letter.message.n for letter in near.system.dead_letters.recent(100) if isinstance(letter.message, Add)]
+    assert kept == sorted(kept)
+    assert kept[-1] == 49
+    assert len(kept) >= 50 - 8

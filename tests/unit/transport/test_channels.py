@@ -63,9 +63,9 @@ def test_no_more_than_the_window_is_under_way_until_the_peer_accepts():
         wire.tell(text)
 
     assert texts(wire.run()) == ["a", "b"]
-    wire.channel.credited(pack(1))
+    wire.channel.credited(CREDIT, pack(1))
     assert texts(wire.run()) == ["c"]
-    wire.channel.credited(pack(3))
+    wire.channel.credited(CREDIT, pack(3))
     assert texts(wire.run()) == ["d", "e"]
     assert wire.channel.statistics().under_way == 2
 
@@ -99,7 +99,7 @@ def test_an_impossible_word_of_the_peer_is_refused_and_changes_nothing(word):
     wire.run()
 
     with pytest.raises(CodecError):
-        wire.channel.credited(word)
+        wire.channel.credited(CREDIT, word)
 
     assert wire.channel.statistics().under_way == 2
 
@@ -108,10 +108,10 @@ def test_credit_cannot_be_taken_back():
     wire = Wire()
     wire.tell("a")
     wire.run()
-    wire.channel.credited(pack(1))
+    wire.channel.credited(CREDIT, pack(1))
 
     with pytest.raises(CodecError, match="accepted 0"):
-        wire.channel.credited(pack(0))
+        wire.channel.credited(CREDIT, pack(0))
 
 
 def test_a_full_lane_that_rejects_says_so_to_the_sender():
@@ -197,7 +197,7 @@ def test_closing_gives_back_what_the_peer_did_not_accept_and_lets_waiting_sender
     wire = Wire(window=2, mailbox=MailboxSpec(capacity=1))
     wire.tell("a")
     wire.run()
-    wire.channel.credited(pack(1))
+    wire.channel.credited(CREDIT, pack(1))
     wire.tell("b")
     wire.run()
     wire.tell("c")
@@ -240,7 +240,7 @@ def test_messages_arrive_in_order_whatever_the_credit_and_none_is_lost(steps, wi
             arrived += texts(wire.run())
         elif accepted < len(arrived):
             accepted += 1
-            wire.channel.credited(pack(accepted))
+            wire.channel.credited(CREDIT, pack(accepted))
         assert len(arrived) - accepted <= window
     under_way, waiting = wire.channel.close("end")
 
