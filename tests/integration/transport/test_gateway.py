@@ -64,8 +64,8 @@ class Gated(Actor):
 class Side:
     """One process's part: its actors, its socket's thread, its gateway."""
 
-    def __init__(self, name: str, window: int) -> None:
-        self.system = ActorSystem(name)
+    def __init__(self, name: str, window: int, system: ActorSystem | None = None) -> None:
+        self.system = system or ActorSystem(name)
         self.reactor = Reactor(name)
         self.reactor.run(enter_loop)
         self.runtime: list[Envelope] = []
@@ -449,3 +449,32 @@ def test_losing_the_peer_keeps_each_tell_of_a_run_that_was_not_accepted(counting
     assert kept == sorted(kept)
     assert kept[-1] == 49
     assert len(kept) >= 50 - 8
+
+
+@pytest.mark.parametrize("is_sent", [True, False], ids=["under-way", "waiting"])
+def test_an_asker_that_gives_up_frees_the_actor_behind_a_relay(sides, is_sent):
+    near, middle = sides
+    back, far = Side("back", 8, middle.system), Side("far", 8)
+    back.other, far.other = far, back
+    far.spawn(Gated, "/slow")
+    slow = back.ref("/slow")
+    assert middle.system.registry.claim("/slow", slow)
+    slow.tell(Gate())
+    if not is_sent:  # the window is used up: the ask waits in the middle
+        for n in range(30):
+            slow.tell(Add(n))
+    back.settle()
+    asked = near.gateway.ask("/slow", Add(77), 600.0)
+    near.settle()
+    back.settle()
+
+    near.gateway.give_up(asked)
+    near.settle()
+    back.settle()
+    Gated.gate.set()
+
+    assert 77 not in slow.ask(Get(), timeout=TIMEOUT)
+    assert back.gateway.statistics().asking == 0
+    middle.system.registry.release("/slow", slow)
+    back.close()
+    far.close()
