@@ -139,6 +139,11 @@ class LocalHandle(Struct, frozen=True, eq=False):
     def ref(self) -> Any:
         return self._launch.ref
 
+    @property
+    def is_awaiting(self) -> bool:
+        """Whether one of its coroutines runs."""
+        return self._launch.is_awaiting
+
     def figures(self) -> ActorStatistics | None:
         ref = self._launch.ref
         return ref.statistics() if ref is not None else None

@@ -24,6 +24,7 @@ from supervisors.views import (
     KeysView,
     PauseView,
     PingView,
+    ReloadView,
     ReplayView,
     ReportedView,
     SentView,
@@ -218,6 +219,14 @@ class ShutdownArguments(Arguments, frozen=True):
     drain: Annotated[float, Meta(ge=0)] | None = None
 
 
+class ReloadArguments(Arguments, frozen=True):
+    """Attributes:
+    dry_run: Change nothing; answer with the plan.
+    """
+
+    dry_run: bool = False
+
+
 class GrantArguments(Arguments, frozen=True):
     """Let a key connect.
 
@@ -272,6 +281,7 @@ COMMANDS: dict[str, Command] = {
     "keys": Command(Arguments, KeysView),
     "grant": Command(GrantArguments, KeysView, True),
     "revoke": Command(RevokeArguments, KeysView, True),
+    "reload": Command(ReloadArguments, ReloadView, True),
     "pause": Command(Arguments, PauseView, True),
     "unpause": Command(Arguments, PauseView, True),
     "shutdown": Command(ShutdownArguments, ShutdownView, True),

@@ -43,6 +43,7 @@ MODULES: Final = {
     "kill": "controls",
     "reset": "controls",
     "down": "ending",
+    "reload": "reloading",
     "daemon": "daemon",
     "jobs": "jobs",
     "send": "messaging",

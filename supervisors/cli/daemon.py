@@ -16,6 +16,7 @@ from supervisors.cli.connection import connect
 from supervisors.cli.ending import Drain, Reason, down, end_node
 from supervisors.cli.failures import CommandError
 from supervisors.cli.logs import logs
+from supervisors.cli.reloading import reload
 from supervisors.cli.rendering import Page
 from supervisors.cli.running import ServiceName, run
 from supervisors.cli.starting import READY_SECONDS, ConfigFile, NoWait, Patience, Tree, start
@@ -167,6 +168,17 @@ def pause(call: Call, reason: Reason = "") -> Page:
 def resume(call: Call, reason: Reason = "") -> Page:
     """Let the workers go on that a pause suspended."""
     return _paused(call, "unpause", reason)
+
+
+command(
+    daemon_app,
+    "reload",
+    panel=Panel.DAEMON,
+    document="ReloadList",
+    shape=Shape.LIST,
+    own_timeout=True,
+    examples=("daemon reload --dry-run", "daemon reload"),
+)(reload)
 
 
 def _paused(call: Call, verb: str, reason: str) -> Page:

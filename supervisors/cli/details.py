@@ -45,7 +45,11 @@ def describe(
         view: DescribeView = node.request("describe", arguments, DescribeView)
     zone = UTC if call.settings.utc else None
     return Page(
-        "Description", (view,), lambda terminal: _description(view, terminal, zone), lambda item: str(item.node.path)
+        "Description",
+        (view,),
+        lambda terminal: _description(view, terminal, zone),
+        lambda item: str(item.node.path),
+        hints=("actorctl reload --dry-run",) if view.drift else (),
     )
 
 
@@ -87,6 +91,9 @@ def _description(view: DescribeView, terminal: Terminal, zone: tzinfo | None) ->
     if view.spec is not None:
         yield from _section("spec", terminal)
         yield from facts(_spec_facts(view.spec), terminal, "  ")
+    if view.drift:
+        yield from _section("drift", terminal)
+        yield from (f"  {printable(line)}" for line in view.drift)
     if view.spares is not None:
         yield from _section("spares", terminal)
         yield from facts(_spares_facts(view.spares), terminal, "  ")

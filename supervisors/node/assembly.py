@@ -28,6 +28,7 @@ from supervisors.node.loading import Loaded
 from supervisors.node.logs import log_event
 from supervisors.node.operations import Operations
 from supervisors.node.recent import RecentEvents
+from supervisors.node.reloading import Load, Reloads
 from supervisors.node.replaying import Replays
 from supervisors.node.restarting import Restarts
 from supervisors.node.statefile import StateFile, record_of_start
@@ -66,6 +67,8 @@ class Node:
         tree: What it supervises.
         ask_shutdown: Called for the `shutdown` command with its drain in seconds or None; returns the drain.
         on_root: Gets the outcomes of the root supervisor, on any thread; it only posts.
+        load: Reads the configuration again, for a reload.
+        on_drain: Gets another `runtime.drain` at a reload.
         app: The tree written in Python that it runs, or "".
         service: Who starts it again, `systemd:NAME`, or "".
     """
@@ -77,11 +80,14 @@ class Node:
         *,
         ask_shutdown: Callable[[float | None], float],
         on_root: Callable[[Outcome], None],
+        load: Load,
+        on_drain: Callable[[float], object],
         app: str = "",
         service: str = "",
     ) -> None:
         self._closing = ExitStack()
         self._app, self._service = app, service
+        self._load, self._on_drain = load, on_drain
         try:
             self._make(loaded, tree, ask_shutdown, on_root)
         except BaseException:
@@ -161,7 +167,9 @@ class Node:
             feed=lambda: facts.feed,
             snapshot=self._publisher.snapshot,
         )
-        desk = ControlDesk(facts, recent, Operations(services, desired), access, replays, self._publisher.statistics)
+        self.reloads = Reloads(facts, loaded, tree, self._load, self._on_drain)
+        operations = Operations(services, desired)
+        desk = ControlDesk(facts, recent, operations, access, replays, self._publisher.statistics, self.reloads)
         closing.callback(desk.close)
         server = ControlServer(
             reactor,

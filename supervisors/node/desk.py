@@ -28,6 +28,7 @@ from supervisors.node.looking import last_exit_and_needs, spec_view_at
 from supervisors.node.operations import Operations
 from supervisors.node.pausing import Pauses
 from supervisors.node.recent import RecentEvents
+from supervisors.node.reloading import Reloads
 from supervisors.node.replaying import Replays
 from supervisors.node.tapreaders import TapReaders
 from supervisors.node.waiting import Waiting
@@ -37,6 +38,7 @@ from supervisors.requests import (
     DescribeArguments,
     EventsArguments,
     GrantArguments,
+    ReloadArguments,
     ReplayArguments,
     RevokeArguments,
     SendArguments,
@@ -58,6 +60,7 @@ from supervisors.views import (
     DescribeView,
     HeaderView,
     PingView,
+    ReloadView,
     ReportedView,
     ShutdownView,
     TapsView,
@@ -81,7 +84,7 @@ THREADS = 4
 REFRESH_TIMEOUT = 0.03
 """Seconds that subtree processes have to say what their nodes are now; then what they said last is shown."""
 
-_ADMINISTRATION = frozenset({"config", "keys", "grant", "revoke", "shutdown", "pause", "unpause"})
+_ADMINISTRATION = frozenset({"config", "keys", "grant", "revoke", "shutdown", "pause", "unpause", "reload"})
 
 PERMISSIONS: Mapping[str, Role] = {
     name: Role.ADMIN if name in _ADMINISTRATION else Role.OPERATOR if command.is_change else Role.VIEWER
@@ -101,8 +104,13 @@ class ControlDesk:
         access: Access,
         replays: Replays | None = None,
         tap_figures: Callable[[], TapStatistics] | None = None,
+        reloads: Reloads | None = None,
     ) -> None:
-        """Answer for `node`; where it serves no taps, without `replays` and `tap_figures`, what asks for them fails."""
+        """Answer for `node`; where it serves no taps, without `replays` and `tap_figures`, what asks for them fails.
+
+        Likewise without `reloads` where its configuration cannot be read again.
+        """
+        self._reloads = reloads
         self._node = node
         self._recent = recent
         self._operations = operations
@@ -129,6 +137,7 @@ class ControlDesk:
             "send": self._send,
             "ask": self._ask,
             "shutdown": self._shutdown,
+            "reload": self._reload,
             "pause": partial(self._pause, True),
             "unpause": partial(self._pause, False),
             "keys": self._keys,
@@ -258,6 +267,7 @@ class ControlDesk:
             handlers=self._node.handlers_of(arguments.path),
             spares=self._node.spares_of(arguments.path) if spec is not None and spec.spares else None,
             events=self._recent.about(arguments.path, arguments.events),
+            drift=self._reloads.drift(arguments.path) if self._reloads is not None else (),
         )
         if not arguments.state:
             return view
@@ -350,6 +360,17 @@ class ControlDesk:
 
     def _revoke(self, arguments: RevokeArguments, _request: Request, _responder: Responder) -> View:
         return self._access.revoke(arguments.name)
+
+    def _reload(self, arguments: ReloadArguments, request: Request, responder: Responder) -> View | None:
+        if self._reloads is None:
+            responder.fail("not_found", "this node has no configuration to read again")
+            return None
+
+        def answer(view: ReloadView) -> None:
+            responder.reply(to_wire(view))
+
+        self._reloads.begin(request.caller, request.reason, answer, dry_run=arguments.dry_run)
+        return None
 
     def _pause(self, is_pause: bool, _arguments: Any, request: Request, responder: Responder) -> View | None:
         run = self._pauses.pause if is_pause else self._pauses.resume

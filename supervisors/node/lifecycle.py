@@ -28,7 +28,7 @@ from actors.core.outcomes import Exited, Outcome, Started, StartFailed
 from actors.errors import ActorRuntimeError
 from actors.exits import ExitReason
 from supervisors import core
-from supervisors.errors import AlreadyRunningError, HomeError
+from supervisors.errors import AlreadyRunningError, Fault, HomeError
 from supervisors.node.apps import load_app
 from supervisors.node.assembly import Node
 from supervisors.node.building import build_tree, graft
@@ -41,9 +41,12 @@ from supervisors.node.loading import Loaded, home_flag, load_config
 from supervisors.node.logfiles import LOGS, Limits
 from supervisors.node.logs import configure, remove
 from supervisors.node.pidone import become_init, is_first
+from supervisors.node.reloading import Load
 from supervisors.node.signals import StopRequest, StopRequests
+from supervisors.selectors import SelectorError
 from supervisors.specs import SupervisorSpec
 from supervisors.tree import nodes
+from supervisors.views import ReloadView
 from transport.identity import ProcessIdentity
 
 logger = logging.getLogger(__name__)
@@ -89,10 +92,14 @@ def run_foreground(
     """
     if is_first():
         become_init()
+
+    def load() -> tuple[Loaded, SupervisorSpec]:
+        found = load_config(config, flags=home_flag(home), is_app=app is not None, imports=True, spare_processes=True)
+        add_import_root(found.directory)
+        return found, _tree_of(found, app)
+
     try:
-        loaded = load_config(config, flags=home_flag(home), is_app=app is not None, imports=True, spare_processes=True)
-        add_import_root(loaded.directory)
-        tree = _tree_of(loaded, app)
+        loaded, tree = load()
     except ConfigurationError as error:
         for fault in error.faults:
             _say(str(fault))
@@ -139,7 +146,7 @@ def run_foreground(
         _say(f"cannot write log files: {error}", "mend the folder, or set log.files = false")
         return NodeExit.FAILED
     try:
-        return _Life(loaded, tree, app or "", service).run()
+        return _Life(loaded, tree, load, app or "", service).run()
     except (ActorRuntimeError, OSError) as error:
         _say(f"the node could not be started: {error}", f"actorctl doctor --home {shlex.quote(str(loaded.home))}")
         return NodeExit.FAILED
@@ -151,7 +158,7 @@ def run_foreground(
 class _Life:
     """One life of one node, on the main thread."""
 
-    def __init__(self, loaded: Loaded, tree: SupervisorSpec, app: str, service: str) -> None:
+    def __init__(self, loaded: Loaded, tree: SupervisorSpec, load: Load, app: str, service: str) -> None:
         self._drain = float(loaded.config.runtime.drain)
         self._drained_by = math.inf
         self._is_hurried = False
@@ -160,7 +167,7 @@ class _Life:
         self._outcomes: SimpleQueue[Outcome] = SimpleQueue()
         self._loaded = loaded
         self._tree = tree
-        self._app, self._service = app, service
+        self._load, self._app, self._service = load, app, service
         self._cuts = Cuts()
 
     def run(self) -> NodeExit:
@@ -171,6 +178,8 @@ class _Life:
                 self._tree,
                 ask_shutdown=self._ask_shutdown,
                 on_root=self._on_root,
+                load=self._load_again,
+                on_drain=self._take_drain,
                 app=self._app,
                 service=self._service,
             )
@@ -199,8 +208,32 @@ class _Life:
                     logger.info("ready: actorctl tree --home %s   (Ctrl-C drains and ends)", facts.home)
                 elif isinstance(outcome, (StartFailed, Exited)):
                     return _report_end(outcome)
-            if request is not None:
+            if request is StopRequest.RELOAD:
+                self._reload()
+            elif request is not None:
                 return None
+
+    def _reload(self) -> None:
+        """Reload because of a signal; what becomes of it is an event and in the log."""
+        try:
+            self._node.reloads.begin("signal HUP", "", _log_reload)
+        except SelectorError as error:
+            logger.warning("%s", error)
+
+    def _load_again(self) -> tuple[Loaded, SupervisorSpec]:
+        """Read the configuration again; a tree that this node cannot run is a fault like any other."""
+        loaded, tree = self._load()
+        file = str(loaded.file or "actors.toml")
+        if loaded.home != self._loaded.home:
+            hint = "end the node and start it again"
+            raise ConfigurationError([Fault("runtime.home", "a running node keeps its home", hint, file=file)])
+        faults = core.validate_tree(tree)
+        if faults:
+            raise ConfigurationError(faults)
+        return loaded, tree
+
+    def _take_drain(self, drain: float) -> None:
+        self._drain = drain
 
     def _stop(self) -> NodeExit:
         """Drain; kill what is left when the time is over or somebody hurries."""
@@ -278,6 +311,14 @@ class _Life:
         left = self._hold_drain(self._drain if drain is None else drain)
         self._requests.ask_to_drain()
         return left
+
+
+def _log_reload(view: ReloadView) -> None:
+    for fault in view.faults:
+        logger.error("reload refused: %s", fault)
+    for item in view.items:
+        if item.outcome == "failed":
+            logger.error("reload: %s: %s", item.path, item.message)
 
 
 class _Waiting:

@@ -21,7 +21,8 @@ from supervisors.node.positions import KeyPath
 from supervisors.node.sections import Section
 from supervisors.node.shapes import Shape, keys_of, show_path
 
-_SECRET_NAME: Final = re.compile(r"password|passwd|secret|token|credential|api_?key|private_?key", re.IGNORECASE)
+SECRET_NAME: Final = re.compile(r"password|passwd|secret|token|credential|api_?key|private_?key", re.IGNORECASE)
+"""What a key is called whose value should be a secret."""
 
 
 class ConfigRow(Struct, frozen=True):
@@ -70,24 +71,25 @@ def write(value: Any, shape: Shape) -> str:
         return f'"{format_size(value)}"'
     if words == "number or arithmetic" and str(value).isdecimal():
         return str(value)
-    return _toml(value)
+    return toml_of(value)
 
 
 def _reference(secret: SecretConfig) -> str:
-    return f"{{ env = {_toml(secret.env)} }}" if secret.env is not None else f"{{ file = {_toml(secret.file)} }}"
+    return f"{{ env = {toml_of(secret.env)} }}" if secret.env is not None else f"{{ file = {toml_of(secret.file)} }}"
 
 
-def _toml(value: Any, name: str = "") -> str:
+def toml_of(value: Any, name: str = "") -> str:
+    """Return `value`, whose key is `name`, as TOML would write it; one whose name sounds like a secret is hidden."""
     match value:
         case dict():
             if not value:
                 return "{}"
-            inner = ", ".join(f"{show_path((str(key),))} = {_toml(item, str(key))}" for key, item in value.items())
+            inner = ", ".join(f"{show_path((str(key),))} = {toml_of(item, str(key))}" for key, item in value.items())
             return f"{{ {inner} }}"
-        case _ if name and _SECRET_NAME.search(name):
+        case _ if name and SECRET_NAME.search(name):
             return f'"{REDACTED}"'
         case list() | tuple():
-            return "[" + ", ".join(_toml(item) for item in value) + "]"
+            return "[" + ", ".join(toml_of(item) for item in value) + "]"
         case bool():
             return "true" if value else "false"
         case str():

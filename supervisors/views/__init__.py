@@ -57,6 +57,7 @@ from supervisors.views.documents import (
     plain,
     schema,
 )
+from supervisors.views.reload import ReloadItem, ReloadView
 from supervisors.views.taps import ReplayView, ReportedView, SnapshotView, TapReaderView, TapsView
 from supervisors.views.tree import (
     BudgetView,
@@ -114,6 +115,8 @@ __all__ = [
     "PingView",
     "PlanView",
     "QueryView",
+    "ReloadItem",
+    "ReloadView",
     "ReplayView",
     "ReportedView",
     "RunView",

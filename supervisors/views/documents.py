@@ -29,6 +29,7 @@ from supervisors.views.commands import (
     TargetView,
     WaitView,
 )
+from supervisors.views.reload import ReloadItem
 from supervisors.views.taps import TapReaderView
 from supervisors.views.tree import DescribeView, EventRow, HeaderView, NodeView, StatusView, WhyView
 
@@ -260,6 +261,7 @@ DOCUMENTS: dict[str, Any] = {
     "CommandResult": TargetView,
     "Down": DownView,
     "Paused": PauseView,
+    "ReloadList": ReloadItem,
     "Sent": SentView,
     "Answer": AnswerView,
     "Wait": WaitView,

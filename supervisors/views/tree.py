@@ -298,6 +298,7 @@ class DescribeView(View, frozen=True):
         monitored_by: Those that watch it.
         handlers: Message types it takes.
         spares: Those of its class, where its spec asks for any.
+        drift: In what it differs from what the configuration files say now; empty where it does not.
     """
 
     node: NodeView
@@ -309,6 +310,7 @@ class DescribeView(View, frozen=True):
     handlers: tuple[str, ...] = ()
     spares: SparesView | None = None
     events: tuple[EventRow, ...] = ()
+    drift: tuple[str, ...] = ()
 
 
 class CauseView(View, frozen=True):

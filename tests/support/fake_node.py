@@ -54,6 +54,8 @@ from supervisors.views import (
     PauseView,
     PingView,
     PlanView,
+    ReloadItem,
+    ReloadView,
     ReportedView,
     SentView,
     ShutdownView,
@@ -141,6 +143,7 @@ class FakeNode:
             "grant": lambda _: KEYS,
             "revoke": lambda _: KEYS,
             "shutdown": lambda _: ShutdownView(drain=30.0, workers=3),
+            "reload": lambda _: ReloadView(items=(ReloadItem(path="/io/gmail", action="replace", outcome="done"),)),
             "pause": lambda _: PauseView(state="paused", workers=3),
             "unpause": lambda _: PauseView(state="running", workers=3),
             **{

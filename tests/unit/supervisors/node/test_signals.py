@@ -67,3 +67,15 @@ def test_the_handlers_of_before_are_put_back():
         assert signal.getsignal(signal.SIGTERM) != before
 
     assert signal.getsignal(signal.SIGTERM) == before
+
+
+@pytest.mark.skipif(not hasattr(signal, "SIGHUP"), reason="this system has no such signal")
+def test_hup_asks_to_reload_unless_the_terminal_is_gone(died, monkeypatch):
+    with StopRequests() as requests:
+        signal.raise_signal(signal.SIGHUP)
+        monkeypatch.setattr(requests, "_had_terminal", True)
+        monkeypatch.setattr("supervisors.node.signals._has_terminal", lambda: False)
+        signal.raise_signal(signal.SIGHUP)
+
+        assert taken(requests) == [StopRequest.RELOAD, DRAIN]
+    assert died == []

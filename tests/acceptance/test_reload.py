@@ -1,0 +1,191 @@
+"""Reload of a real node: shown first, refused whole, only what differs is touched, and no ask under way fails."""
+
+from __future__ import annotations
+
+import signal
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from support.nodes import Node, node, wait_until
+
+ACTORS = """
+import threading
+from actors import Actor, Message, on
+from actors.errors import ActorRuntimeError
+
+
+class Ask(Message[str], frozen=True):
+    pass
+
+
+class Go(Message[None], frozen=True):
+    pass
+
+
+class Worker(Actor):
+    def __init__(self, tag: str = "a") -> None:
+        super().__init__()
+        self.tag = tag
+
+    def on_start(self) -> None:
+        if self.tag == "bad":
+            raise ValueError("a bad tag")
+
+    @on(Ask)
+    def ask(self, message: Ask) -> str:
+        return self.tag
+
+
+class Driver(Actor):
+    def __init__(self) -> None:
+        super().__init__()
+        self.answers: dict[str, int] = {}
+        self.failed: list[str] = []
+        self.turn = 0
+
+    def on_start(self) -> None:
+        self.actor_ref.tell(Go())
+
+    @on(Go)
+    def go(self, message: Go) -> None:
+        names = ["/app/w#1", "/app/w#2", "/app/w#3", "/app/p#1", "/app/p#2", "/solo"]
+        self.turn += 1
+        threading.Event().wait(0.002)  # leave the processor to the node
+        try:
+            tag = self.system.ref(names[self.turn % len(names)]).ask(Ask(), timeout=60)
+            self.answers[tag] = self.answers.get(tag, 0) + 1
+        except ActorRuntimeError as error:
+            self.failed.append(repr(error))
+        self.actor_ref.tell(Go())
+
+    def state_view(self) -> dict[str, object]:
+        return {"turn": self.turn, "failed": self.failed, "answers": dict(self.answers)}
+"""
+
+CONFIG = """\
+version = 1
+
+[supervisors."/app"]
+
+[actors."/app/w"]
+use = "reloaded:Worker"
+args = { tag = "TAG" }
+count = 3
+
+[actors."/app/p"]
+use = "reloaded:Worker"
+args = { tag = "TAG" }
+count = 2
+runs_in = "process"
+
+[actors."/solo"]
+use = "reloaded:Worker"
+args = { tag = "TAG" }
+
+[actors."/still"]
+use = "reloaded:Worker"
+"""
+
+DRIVERS = """
+[actors."/driver"]
+use = "reloaded:Driver"
+count = 3
+runs_in = "thread"
+"""
+
+
+def write(folder: Path, tag: str, more: str = "") -> None:
+    (folder / "actors.toml").write_text(CONFIG.replace("TAG", tag) + more)
+
+
+@pytest.fixture
+def running(tmp_path: Path) -> Iterator[Node]:
+    (tmp_path / "reloaded.py").write_text(ACTORS)
+    write(tmp_path, "a", DRIVERS)
+    with node(tmp_path) as started:
+        started.wait_ready()
+        yield started
+
+
+def generations(running: Node) -> dict[str, Any]:
+    return {item["path"]: (item["generation"], item["pid"], item["state"]) for item in running.items("ps")}
+
+
+def driven(running: Node) -> list[dict[str, Any]]:
+    return [running.items("describe", f"/driver#{n}", "--state")[0]["state"] for n in (1, 2, 3)]
+
+
+def test_only_what_differs_is_replaced_and_no_ask_under_way_fails(running: Node) -> None:
+    wait_until(lambda: all(state["turn"] > 10 for state in driven(running)), "asks under way")
+    before = generations(running)
+    write(running.folder, "b", DRIVERS + '[actors."/new"]\nuse = "reloaded:Worker"\n')
+    changed = {"/app/w#1", "/app/w#2", "/app/w#3", "/app/p#1", "/app/p#2", "/solo"}
+
+    planned = running.ctl("reload", "--dry-run", "--exit-code", "-o", "json")
+
+    assert planned.code == 5
+    actions = {item["path"]: item["action"] for item in planned.items}
+    assert actions == {**dict.fromkeys(changed - {"/solo"}, "rolling"), "/solo": "replace", "/new": "add"}
+    assert generations(running) == before
+    (described,) = running.items("describe", "/solo")
+    assert described["drift"] == ["a reload: replace", "tag: a → b"]
+
+    done = running.items("reload", "--reason", "another tag")
+
+    assert {item["outcome"] for item in done} == {"done"}
+    after = generations(running)
+    assert {path for path in before if after[path] != before[path]} == changed
+    assert set(after) - set(before) == {"/new"}
+    assert running.items("describe", "/solo")[0]["drift"] == []
+    turns = [state["turn"] for state in driven(running)]
+    wait_until(lambda: all(s["turn"] > t + 10 for s, t in zip(driven(running), turns, strict=True)), "they go on")
+    states = driven(running)
+    assert [state["failed"] for state in states] == [[], [], []]
+    assert all(set(state["answers"]) == {"a", "b"} for state in states)
+
+    write(running.folder, "b")
+    gone = running.items("reload")
+
+    assert {(item["path"], item["action"]) for item in gone} == {
+        *((f"/driver#{n}", "remove") for n in (1, 2, 3)),
+        ("/new", "remove"),
+    }
+    assert set(generations(running)) == set(before) - {"/driver#1", "/driver#2", "/driver#3"}
+    assert running.items("reload") == []
+
+
+def test_a_bad_file_is_refused_whole_and_instances_that_do_not_get_ready_replace_none(running: Node) -> None:
+    before = generations(running)
+    write(running.folder, "b", DRIVERS + '[actors."/typo"]\nuse = "reloaded:Wrker"\n')
+
+    refused = running.ctl("reload")
+
+    assert refused.code == 8
+    assert "Wrker" in refused.err
+    running.signal(signal.SIGHUP)
+    running.wait_line("reload refused")
+    assert generations(running) == before
+
+    text = CONFIG.replace("TAG", "bad", 1).replace("TAG", "a") + DRIVERS
+    (running.folder / "actors.toml").write_text(text)
+    failed = running.ctl("reload", "-o", "json")
+
+    assert failed.code == 9
+    assert {item["path"] for item in failed.items if item["outcome"] == "failed"} == {f"/app/w#{n}" for n in (1, 2, 3)}
+    assert generations(running) == before
+    assert running.items("describe", "/app/w#1")[0]["drift"] == ["a reload: rolling", "tag: a → bad"]
+
+
+def test_the_signal_hup_reloads_and_settings_of_the_node_count_at_once_or_say_when(running: Node) -> None:
+    write(running.folder, "a", DRIVERS + '[log]\nlevel = "debug"\n[runtime]\nname = "other"\ndrain = "5s"\n')
+
+    running.signal(signal.SIGHUP)
+
+    running.wait_line("reloaded by signal HUP")
+    (item,) = running.items("reload", "--dry-run")
+    assert (item["path"], item["action"]) == ("runtime.name", "needs-restart")
+    running.signal(signal.SIGTERM)
+    running.wait_line("draining: 5 s at most")
+    assert running.wait() == 0
