@@ -9,24 +9,9 @@ from __future__ import annotations
 
 from typing import Any, ClassVar
 
-from msgspec import Struct
-
+from actors.eventbase import Event as Event
 from actors.exits import ExitReason
-
-
-class Event(Struct, frozen=True, kw_only=False):
-    """Base of all events."""
-
-    TOPIC: ClassVar[str] = "event"
-    SEVERITY: ClassVar[str] = "info"
-
-    at: float
-    path: str
-
-    @property
-    def severity(self) -> str:
-        """`info`, `warning` or `error`: its class's `SEVERITY`, or what its fields make of it."""
-        return self.SEVERITY
+from actors.treeevents import TreeChanged as TreeChanged
 
 
 class ActorStarted(Event, frozen=True):
@@ -134,6 +119,7 @@ class RestartScheduled(Event, frozen=True):
         restarts: Restarts inside the supervisor's window, this one included.
         intensity: How many are allowed.
         reason: Why the instance ended.
+        parked: Whether this is one of the slow tries after the limit was reached, which count against nothing.
     """
 
     TOPIC: ClassVar[str] = "supervisor.restart"
@@ -148,6 +134,7 @@ class RestartScheduled(Event, frozen=True):
     restarts: int
     intensity: int
     reason: ExitReason
+    parked: bool = False
 
 
 class LimitReached(Event, frozen=True):
@@ -355,6 +342,7 @@ EVENT_TYPES: tuple[type[Event], ...] = (
     ActorStartFailed,
     ActorExited,
     RestartScheduled,
+    TreeChanged,
     LimitReached,
     UsageHigh,
     DeadLettered,

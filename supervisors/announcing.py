@@ -125,7 +125,7 @@ class Announcer:
         self._publish(
             RestartScheduled(
                 self._wall(), path, self._own, self._strategy, fact.generation, fact.attempt,
-                fact.delay, group, fact.restarts, spec.intensity, fact.reason,
+                fact.delay, group, fact.restarts, spec.intensity, fact.reason, fact.parked,
             )
         )  # fmt: skip
 

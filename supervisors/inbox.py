@@ -26,6 +26,10 @@ class KillOrder(Message[None], frozen=True, local=True):
     """From the parent or the node: kill every child and end."""
 
 
+class KeyframeOrder(Message[None], frozen=True, local=True):
+    """From the node: tell the whole list of children, for readers of the history."""
+
+
 class Call(Message[None], frozen=True, local=True):
     """A management call; who asked is kept beside the mailbox, which an end empties unread."""
 

@@ -60,6 +60,13 @@ class RestartWindow(Struct, frozen=True):
         older = (self.older[0][self.gone :], *self.older[1:]) if self.older else ()
         return sum(len(leaf) - bisect_left(leaf, bound) for leaf in (*older, self.newest))
 
+    def instants(self) -> tuple[float, ...]:
+        """Return the times held, ascending; the oldest may have left the window since the last `record`."""
+        if not self.older:
+            return self.newest
+        later = [at for leaf in self.older[1:] for at in leaf]
+        return (*self.older[0][self.gone :], *later, *self.newest)
+
 
 EMPTY = RestartWindow()
 

@@ -20,21 +20,12 @@ from msgspec import Struct, structs
 from actors.core.cell import Cell
 from actors.core.inspection import resting
 from actors.core.mailbox import ActorStatistics
-from actors.exits import ExitReason
 from supervisors.children import ChildHandle
-from supervisors.core import Child, Down, DownWhy, Ended, Held, Quarantined, Restarting, Running, Starting, Stopping
+from supervisors.core import Child, Down, Ended, Held, Quarantined, Restarting, Running, Starting, Stopping
 from supervisors.core.pages import Pages
+from supervisors.telling import STATE_OF_DOWN, one_line
 from supervisors.views import BudgetView, NodeKind, NodeState, NodeView, instant, to_wire
 
-_DOWN: Final = {
-    DownWhy.WAITING: NodeState.WAITING,
-    DownWhy.NOT_STARTED: NodeState.STOPPED,
-    DownWhy.FINISHED: NodeState.FINISHED,
-    DownWhy.IGNORED: NodeState.NOT_CONFIGURED,
-    DownWhy.TERMINATED: NodeState.STOPPED,
-    DownWhy.FAILED: NodeState.FAILED,
-    DownWhy.ABANDONED: NodeState.ABANDONED,
-}
 _UP: Final = frozenset({NodeState.READY, NodeState.SUSPENDED})
 _NOT_EXPECTED: Final = frozenset({NodeState.NOT_CONFIGURED, NodeState.FINISHED})
 
@@ -43,9 +34,6 @@ Clocks = tuple[tuple[str, float, float], ...]
 
 Piece = tuple[bytes, float, float]
 """Bytes of a view up to a number that the clock changes, and that number's clock; sign 0.0 where none follows."""
-
-LINE_LIMIT: Final = 500
-"""Characters of a reason that a tree shows; `why` has all of it."""
 
 _double: Final = struct.Struct(">d").pack
 _DOUBLE_BYTES: Final = 8
@@ -301,7 +289,7 @@ def counts(child: Child) -> tuple[int, int]:
     state = child.state
     if isinstance(state, Running):
         return 1, 1
-    return 0, not (isinstance(state, Down) and _DOWN[state.why] in _NOT_EXPECTED)
+    return 0, not (isinstance(state, Down) and STATE_OF_DOWN[state.why] in _NOT_EXPECTED)
 
 
 def is_up(state: NodeState) -> bool:
@@ -327,7 +315,7 @@ def _fields_of(child: Child, figures: ActorStatistics | None, wall: float) -> tu
         fields["generation"] = child.generation
         fields["restarts"] = child.restarts
     if child.last_exit is not None:
-        fields["last_reason"] = _one_line(child.last_exit)
+        fields["last_reason"] = one_line(child.last_exit)
     if figures is not None:
         clocks += _put_activity(fields, figures)
     return fields, clocks + _put_state(fields, child, wall)
@@ -366,10 +354,10 @@ def _put_state(fields: dict[str, Any], child: Child, wall: float) -> Clocks:
         fields["state_at"] = instant(hold.at) if hold.at else None
     elif isinstance(state, Quarantined):
         fields["state"] = NodeState.QUARANTINED
-        fields["why"] = f"restarted too often: {_one_line(state.reason)}"
+        fields["why"] = f"restarted too often: {one_line(state.reason)}"
     else:
         assert isinstance(state, Down)  # the last of the eight
-        fields["state"] = _DOWN[state.why]
+        fields["state"] = STATE_OF_DOWN[state.why]
         fields["why"] = state.detail
     return ()
 
@@ -386,8 +374,3 @@ def _put_activity(fields: dict[str, Any], figures: ActorStatistics) -> Clocks:
             fields["handling_for"] = 0.0
             return (("handling_for", 1.0, figures.handling_since),)
     return ()
-
-
-def _one_line(reason: ExitReason) -> str:
-    line = str(reason).split("\n", 1)[0]
-    return line if len(line) <= LINE_LIMIT else line[:LINE_LIMIT] + "…"

@@ -30,9 +30,10 @@ from supervisors.announcing import Announcer
 from supervisors.children import ChildHandle, Launchers, LaunchRequest, Report
 from supervisors.core import effects as fx
 from supervisors.core import events as ev
-from supervisors.inbox import Abandoned, Call, KillOrder, MakeRequest, Notice, StopOrder, TimeOver
+from supervisors.inbox import Abandoned, Call, KeyframeOrder, KillOrder, MakeRequest, Notice, StopOrder, TimeOver
 from supervisors.lines import Lines
 from supervisors.specs import SupervisorSpec
+from supervisors.telling import Teller, process_finder
 from supervisors.trunk import BranchTable
 
 logger = logging.getLogger(__name__)
@@ -62,6 +63,11 @@ class Services:
         self.trunk = BranchTable(self.holds)
         self.chance = Random(seed).random
         self.pid = os.getpid()
+
+    def order_keyframes(self) -> None:
+        """Have every supervisor of this process tell its children whole, for readers of the history."""
+        for supervisor in list(self.supervisors.values()):
+            supervisor.actor_ref.tell_system(KeyframeOrder())
 
     def holds_below(self, path: str) -> dict[str, ev.Hold]:
         """Return the holds on the direct children of the supervisor at `path`, by child id."""
@@ -199,6 +205,7 @@ class Supervisor(Actor):
             **self._announcer.announcements(),
         }
         self.handles: dict[str, tuple[int, ChildHandle]] = {}
+        self._teller = Teller(path, services.system, services.pid, process_finder(self.handles))
         self.lines = Lines()
         self._monotonic = services.system.clock.monotonic
         self._chance = services.chance
@@ -209,6 +216,7 @@ class Supervisor(Actor):
         """Begin to start the children; their outcomes come later."""
         services = self._services
         services.supervisors[self._supervisor_path] = self
+        self._teller.generation = self.incarnation.generation
         holds = services.holds_below(self._supervisor_path)
         self._feed(ev.Begin(now=self._monotonic(), chance=self._chance(), holds=holds))
 
@@ -257,6 +265,10 @@ class Supervisor(Actor):
     def _take_stop(self, order: StopOrder) -> None:
         self._feed(ev.StopAsked(order.reason, now=self._monotonic(), chance=self._chance()))
 
+    @on(KeyframeOrder)
+    def _take_keyframe(self, _order: KeyframeOrder) -> None:
+        self._teller.keyframe(self.published)
+
     @on(KillOrder)
     def _take_kill(self, _order: KillOrder) -> None:
         self._feed(ev.KillAsked(now=self._monotonic(), chance=self._chance()))
@@ -280,13 +292,17 @@ class Supervisor(Actor):
         for _generation, handle in list(self.handles.values()):
             handle.kill()
         self._forget()
+        self._teller.ended(self.published)
 
     def _feed(self, event: ev.Event) -> None:
-        state, effects = core.step(self.published, event)
+        before = self.published
+        state, effects = core.step(before, event)
         self.published = self._announcer.state = state
         performers = self._performers
         for effect in effects:
             performers[type(effect)](effect)
+        if state is not before:
+            self._teller.tell(before, state, event, effects)
 
     # Effects. Each performs one and decides nothing.
 

@@ -34,6 +34,7 @@ from actors.events import (
     RestartScheduled,
     RunFinished,
     SpareChanged,
+    TreeChanged,
     UsageHigh,
 )
 from actors.exits import ExitReason, to_record
@@ -122,6 +123,14 @@ def _changed(head: Head, event: ActorStateChanged | NodeChanged | SpareChanged) 
 
 def _reported(head: Head, event: ActorReported) -> Described:
     return event.status or ", ".join(event.state), event.generation, None
+
+
+def _tree(_head: Head, event: TreeChanged) -> Described:
+    shown = ", ".join(f"{record.id} {record.state}" for record in event.children[:5])
+    count = len(event.children)
+    more = f" and {count - 5} more" if count > 5 else ""
+    listed = f"{'has' if event.whole else 'changed'}: {shown}{more}" if count else "no child changed"
+    return f"{event.state}; {listed}", event.generation, None
 
 
 def _usage(head: Head, event: UsageHigh) -> Described:
@@ -272,6 +281,7 @@ _describers: dict[type[Event], Callable[[Head, Any], Described]] = {
     RunFinished: _run,
     JobsRecovered: _recovered,
     SpareChanged: _changed,
+    TreeChanged: _tree,
     UsageHigh: _usage,
     HistoryLost: _lost,
     NodeChanged: _changed,

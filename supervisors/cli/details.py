@@ -12,6 +12,7 @@ from supervisors.cli.calling import Call, Panel, Shape, command
 from supervisors.cli.completing import complete_paths
 from supervisors.cli.connection import connect
 from supervisors.cli.events_table import EVENT_COLUMNS
+from supervisors.cli.failures import usage
 from supervisors.cli.rendering import Page, facts, table
 from supervisors.cli.selecting import one_path
 from supervisors.cli.states import limit, mark, phrase
@@ -31,18 +32,29 @@ Path = Annotated[str, typer.Argument(metavar="PATH", help="One node.", autocompl
     panel=Panel.INSPECT,
     document="Description",
     shape=Shape.PAGE,
-    examples=("describe /io/gmail", "describe /io/gmail --state", "describe / -o json"),
+    examples=("describe /io/gmail", "describe /io/gmail --state", "describe / -o json", "describe /io/gmail --at -1h"),
 )
 def describe(
     call: Call,
     path: Path,
     state: Annotated[bool, typer.Option("--state", help="Also ask the actor for its state.")] = False,
     events: Annotated[int, typer.Option("--events", metavar="N", min=0, help="How many recent events.")] = 10,
+    at: Annotated[
+        str,
+        typer.Option("--at", metavar="WHEN", help="As it was, from the history: -5m, 14:00, 'yesterday 14:00', ISO."),
+    ] = "",
 ) -> Page:
     """Show everything about one node."""
-    with connect(call) as node:
-        arguments = DescribeArguments(path=one_path(path), state=state, events=events)
-        view: DescribeView = node.request("describe", arguments, DescribeView)
+    if at:
+        from supervisors.cli.past import describe_past
+
+        if state:
+            raise usage("--state asks the running actor; the history does not keep it", "leave --state or --at out")
+        view = describe_past(call, one_path(path), at, events)
+    else:
+        with connect(call) as node:
+            arguments = DescribeArguments(path=one_path(path), state=state, events=events)
+            view = node.request("describe", arguments, DescribeView)
     zone = UTC if call.settings.utc else None
     return Page(
         "Description",
@@ -81,13 +93,16 @@ def why(call: Call, path: Path) -> Page:
 def _description(view: DescribeView, terminal: Terminal, zone: tzinfo | None) -> Iterable[str]:
     node = view.node
     yield from _heading(node, terminal)
+    if view.at is not None:
+        yield f"  as of {instant(view.at, datetime.now(UTC), zone)}"
     around = [
         ("handles", ", ".join(view.handlers)),
         ("links", ", ".join(view.links)),
         ("monitors", ", ".join(view.monitors)),
         ("monitored by", ", ".join(view.monitored_by)),
     ]
-    yield from facts([*_node_facts(node, zone), *around], terminal, "  ")
+    is_past = view.at is not None
+    yield from facts([*_node_facts(node, zone, is_past=is_past), *around], terminal, "  ")
     if view.spec is not None:
         yield from _section("spec", terminal)
         yield from facts(_spec_facts(view.spec), terminal, "  ")
@@ -165,7 +180,7 @@ def _narrower(terminal: Terminal) -> Terminal:
     return terminal if terminal.width is None else structs.replace(terminal, width=terminal.width - 2)
 
 
-def _node_facts(node: NodeView, zone: tzinfo | None) -> list[tuple[str, str]]:
+def _node_facts(node: NodeView, zone: tzinfo | None, *, is_past: bool) -> list[tuple[str, str]]:
     now = datetime.now(UTC)
     is_supervisor = node.kind is NodeKind.SUPERVISOR
     where = f"{node.placement}, pid {node.pid}" if node.pid is not None else node.placement
@@ -182,7 +197,7 @@ def _node_facts(node: NodeView, zone: tzinfo | None) -> list[tuple[str, str]]:
         (
             "mailbox",
             ""
-            if is_supervisor or node.placement == "program"
+            if is_supervisor or is_past or node.placement == "program"
             else f"{node.mailbox} waiting, {node.handled} handled, {node.failed} failed",
         ),
         ("uses", _uses(node)),

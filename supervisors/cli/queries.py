@@ -83,13 +83,24 @@ def sql(
         limit=call.choice.limit if call.choice.limit is not None else ROW_LIMIT,
         timeout=timeout,
     )
-    view = _ask(call, arguments, history)
+    view = ask_history(call, arguments, history)
     if not call.format.is_json:
         call.note(f"({plural(len(view.rows), 'row')}, {duration(view.seconds)}, {view.source})")
     return _listing(view)
 
 
-def _ask(call: Call, arguments: SqlArguments, history: str | None) -> SqlView:
+def ask_history(call: Call, arguments: SqlArguments, history: str | None = None, *, quiet: bool = False) -> SqlView:
+    """Ask the running node, or its history file where none runs.
+
+    Args:
+        call: Its settings say where to look.
+        arguments: The question.
+        history: A history file that is read whether a node runs or not.
+        quiet: Do not say that the file is read.
+
+    Raises:
+        CommandError: There is no result, and why.
+    """
     if history is not None:
         return query_history(Path(history), arguments)
     try:
@@ -102,7 +113,8 @@ def _ask(call: Call, arguments: SqlArguments, history: str | None) -> SqlView:
         file = home_of(call.settings) / HISTORY_NAME
         if error.code != "unreachable" or not file.exists():
             raise
-        call.note(f"{error.message}; reading {file}")
+        if not quiet:
+            call.note(f"{error.message}; reading {file}")
         return query_history(file, arguments)
 
 

@@ -65,7 +65,7 @@ def instant(at: datetime | None, now: datetime, zone: tzinfo | None = None, *, f
 def parse_when(text: str, now: datetime, zone: tzinfo | None = None) -> datetime:
     """Return the instant that `text` names, as a UTC datetime.
 
-    Taken are a duration ago (`90s`, `1h30m`, `2d`), `now`, `today`, `yesterday` with an optional time of day
+    Taken are a duration ago (`90s`, `-1h30m`, `2 days ago`), `now`, `today`, `yesterday` with an optional time of day
     (`yesterday 14:00`), a time of day (`14:00`), and ISO-8601 (`2026-11-20T10:00`, with or without a zone).
 
     Raises:
@@ -88,7 +88,7 @@ def parse_when(text: str, now: datetime, zone: tzinfo | None = None) -> datetime
         found = datetime.fromisoformat(text)
     except ValueError:
         try:
-            return now.astimezone(UTC) - timedelta(seconds=parse_duration(text))
+            return now.astimezone(UTC) - timedelta(seconds=parse_duration(_of_ago(text)))
         except DurationError:
             raise WhenError(
                 f"{text!r} names no time: write 30m, 2d, 14:00, 'yesterday 14:00' or 2026-11-20T10:00"
@@ -96,6 +96,17 @@ def parse_when(text: str, now: datetime, zone: tzinfo | None = None) -> datetime
     if found.tzinfo is None:
         found = found.astimezone() if zone is None else found.replace(tzinfo=zone)  # naive text is local time
     return found.astimezone(UTC)
+
+
+def _of_ago(text: str) -> str:
+    """Return the duration in `-5m` and `5 minutes ago`; other text as it is."""
+    from supervisors.node.durations import unit_of
+
+    if text.startswith("-") and text[1:2].isdigit():
+        return text[1:]
+    if not text.endswith(" ago"):
+        return text
+    return "".join(unit_of(word) if word.isalpha() else word for word in text.removesuffix(" ago").split())
 
 
 def printable(text: str, *, lines: bool = False) -> str:

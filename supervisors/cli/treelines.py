@@ -14,6 +14,7 @@ aligned lines are wider than the terminal, what is said of a node moves below it
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from datetime import UTC, datetime, tzinfo
 
 from msgspec import Struct
 
@@ -21,7 +22,7 @@ from actors.addresses import name_of
 from supervisors.cli.rendering import GAP
 from supervisors.cli.states import LOOKS, counts, is_healthy, limit, look, mark, phrase, why_last
 from supervisors.cli.terminal import Style, Terminal, cell_width, pad, wrap
-from supervisors.cli.texts import duration, printable
+from supervisors.cli.texts import duration, instant, printable
 from supervisors.views import HeaderView, NodeKind, NodeState, NodeView
 
 SHOWN = 8
@@ -50,7 +51,14 @@ class Line(Struct, frozen=True):
     says: tuple[str, ...]
 
 
-def tree_lines(header: HeaderView, root: NodeView, terminal: Terminal, *, everything: bool = False) -> list[str]:
+def tree_lines(
+    header: HeaderView,
+    root: NodeView,
+    terminal: Terminal,
+    *,
+    everything: bool = False,
+    zone: tzinfo | None = None,
+) -> list[str]:
     """Return the header and the tree.
 
     Args:
@@ -58,17 +66,21 @@ def tree_lines(header: HeaderView, root: NodeView, terminal: Terminal, *, everyt
         root: With its children.
         terminal: Where it is shown.
         everything: Do not count healthy siblings together.
+        zone: Of the instant it was, None this machine's.
     """
-    lines = list(_walk(root, "", "", terminal, everything, is_root=True))
-    return [*header_lines(header, terminal), *_laid_out(lines, terminal)]
+    is_past = header.at is not None
+    lines = list(_walk(root, "", "", terminal, everything, is_root=True, is_past=is_past))
+    return [*header_lines(header, terminal, zone), *_laid_out(lines, terminal)]
 
 
-def header_lines(header: HeaderView, terminal: Terminal) -> list[str]:
-    """Return the line about the node itself."""
+def header_lines(header: HeaderView, terminal: Terminal, zone: tzinfo | None = None) -> list[str]:
+    """Return the line about the node itself; `zone` is that of the instant it was, None this machine's."""
     parts = [f"up {duration(header.uptime)}", f"pid {header.pid}", f"ready {header.ready}/{header.total}"]
     parts.append(f"restarts 24h: {header.restarts_day}")
     if header.state != "running":
         parts.append(header.state)
+    if header.at is not None:
+        parts.insert(0, f"as of {instant(header.at, datetime.now(UTC), zone)}")
     if header.level:
         parts.append(f"level {header.level}")
     line = GAP.join([header.name, *parts])
@@ -93,17 +105,29 @@ def _first(node: NodeView) -> NodeView | None:
 
 
 def _walk(
-    node: NodeView, branch: str, below: str, terminal: Terminal, everything: bool, *, is_root: bool = False
+    node: NodeView,
+    branch: str,
+    below: str,
+    terminal: Terminal,
+    everything: bool,
+    *,
+    is_root: bool = False,
+    is_past: bool = False,
 ) -> Iterator[Line]:
     name = node.path if is_root else name_of(node.path)
-    yield Line(branch + printable(name), below, _what(node), node, _says(node, is_root))
+    yield Line(branch + printable(name), below, _what(node), node, _says(node, is_root, is_past))
     tee, corner, bar = terminal.glyph("├─ ", "|- "), terminal.glyph("└─ ", "`- "), terminal.glyph("│  ", "|  ")
     shown, hidden = _shown(node.children, everything)
     rest = hidden or bool(node.hidden)
     for number, child in enumerate(shown):
         is_last = number == len(shown) - 1 and not rest
         yield from _walk(
-            child, below + (corner if is_last else tee), below + ("   " if is_last else bar), terminal, everything
+            child,
+            below + (corner if is_last else tee),
+            below + ("   " if is_last else bar),
+            terminal,
+            everything,
+            is_past=is_past,
         )
     if rest:
         dots = terminal.glyph("…", "...")
@@ -127,7 +151,7 @@ def _what(node: NodeView) -> str:
     )
 
 
-def _says(node: NodeView, is_root: bool) -> tuple[str, ...]:
+def _says(node: NodeView, is_root: bool, is_past: bool) -> tuple[str, ...]:
     said = [phrase(node)]
     if node.kind is NodeKind.SUPERVISOR:
         if is_root and node.state is NodeState.READY and node.children:
@@ -140,7 +164,7 @@ def _says(node: NodeView, is_root: bool) -> tuple[str, ...]:
     said.append(why_last(node))
     if node.state is NodeState.READY:
         said.append(duration(node.uptime) if node.uptime is not None else "")
-        said.append(f"mbox {node.mailbox}" if node.placement != "program" else "")
+        said.append(f"mbox {node.mailbox}" if node.placement != "program" and not is_past else "")
         said.append(f"restarts {node.restarts}" if node.restarts else "")
         said.append(f"in {node.handling} {duration(node.handling_for)}" if (node.handling_for or 0.0) >= 1.0 else "")
         said.append(printable(node.note))

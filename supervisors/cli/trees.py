@@ -14,7 +14,7 @@ from supervisors.cli.calling import Call, Panel, Shape, command
 from supervisors.cli.completing import complete_paths
 from supervisors.cli.connection import Node, connect
 from supervisors.cli.discovery import places
-from supervisors.cli.failures import CommandError
+from supervisors.cli.failures import CommandError, usage
 from supervisors.cli.rendering import Column, Listing, Page, facts, table
 from supervisors.cli.states import LOOKS, limit, look, phrase, why_last
 from supervisors.cli.terminal import Style, Terminal
@@ -29,6 +29,10 @@ from supervisors.views import NodeKind, NodeView, StatusView, TreeView
 app = typer.Typer()
 
 Watch = Annotated[bool, typer.Option("--watch", "-w", help="Show it again and again until Ctrl-C.")]
+At = Annotated[
+    str,
+    typer.Option("--at", metavar="WHEN", help="As it was, from the history: -5m, 14:00, 'yesterday 14:00', ISO."),
+]
 Interval = Annotated[
     float,
     typer.Option(
@@ -85,7 +89,16 @@ NODE_COLUMNS = (
     panel=Panel.INSPECT,
     document="Tree",
     shape=Shape.PAGE,
-    examples=("tree", "tree /io --all", "tree --depth 1", "tree -w", "tree -o json | jq '.items[0].ready'"),
+    examples=(
+        "tree",
+        "tree /io --all",
+        "tree --depth 1",
+        "tree -w",
+        "tree -o json | jq '.items[0].ready'",
+        "tree --at 14:02",
+        "tree --at '5 minutes ago' /io",
+        "tree --diff -1h now",
+    ),
 )
 def tree(
     call: Call,
@@ -96,28 +109,46 @@ def tree(
     everything: Annotated[bool, typer.Option("--all", "-a", help="Do not count healthy siblings together.")] = False,
     watch: Watch = False,
     interval: Interval = 2.0,
+    at: At = "",
+    diff: Annotated[
+        tuple[str, str] | None, typer.Option("--diff", metavar="WHEN WHEN", help="What changed from one to the other.")
+    ] = None,
 ) -> Page | None:
-    """Show the supervision tree.
+    """Show the supervision tree, as it is or as it was.
 
     Healthy siblings beyond eight are counted; what is not healthy is always shown. Glyphs: actorctl help states.
     """
     path = check_selector(path)
+    _check_at(at, watch, diff)
+    if diff is not None:
+        from supervisors.cli.past import difference_page
 
-    def look_once(node: Node) -> Page:
-        view: TreeView = node.request("tree", TreeArguments(path=path, depth=depth), TreeView)
+        return difference_page(call, *diff)
+    zone = UTC if call.settings.utc else None
+
+    def page(view: TreeView) -> Page:
         root = view.nested()
         hint = suggestion(root)
         return Page(
             "Tree",
             (root,),
-            lambda terminal: tree_lines(view.header, root, terminal, everything=everything),
+            lambda terminal: tree_lines(view.header, root, terminal, everything=everything, zone=zone),
             lambda item: str(item.path),
             flat=view.nodes,
             columns=NODE_COLUMNS,
             header=view.header,
-            hints=(hint,) if hint else (),
+            hints=(hint,) if hint and view.header.at is None else (),
         )
 
+    def look_once(node: Node) -> Page:
+        return page(node.request("tree", TreeArguments(path=path, depth=depth), TreeView))
+
+    if at:
+        from supervisors.cli.past import at_or_below, past_of
+
+        past = past_of(call, at)
+        assert past.header is not None  # as there is a tree
+        return page(TreeView(header=past.header, nodes=at_or_below(past.nodes, path, depth)))
     return _once_or_watch(call, look_once, interval if watch else None)
 
 
@@ -127,7 +158,14 @@ def tree(
     panel=Panel.INSPECT,
     document="ActorList",
     shape=Shape.LIST,
-    examples=("ps", "ps '/io/*'", "ps @failed", "ps --sort -mailbox --limit 10", "ps -o csv --columns path,pid,uptime"),
+    examples=(
+        "ps",
+        "ps '/io/*'",
+        "ps @failed",
+        "ps --sort -mailbox --limit 10",
+        "ps --at 14:02 @failed",
+        "ps -o csv --columns path,pid,uptime",
+    ),
 )
 def ps(
     call: Call,
@@ -138,17 +176,28 @@ def ps(
     supervisors: Annotated[bool, typer.Option("--supervisors", help="Supervisors too.")] = False,
     watch: Watch = False,
     interval: Interval = 2.0,
+    at: At = "",
 ) -> Listing | None:
     """List actors, one a line."""
+    _check_at(at, watch)
     chosen = [check_selector(selector) for selector in selectors or ()]
 
-    def look_once(node: Node) -> Listing:
-        view: TreeView = node.request("tree", TreeArguments(), TreeView)
+    def listing(view: TreeView) -> Listing:
         found = select(view.nodes, chosen) if chosen else view.nodes
         named = {item.path for item in found if item.path in chosen}
         items = [n for n in found if supervisors or n.kind is NodeKind.WORKER or n.path in named]
-        return Listing("ActorList", items, NODE_COLUMNS, lambda n: str(n.path), view.header, "no actors match")
+        columns = NODE_COLUMNS if not at else [c for c in NODE_COLUMNS if c.key not in UNKNOWN_THEN]
+        return Listing("ActorList", items, columns, lambda n: str(n.path), view.header, "no actors match")
 
+    def look_once(node: Node) -> Listing:
+        return listing(node.request("tree", TreeArguments(), TreeView))
+
+    if at:
+        from supervisors.cli.past import past_of
+
+        past = past_of(call, at)
+        assert past.header is not None  # as there is a tree
+        return listing(TreeView(header=past.header, nodes=past.nodes))
     return _once_or_watch(call, look_once, interval if watch else None)
 
 
@@ -201,6 +250,18 @@ def _last_words(call: Call) -> str:
     detail = f" ({record.detail})" if record.detail else ""
     cut = f", with {', '.join(record.cut)} cut off" if record.cut else ""
     return f"; the last one, process {record.process.pid}, was {record.state}{detail} {at}{cut}"
+
+
+def _check_at(at: str, watch: bool, diff: tuple[str, str] | None = None) -> None:
+    """Refuse what cannot go together."""
+    if watch and (at or diff is not None):
+        raise usage("--watch shows what is now, not what was", "leave --watch out")
+    if at and diff is not None:
+        raise usage("--diff has its own instants; leave --at out", "actorctl tree --diff -1h now")
+
+
+UNKNOWN_THEN = frozenset({"mailbox", "handled", "failed", "dropped", "handling", "thread"})
+"""Columns that only the running node knows."""
 
 
 def _status_lines(view: StatusView, terminal: Terminal, zone: Any) -> Iterable[str]:

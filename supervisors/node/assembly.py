@@ -36,6 +36,7 @@ from supervisors.processes.host import ProcessLauncher
 from supervisors.processes.sparing import Rules
 from supervisors.specs import SupervisorSpec
 from supervisors.supervisor import Services, Subtree
+from supervisors.telling import KEYFRAME_EVERY
 from supervisors.tree import count_ready
 from transport.control.server import ControlServer
 from transport.endpoints import (
@@ -144,6 +145,7 @@ class Node:
 
         reactor = Reactor("node")
         closing.callback(reactor.close)
+        reactor.every(KEYFRAME_EVERY, services.order_keyframes)
         access = Access(run, system.bus.publish, system.clock.time)
         keys = self._server_keys(reactor, access, runtime.transport)
         control = self._endpoint(run, "control", runtime.transport, runtime.control)

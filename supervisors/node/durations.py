@@ -97,6 +97,11 @@ def parse_duration(text: str) -> float:
     return seconds
 
 
+def unit_of(word: str) -> str:
+    """Return the unit of time that a word of everyday language names: `minutes` is `m`; other words as they are."""
+    return _ALIASES.get(word.lower(), word)
+
+
 def format_duration(seconds: float) -> str:
     """Return the shortest exact text for `seconds`, to the microsecond: 5400.0 is `"1h30m"`, 0.0 is `"0s"`.
 

@@ -17,7 +17,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Protocol, TextIO
 
-from actors.events import Event, MetricSampled
+from actors.events import Event, MetricSampled, TreeChanged
 from actors.history.rows import summary_of
 from supervisors.node.logfiles import Limits, LogFile
 
@@ -200,7 +200,7 @@ _events = logging.getLogger("events")
 
 def log_event(_seq: int, event: Event) -> None:
     """Bus subscriber: one record an event, but for metrics."""
-    if isinstance(event, MetricSampled):
+    if isinstance(event, (MetricSampled, TreeChanged)):
         return
     level = LEVELS[event.severity]
     if _events.isEnabledFor(level):

@@ -9,11 +9,14 @@ from typing import Any
 import msgspec
 
 from actors.addresses import is_within, matches
-from actors.events import ActorExited, ActorStartFailed, Event, MetricSampled
+from actors.events import ActorExited, ActorStartFailed, Event, MetricSampled, TreeChanged
 from actors.exits import ExitReason, to_record
 from actors.history.rows import summary_of
 from supervisors.requests import EventsArguments
 from supervisors.views import EventRow, EventsView, instant
+
+_FOR_PROGRAMS = frozenset({MetricSampled, TreeChanged})
+"""Events that are many, and asked for by SQL and `--at` rather than by reading."""
 
 CAPACITY = 20_000
 """Events kept; the history has them all."""
@@ -27,7 +30,7 @@ class RecentEvents:
 
     def keep(self, seq: int, event: Event) -> None:
         """Take one event; called by the bus."""
-        if type(event) is not MetricSampled:  # thousands an hour, and asked for by SQL rather than by reading
+        if type(event) not in _FOR_PROGRAMS:
             self._kept.append((seq, event))
 
     def select(self, wanted: EventsArguments, head: int) -> EventsView:

@@ -38,6 +38,7 @@ from supervisors.processes.plans import pack_result, unpack_plan, unpack_request
 from supervisors.processes.protocol import Handover, Manage, Managed, Ready, Refresh, Report, Word
 from supervisors.specs import ChildSpec, ImportStart, Strategy, SupervisorSpec
 from supervisors.supervisor import Services, Subtree
+from supervisors.telling import KEYFRAME_EVERY
 from supervisors.tree import find, nodes, spec_view, top
 from supervisors.views import NodeView
 from transport.reactor import Reactor
@@ -102,6 +103,7 @@ class BranchSide:
         self._doubts: dict[str, bool] = {}
         system.bus.subscribe(self._see, _LIFE)
         reactor.every(DOUBT_EVERY, self._look_for_doubts)
+        reactor.every(KEYFRAME_EVERY, self._services.order_keyframes)
 
     def launch(self, incarnation: Incarnation, report: Callable[[Outcome], None]) -> None:
         """Start the supervisor; `report` gets its outcomes. On the main thread, which some modules must be imported on.

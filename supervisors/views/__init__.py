@@ -57,6 +57,7 @@ from supervisors.views.documents import (
     plain,
     schema,
 )
+from supervisors.views.past import ChangeView
 from supervisors.views.reload import ReloadItem, ReloadView
 from supervisors.views.taps import ReplayView, ReportedView, SnapshotView, TapReaderView, TapsView
 from supervisors.views.tree import (
@@ -84,6 +85,7 @@ __all__ = [
     "AnswerView",
     "BudgetView",
     "CauseView",
+    "ChangeView",
     "CheckOutcome",
     "CheckView",
     "ColumnView",

@@ -29,6 +29,7 @@ from supervisors.views.commands import (
     TargetView,
     WaitView,
 )
+from supervisors.views.past import ChangeView
 from supervisors.views.reload import ReloadItem
 from supervisors.views.taps import TapReaderView
 from supervisors.views.tree import DescribeView, EventRow, HeaderView, NodeView, StatusView, WhyView
@@ -253,6 +254,7 @@ class Document(Struct, Generic[ItemT], frozen=True, kw_only=True):
 
 DOCUMENTS: dict[str, Any] = {
     "Tree": NodeView,
+    "TreeDiff": ChangeView,
     "ActorList": NodeView,
     "ActivityList": ActivityView,
     "Description": DescribeView,

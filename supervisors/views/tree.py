@@ -152,6 +152,7 @@ class HeaderView(View, frozen=True, gc=False):
         level: Degradation level, where one is kept.
         seq: Number of the newest event this answer knows of; taps continue after it.
         epoch: Identifies this run of the node; sequence numbers start anew with it.
+        at: The instant of an answer from the history; None for an answer of the node itself, which is of now.
     """
 
     name: str
@@ -168,6 +169,7 @@ class HeaderView(View, frozen=True, gc=False):
     level: str = ""
     seq: int = 0
     epoch: str = ""
+    at: Instant | None = None
 
 
 class TreeView(View, frozen=True, gc=False):
@@ -299,6 +301,7 @@ class DescribeView(View, frozen=True):
         handlers: Message types it takes.
         spares: Those of its class, where its spec asks for any.
         drift: In what it differs from what the configuration files say now; empty where it does not.
+        at: The instant of an answer from the history, which knows of spec, links and handlers nothing; else None.
     """
 
     node: NodeView
@@ -311,6 +314,7 @@ class DescribeView(View, frozen=True):
     spares: SparesView | None = None
     events: tuple[EventRow, ...] = ()
     drift: tuple[str, ...] = ()
+    at: Instant | None = None
 
 
 class CauseView(View, frozen=True):

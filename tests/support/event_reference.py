@@ -27,8 +27,8 @@ node). In a node each gets a number, `seq`, counted from 1 by each run of the no
 
 | where | what becomes of an event |
 |---|---|
-| log lines on stderr | one line, by the severity; metrics are left out |
-| `actorctl events` | the latest ones, from the node's memory |
+| log lines on stderr | one line, by the severity; metrics and `TreeChanged` are left out |
+| `actorctl events` | the latest ones, from the node's memory; metrics and `TreeChanged` are left out |
 | `actorctl tap` | topic `a1/<topic>/<path>/`; see [the wire](wire.md) |
 | `actorctl sql` | a row of the table `events`, and one of a table of its own; see [the history](history.md) |
 

@@ -27,6 +27,7 @@ from actors.events import (
     RestartScheduled,
     RunFinished,
     SpareChanged,
+    TreeChanged,
     UsageHigh,
 )
 from actors.exits import Cause, ExitKind, ExitReason
@@ -35,6 +36,7 @@ from actors.history.protocol import Outcome, Query, QueryAnswer, QueryResult, St
 from actors.history.rows import NodeRun
 from actors.history.schema import BY_NAME
 from actors.history.store import HistoryStore
+from actors.treeevents import ChildRecord
 
 NOW = 1_750_000_000.0
 RUN = NodeRun("node", 7, 4121, "0.1.0", NOW - 3_600.0)
@@ -54,6 +56,10 @@ def gave_up() -> ExitReason:
     return ExitReason(ExitKind.SHUTDOWN, "gave-up", None, Cause("/io/mail", below))
 
 
+def restarting_child() -> ChildRecord:
+    return ChildRecord("mail", 1, "restarting", 2, attempt=1, next_at=NOW + 1.5, last_reason="crashed: boom")
+
+
 def one_of_each() -> list[Event]:
     """Return an event of every class."""
     return [
@@ -64,6 +70,7 @@ def one_of_each() -> list[Event]:
         ActorStartFailed(NOW, "/io/mail", 2, crashed(), 1),
         ActorExited(NOW, "/io/mail", 1, crashed(), 12.5, "running", False),
         RestartScheduled(NOW, "/io/mail", "/io", "rest_for_one", 1, 2, 0.5, ("/io/mail", "/io/sms"), 2, 5, crashed()),
+        TreeChanged(NOW, "/io", "ready", 1, 4121, "one_for_one", 5, 60.0, (restarting_child(),), True, (NOW,)),
         LimitReached(NOW, "/io", "supervisor", "escalate", 6, 5, 60.0, gave_up()),
         UsageHigh(NOW, "/io/mail", "memory", 2e9, 1e9),
         DeadLettered(NOW, "/io/mail", "Fetch", "restarting", "/agents/01"),

@@ -1,0 +1,1 @@
+"""The tree as it was: rebuilt from the events of the history."""
