@@ -71,4 +71,6 @@ def lighten(param: Any) -> None:
 
 
 def _item_type(annotation: Any) -> Any:
+    if get_origin(annotation) is tuple and len(set(get_args(annotation))) == 1:  # an option with several values
+        return get_args(annotation)[0]
     return get_args(annotation)[0] if get_origin(annotation) is list else annotation

@@ -121,7 +121,7 @@ def read_past(history: History, at: float, *, running_epoch: int | None, home: s
         begins = _first_whole(history, run.epoch)
         if begins > at or nodes:
             return Past(at, Reach.TOO_EARLY, "the history keeps no tree of that instant any more", begins, run)
-        how = "its tree had ended" if state in {"draining", "stopped"} else "its tree was not begun yet"
+        how = "its tree had ended" if state in _ENDING | _ENDED else "its tree was not begun yet"
         return Past(at, Reach.NODE_DOWN, f"the node was {state or 'starting'} then and {how}", run=run)
     nodes = _with_figures(nodes, _rows(history, _FIGURES, {"epoch": run.epoch, "at": _text(at)}, PAGE), picture)
     restarts = _rows(history, _RESTARTS, {"epoch": run.epoch, "at": _text(at)}, 1)
@@ -164,12 +164,12 @@ def _run(history: History, row: tuple[Any, ...], at: float, *, is_running: bool)
     word = next((state for when, (state, _) in reversed(said) if when <= at), "")
     following = _rows(history, _NEXT, {"epoch": run.epoch}, 1)
     next_start = float(following[0][0]) if following and following[0][0] is not None else 0.0
-    if said and said[-1][1][0] == "stopped":
+    if said and said[-1][1][0] in _ENDED:
         state, detail = said[-1][1]
         run = replace(run, ended=said[-1][0], said_end=f"{state} {detail}".strip())
     elif not is_running:
         last = _rows(history, _LAST_WORD, {"epoch": run.epoch}, 1)
-        said_end = "draining" if said and said[-1][1][0] == "draining" else ""
+        said_end = said[-1][1][0] if said and said[-1][1][0] in _ENDING else ""
         run = replace(run, ended=float(last[0][0] or run.started), said_end=said_end)
     return replace(run, next_start=next_start), word
 
@@ -228,6 +228,10 @@ def _instant(at: float) -> datetime:
     assert found is not None  # made of a float
     return found
 
+
+_ENDED: Final = frozenset({"stopped", "failed"})
+_ENDING: Final = frozenset({"draining", "stopping"})
+"""States of a node after which it runs no more, or not for long."""
 
 _FIELDS: Final = {
     "process.rss_bytes": "memory_bytes",

@@ -11,6 +11,7 @@ import pytest
 from actors.errors import AddressError
 from actors.events import EVENT_TYPES, ActorExited, DeadLettered, LimitReached, MetricSampled
 from actors.exits import NORMAL, Cause, ExitKind, ExitReason
+from actors.treeevents import ChildRecord
 from transport.errors import CodecError, MalformedFrameError
 from transport.taps.frames import (
     CLASSES,
@@ -106,6 +107,8 @@ def test_a_header_of_a_later_layout_is_read():
 def fill(kind: type, text: str = "text") -> object:
     values = {str: text, int: 3, float: 1.5, bool: True, ExitReason: NORMAL, tuple[str, ...]: (text, "b")}
     values[dict[str, Any]] = {"of": [text, 1]}
+    values[tuple[ChildRecord, ...]] = (ChildRecord(text, 1, "ready", why=text),)
+    values[tuple[float, ...] | None] = (1.5,)
     return kind(**{field.name: values[field.type] for field in msgspec.structs.fields(kind)})
 
 

@@ -67,6 +67,9 @@ def test_today_is_a_day_of_the_zone_that_is_shown():
         ("90s", "2026-11-20T13:28:30+00:00"),
         ("1h30m", "2026-11-20T12:00:00+00:00"),
         ("2d", "2026-11-18T13:30:00+00:00"),
+        ("-5m", "2026-11-20T13:25:00+00:00"),
+        ("5 minutes ago", "2026-11-20T13:25:00+00:00"),
+        ("1 hour 30 min ago", "2026-11-20T12:00:00+00:00"),
         ("today", "2026-11-19T23:00:00+00:00"),
         ("yesterday", "2026-11-18T23:00:00+00:00"),
         ("yesterday 14:00", "2026-11-19T13:00:00+00:00"),
@@ -81,7 +84,9 @@ def test_times_are_read_as_people_write_them_in_their_own_zone(text, found):
     assert parse_when(text, NOW, BERLIN).isoformat() == found
 
 
-@pytest.mark.parametrize("text", ["", "soon", "25:00", "yesterday noon", "30", "-5m", "tomorrow"])
+@pytest.mark.parametrize(
+    "text", ["", "soon", "25:00", "yesterday noon", "30", "-5", "-", "some minutes ago", "5 ago", "tomorrow"]
+)
 def test_text_that_names_no_time_is_refused_with_what_would_be_right(text):
     with pytest.raises(WhenError, match="30m, 2d, 14:00"):
         parse_when(text, NOW, BERLIN)

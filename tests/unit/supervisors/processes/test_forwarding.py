@@ -13,6 +13,7 @@ from actors.core.bus import EventBus
 from actors.core.system import ActorSystem
 from actors.events import EVENT_TYPES, ActorExited, DeadLettered, Event, RestartScheduled, RunFinished
 from actors.exits import NORMAL, Cause, ExitKind, ExitReason
+from actors.treeevents import ChildRecord
 from supervisors.processes.forwarding import (
     BACKLOG,
     ForwardedDeadLetters,
@@ -63,7 +64,11 @@ def test_every_event_of_the_runtime_comes_back_as_it_was(kind):
             "BoolType": True,
             "VarTupleType": ("/a", "/b"),
             "DictType": {"a": [1]},
+            "UnionType": (1.5, 2.5),
         }
+        if field.name == "children":
+            values.append((ChildRecord("a", 1, "restarting", 2, window=(1.0,)),))
+            continue
         values.append(crashed() if field.type is ExitReason else kinds[type(hints(field.type)).__name__])
     event = kind(*values)
 
