@@ -9,7 +9,7 @@ STAMP := $(VENV)/.installed
 # Programs in Node.js that the tests run; where there is no npm, those tests are skipped and say so.
 NODE := $(if $(shell command -v npm),tests/node/node_modules/.installed)
 
-.PHONY: run test node check lint types contracts wheel bench bench-peers faults fuzz clean
+.PHONY: run test node check lint types contracts wheel bench bench-peers faults trial-subtrees soak fuzz clean
 
 run: $(STAMP)
 	$(BIN)/actorctl run $(ARGS)
@@ -48,6 +48,15 @@ bench-peers: $(STAMP)
 # The long form of the fault trials; the test suite runs fewer rounds. A clean one is kept beside the benchmarks' results.
 faults: $(STAMP)
 	FAULT_ROUNDS=100 FAULT_RECORD=$(CURDIR)/benchmarks/results/faults.json $(BIN)/python -m pytest -q tests/faults --timeout=3600
+
+# 1,000 random kill -9, SIGSTOP and SIGCONT over three levels of processes under message load; half an hour, less if idle.
+trial-subtrees: $(STAMP)
+	TRIAL_STRIKES=1000 TRIAL_RECORD=$(CURDIR)/benchmarks/results/trial-subtrees.json \
+	  $(BIN)/python -m pytest -q tests/faults/test_subtree_faults.py --timeout=14400 --log-cli-level=INFO $(ARGS)
+
+# A node under load for 30 minutes: memory, descriptors and threads of each process once a second, and whether they stay flat.
+soak: $(STAMP)
+	$(BIN)/python -m benchmarks.soak $(ARGS)
 
 # A million inputs and more at everything that takes bytes from others (Linux, CPython 3.11 to 3.13); keeps what it found.
 fuzz: $(STAMP)
