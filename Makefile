@@ -49,7 +49,7 @@ bench-peers: $(STAMP)
 faults: $(STAMP)
 	FAULT_ROUNDS=100 FAULT_RECORD=$(CURDIR)/benchmarks/results/faults.json $(BIN)/python -m pytest -q tests/faults --timeout=3600
 
-# 1,000 random kill -9, SIGSTOP and SIGCONT over three levels of processes under message load; half an hour, less if idle.
+# 1,000 random kill -9, SIGSTOP and SIGCONT over three levels of processes under message load; half an hour where idle.
 trial-subtrees: $(STAMP)
 	TRIAL_STRIKES=1000 TRIAL_RECORD=$(CURDIR)/benchmarks/results/trial-subtrees.json \
 	  $(BIN)/python -m pytest -q tests/faults/test_subtree_faults.py --timeout=14400 --log-cli-level=INFO $(ARGS)

@@ -82,6 +82,10 @@ class ActorStatistics(Struct, frozen=True, gc=False):
     is_suspended: bool
 
 
+NO_STATISTICS = ActorStatistics(0, 0, 0, 0, None, None, None, 0, 0, 0, False)
+"""The figures of an actor that has done nothing yet."""
+
+
 class Pressure:
     """What a mailbox that was full at least once counts, and the senders that wait for room."""
 

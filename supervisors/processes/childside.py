@@ -29,7 +29,7 @@ from actors.addresses import Address, is_within
 from actors.core.actor import Actor
 from actors.core.context import enter_loop
 from actors.core.future import Ask
-from actors.core.mailbox import MailboxSpec
+from actors.core.mailbox import NO_STATISTICS, MailboxSpec
 from actors.core.outcomes import Exited, Ignored, Incarnation, Outcome, RestartAsked, Started, StartFailed
 from actors.core.registry import Registry
 from actors.core.system import ActorSystem, Launch
@@ -241,6 +241,8 @@ class Child:
             self._end(Ended(to_record(self._stop)), 0)
             return
         self._branch = branch
+        if start.heartbeat is not None:
+            self._reactor.every(start.heartbeat, self._beat_early)
         branch.launch(incarnation, lambda outcome: self._take_outcome(outcome, start.heartbeat))
         self._launch = branch
         if self._stop is not None:  # it came before there was a launch to tell
@@ -295,6 +297,12 @@ class Child:
         if self._is_awaiting() and not self._asked_loop:  # a coroutine holds the actor's turn meanwhile
             self._asked_loop = True
             self.system.loop.post(lambda: self._reactor.post(lambda: self._loop_answered(ref)))
+
+    def _beat_early(self) -> None:
+        """Say that the process lives, until its subtree is up: a child of it may take long to start."""
+        if self._ref is None and not self._is_over:
+            size = measures.rss_bytes() or 0
+            self._say(Beat(size, measures.cpu_seconds(), measures.thread_count(), NO_STATISTICS))
 
     def _is_awaiting(self) -> bool:
         return self._launch is not None and self._launch.is_awaiting

@@ -27,7 +27,7 @@ from __future__ import annotations
 from math import inf
 from typing import assert_never
 
-from actors.exits import KILLED, Crash, CrashRecord, ExitReason
+from actors.exits import KILLED, ExitReason
 from supervisors.processes.states import (
     DUMP_GRACE,
     HANDOVER_TIMEOUT,
@@ -71,7 +71,14 @@ from supervisors.processes.states import (
     Tick,
     Unhealthy,
 )
-from supervisors.processes.statuses import reason_of_status, with_evidence
+from supervisors.processes.statuses import (
+    heartbeat_missed,
+    memory_limit,
+    no_hello,
+    reason_of_status,
+    start_timeout,
+    with_evidence,
+)
 
 _ENDED = Ended()
 
@@ -99,14 +106,18 @@ def is_started(state: State) -> bool:
 def next_look(state: State, limits: Limits) -> float:
     """Return the instant by which a `Tick` is due, `inf` when none is."""
     match state:
-        case Starting(deadline, greeted, greet_by) if greet_by is not None and not greeted:
-            return min(deadline, greet_by)
+        case Starting(deadline, False, greet_by, hello_by):
+            return min(deadline, hello_by, inf if greet_by is None else greet_by)
+        case Starting(deadline, True) if limits.beats_early:
+            return min(deadline, _next_beat(state, limits))
         case Spawning(deadline=deadline) | Starting(deadline=deadline) | Terminating(deadline=deadline):
             return deadline
         case Ending(deadline=deadline) | Killing(deadline=deadline):
             return deadline
-        case Running(silent, looked_at):
-            return looked_at + min(limits.heartbeat, max(limits.silence - silent, 0.0))
+        case Running():
+            return _next_beat(state, limits)
+        case Stopping() if limits.beats_early:
+            return _next_beat(state, limits)
         case Stopping() | Ended():
             return inf
         case _:
@@ -117,7 +128,7 @@ def step(state: State, event: Event, limits: Limits) -> Step:
     """Return the state after `event` and the effects to perform, in order."""
     match state:
         case Spawning():
-            return _spawning(state, event)
+            return _spawning(state, event, limits)
         case Starting():
             return _starting(state, event, limits)
         case Running():
@@ -136,13 +147,14 @@ def step(state: State, event: Event, limits: Limits) -> Step:
             assert_never(state)
 
 
-def _spawning(state: Spawning, event: Event) -> Step:
+def _spawning(state: Spawning, event: Event, limits: Limits) -> Step:
     """No process yet: whoever wants it gone is remembered."""
     match event:
         case Spawned() if state.doomed is not None:
             return Killing(state.doomed, inf, False), (KillTree(),)
-        case Spawned(spare_at):
-            return Starting(state.deadline, False, None if spare_at is None else spare_at + HANDOVER_TIMEOUT), ()
+        case Spawned(now, spare_at):
+            greet_by = None if spare_at is None else spare_at + HANDOVER_TIMEOUT
+            return Starting(state.deadline, False, greet_by, now + limits.hello_timeout), ()
         case SpawnFailed(reason):
             return _ENDED, (ReportStartFailed(state.doomed or reason),)
         case StopAsked(reason):
@@ -150,7 +162,7 @@ def _spawning(state: Spawning, event: Event) -> Step:
         case KillAsked():
             return Spawning(state.deadline, KILLED), ()
         case Tick(now) if now >= state.deadline and state.doomed is None:
-            return Spawning(inf, _start_timeout()), ()
+            return Spawning(inf, start_timeout()), ()
         case ProcessEnded(returncode, stderr):  # not reached: the shell reports Spawned first
             return _ENDED, (ReportStartFailed(reason_of_status(returncode, stderr)),)
         case Tick() | Greeted() | Ready() | Declined() | ActorEnded() | Beat() | Sampled() | Unhealthy():
@@ -162,8 +174,8 @@ def _spawning(state: Spawning, event: Event) -> Step:
 def _starting(state: Starting, event: Event, limits: Limits) -> Step:
     """The actor is being made: it answers ready, ignore or an error, or it runs out of time."""
     match event:
-        case Greeted() if not state.greeted and state.greet_by != inf:
-            return Starting(state.deadline, True, state.greet_by), (SendStart(),)
+        case Greeted(now) if not state.greeted and state.greet_by != inf:
+            return Starting(state.deadline, True, state.greet_by, looked_at=now), (SendStart(),)
         case Ready(now) if state.greeted:
             return Running(0.0, now), (ReportStarted(),)
         case Declined(now, why) if state.greeted:
@@ -171,17 +183,26 @@ def _starting(state: Starting, event: Event, limits: Limits) -> Step:
         case ActorEnded(now, reason) if state.greeted:
             return Ending(reason, now + LINGER, False), (SendBye(),)
         case Tick(now) if now >= state.deadline:
-            return Killing(_start_timeout(), now + DUMP_GRACE, False), (DumpStacks(),)
+            return Killing(start_timeout(), now + DUMP_GRACE, False), (DumpStacks(),)
         case Tick(now) if state.greet_by is not None and now >= state.greet_by and not state.greeted:
-            return Starting(state.deadline, False, inf), (KillTree(),)
+            return Starting(state.deadline, False, inf, state.hello_by), (KillTree(),)
+        case Tick(now) if not state.greeted and now >= state.hello_by:
+            return Killing(no_hello(limits), inf, False), (KillTree(),)
+        case Tick(now) if state.greeted and limits.beats_early:
+            silent = _silent(state, now, limits)
+            if silent >= limits.silence:
+                return Killing(heartbeat_missed(silent, limits), now + DUMP_GRACE, False), (DumpStacks(),)
+            return Starting(state.deadline, True, state.greet_by, inf, silent, max(now, state.looked_at)), ()
+        case Beat(now) if state.greeted:
+            return Starting(state.deadline, True, state.greet_by, inf, 0.0, max(now, state.looked_at)), ()
         case StopAsked(reason) if state.greeted:
-            return Stopping(reason, False), (SendStop(reason),)
+            return Stopping(reason, False, state.silent, state.looked_at), (SendStop(reason),)
         case StopAsked(reason):  # nothing of the user's runs yet: no need to ask
             return Killing(reason, inf, False), (KillTree(),)
         case KillAsked():
             return Killing(KILLED, inf, False), (KillTree(),)
         case Sampled(rss_bytes) if _exceeds(rss_bytes, limits):
-            return Killing(_memory_limit(rss_bytes, limits), inf, False), (KillTree(),)
+            return Killing(memory_limit(rss_bytes, limits), inf, False), (KillTree(),)
         case ProcessEnded() if state.greet_by is not None and not state.greeted:
             return Spawning(state.deadline), (SpawnAgain(),)
         case ProcessEnded(returncode, stderr):
@@ -209,16 +230,16 @@ def _running(state: Running, event: Event, limits: Limits) -> Step:
         case Beat(now):
             return Running(0.0, max(now, state.looked_at)), ()
         case Tick(now):
-            silent = state.silent + min(max(now - state.looked_at, 0.0), limits.heartbeat)
+            silent = _silent(state, now, limits)
             if silent >= limits.silence:
-                return Killing(_heartbeat_missed(silent, limits), now + DUMP_GRACE, True), (DumpStacks(),)
+                return Killing(heartbeat_missed(silent, limits), now + DUMP_GRACE, True), (DumpStacks(),)
             return Running(silent, max(now, state.looked_at)), ()
         case Sampled(rss_bytes) if _exceeds(rss_bytes, limits):
-            return Killing(_memory_limit(rss_bytes, limits), inf, True), (KillTree(),)
+            return Killing(memory_limit(rss_bytes, limits), inf, True), (KillTree(),)
         case Unhealthy(now, reason):
             return Killing(reason, now + TERM_GRACE, True), (Terminate(),)
         case StopAsked(reason):
-            return Stopping(reason, True), (SendStop(reason),)
+            return Stopping(reason, True, state.silent, state.looked_at), (SendStop(reason),)
         case KillAsked():
             return Killing(KILLED, inf, True), (KillTree(),)
         case ActorEnded(now, reason):
@@ -232,10 +253,20 @@ def _running(state: Running, event: Event, limits: Limits) -> Step:
 
 
 def _stopping(state: Stopping, event: Event, limits: Limits) -> Step:
-    """Asked to end. How long that may take is the supervisor's to say (`KillAsked`). Silence is no fault here."""
+    """Asked to end. How long that may take is the supervisor's to say (`KillAsked`).
+
+    Silence is a fault of a subtree alone, which answers while it stops; an actor may be busy in its `on_stop`.
+    """
     match event:
         case Ready() if not state.started:  # it was already under way
-            return Stopping(state.reason, True), (ReportStarted(),)
+            return Stopping(state.reason, True, state.silent, state.looked_at), (ReportStarted(),)
+        case Beat(now):
+            return Stopping(state.reason, state.started, 0.0, max(now, state.looked_at)), ()
+        case Tick(now) if limits.beats_early:
+            silent = _silent(state, now, limits)
+            if silent >= limits.silence:
+                return Killing(heartbeat_missed(silent, limits), now + DUMP_GRACE, state.started), (DumpStacks(),)
+            return Stopping(state.reason, state.started, silent, max(now, state.looked_at)), ()
         case Declined(now, why) if not state.started:
             return Ending(why, now + LINGER, False), (SendBye(),)
         case ActorEnded(now, reason):
@@ -243,7 +274,7 @@ def _stopping(state: Stopping, event: Event, limits: Limits) -> Step:
         case KillAsked(now):
             return Terminating(now + TERM_GRACE, state.started), (Terminate(),)
         case Sampled(rss_bytes) if _exceeds(rss_bytes, limits):
-            return Killing(_memory_limit(rss_bytes, limits), inf, state.started), (KillTree(),)
+            return Killing(memory_limit(rss_bytes, limits), inf, state.started), (KillTree(),)
         case ProcessEnded(returncode, stderr):
             return _ENDED, (_end(reason_of_status(returncode, stderr), state.started),)
         case (
@@ -356,16 +387,10 @@ def _exceeds(rss_bytes: int, limits: Limits) -> bool:
     return limits.memory_max_bytes is not None and rss_bytes > limits.memory_max_bytes
 
 
-def _start_timeout() -> ExitReason:
-    record = CrashRecord("actors.errors.StartTimeoutError", "the child was not ready before its start deadline")
-    return ExitReason(KILLED.kind, "start-timeout", Crash(record=record))
+def _silent(state: Starting | Running | Stopping, now: float, limits: Limits) -> float:
+    """The silence counted so far; a host that looked late counts one heartbeat at most."""
+    return state.silent + min(max(now - state.looked_at, 0.0), limits.heartbeat)
 
 
-def _heartbeat_missed(silent: float, limits: Limits) -> ExitReason:
-    text = f"no heartbeat for {silent:.3g} s (one every {limits.heartbeat:g} s, {limits.misses} may be missed)"
-    return ExitReason(KILLED.kind, "heartbeat-missed", Crash(record=CrashRecord("HeartbeatMissed", text)))
-
-
-def _memory_limit(rss_bytes: int, limits: Limits) -> ExitReason:
-    text = f"resident size {rss_bytes} bytes is over the limit of {limits.memory_max_bytes} bytes"
-    return ExitReason(KILLED.kind, "memory-limit", Crash(record=CrashRecord("MemoryLimit", text)))
+def _next_beat(state: Starting | Running | Stopping, limits: Limits) -> float:
+    return state.looked_at + min(limits.heartbeat, max(limits.silence - state.silent, 0.0))

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterator
+from time import monotonic
 from typing import Final
 
 from supervisors.processes.handle import ProcessChild
@@ -105,7 +106,7 @@ class Door:
             return
         child.greeted(identity, by_target=hello.by_target)
         self._by_identity[identity] = child
-        child.feed(Greeted())
+        child.feed(Greeted(monotonic()))
         if more:
             child.gateway.receive(pack_frame(more))
 

@@ -166,7 +166,7 @@ class Life(ABC):
             self._shared.reactor.watch(pidfd, self._gone)
         else:
             threading.Thread(target=self._wait, name=f"processes-wait-{process.pid}", daemon=True).start()
-        self.feed(states.Spawned(spare_at))
+        self.feed(states.Spawned(self._now(), spare_at))
 
     @property
     def usage(self) -> Usage | None:

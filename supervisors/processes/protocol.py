@@ -20,6 +20,7 @@ A child that is a supervisor (`Start.plan`) says and hears besides:
       <-- Refresh -------------------------         report everything
       <-- Manage --------------------------         a management call for a supervisor below
       --- Managed ------------------------>         its answer; what it changed was reported before
+      --- Beat ---------------------------->        from the start on, while its children are started too
 
 All but the handover travel as payloads of SYSTEM envelopes whose target is "". Fields are only added.
 """
@@ -201,7 +202,7 @@ class Resume(Struct, frozen=True):
 
 
 class Beat(Struct, frozen=True):
-    """The actor's mailbox answered.
+    """The actor's mailbox answered; before a subtree is up: its process lives.
 
     Attributes:
         rss_bytes: Resident size of the process.

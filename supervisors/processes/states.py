@@ -18,6 +18,9 @@ DUMP_GRACE = 0.25
 HANDOVER_TIMEOUT = 2.0
 """Seconds a spare has to say hello once it was handed over, before another process is started in its place."""
 
+HELLO_TIMEOUT = 30.0
+"""Seconds a new process has to say hello where its start has no deadline of its own."""
+
 LINGER = 5.0
 """Seconds a process may outlive its actor (exit hooks) before KILL."""
 
@@ -30,12 +33,16 @@ class Limits(Struct, frozen=True):
         heartbeat: Seconds between two heartbeats; `inf` is none.
         misses: Heartbeats that may be missed: the child is ended after `heartbeat * misses` seconds of silence.
         memory_max_bytes: Largest resident size of the process, or None.
+        hello_timeout: From the process's making to its hello; `inf` leaves it to the deadline of the start.
+        beats_early: Whether it beats from its hello to its end, as subtrees do; else from ready until it is to stop.
     """
 
     start_timeout: float = inf
     heartbeat: float = inf
     misses: int = 3
     memory_max_bytes: int | None = None
+    hello_timeout: float = inf
+    beats_early: bool = False
 
     @property
     def silence(self) -> float:
@@ -57,11 +64,15 @@ class Starting(Struct, frozen=True):
     """The process exists; its actor is not ready. `greeted`: it proved who it is and was told what to run.
 
     `greet_by`: until when a spare must have done that; `inf` once it was given up; None for another process.
+    `hello_by`: until when any process must have done it. `silent` and `looked_at`: as in `Running`, once it greeted.
     """
 
     deadline: float
     greeted: bool = False
     greet_by: float | None = None
+    hello_by: float = inf
+    silent: float = 0.0
+    looked_at: float = 0.0
 
 
 class Running(Struct, frozen=True):
@@ -72,10 +83,12 @@ class Running(Struct, frozen=True):
 
 
 class Stopping(Struct, frozen=True):
-    """The actor was asked to end with `reason`; its supervisor holds the patience."""
+    """The actor was asked to end with `reason`; its supervisor holds the patience. The rest: as in `Running`."""
 
     reason: ExitReason
     started: bool
+    silent: float = 0.0
+    looked_at: float = 0.0
 
 
 class Terminating(Struct, frozen=True):
@@ -117,6 +130,7 @@ State: TypeAlias = Spawning | Starting | Running | Stopping | Terminating | Endi
 class Spawned(Struct, frozen=True):
     """The process exists; `spare_at`: when it was handed over, where it is a spare that was waiting."""
 
+    now: float
     spare_at: float | None = None
 
 
@@ -128,6 +142,8 @@ class SpawnFailed(Struct, frozen=True):
 
 class Greeted(Struct, frozen=True):
     """The child said hello with the right token, pid, path and generation."""
+
+    now: float
 
 
 class Ready(Struct, frozen=True):

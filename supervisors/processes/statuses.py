@@ -1,4 +1,5 @@
-"""How the end of an operating system process becomes an exit reason, when the child itself could not say why.
+"""How the end of an operating system process becomes an exit reason, when the child itself could not say why; and the
+reasons for which its launcher ends it.
 
     exit code 0                 normal
     another exit code           crashed, detail "exit code 3"
@@ -12,7 +13,8 @@ from __future__ import annotations
 
 import signal
 
-from actors.exits import TRACEBACK_LIMIT, Crash, CrashRecord, ExitKind, ExitReason
+from actors.exits import KILLED, TRACEBACK_LIMIT, Crash, CrashRecord, ExitKind, ExitReason
+from supervisors.processes.states import Limits
 
 
 def signal_name(number: int) -> str:
@@ -48,3 +50,28 @@ def with_evidence(reason: ExitReason, stderr: str) -> ExitReason:
     else:
         record = CrashRecord("ProcessExit", text.rpartition("\n")[2], text)
     return ExitReason(reason.kind, reason.detail, Crash(record=record), reason.cause)
+
+
+def no_hello(limits: Limits) -> ExitReason:
+    """The process was made and did not say that it runs."""
+    text = f"its process did not say hello within {limits.hello_timeout:g} s"
+    record = CrashRecord("actors.errors.StartTimeoutError", text)
+    return ExitReason(KILLED.kind, "start-timeout", Crash(record=record))
+
+
+def start_timeout() -> ExitReason:
+    """The child was not ready in time."""
+    record = CrashRecord("actors.errors.StartTimeoutError", "the child was not ready before its start deadline")
+    return ExitReason(KILLED.kind, "start-timeout", Crash(record=record))
+
+
+def heartbeat_missed(silent: float, limits: Limits) -> ExitReason:
+    """The child was silent for `silent` seconds."""
+    text = f"no heartbeat for {silent:.3g} s (one every {limits.heartbeat:g} s, {limits.misses} may be missed)"
+    return ExitReason(KILLED.kind, "heartbeat-missed", Crash(record=CrashRecord("HeartbeatMissed", text)))
+
+
+def memory_limit(rss_bytes: int, limits: Limits) -> ExitReason:
+    """The process grew to `rss_bytes`."""
+    text = f"resident size {rss_bytes} bytes is over the limit of {limits.memory_max_bytes} bytes"
+    return ExitReason(KILLED.kind, "memory-limit", Crash(record=CrashRecord("MemoryLimit", text)))

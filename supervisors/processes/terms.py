@@ -5,9 +5,9 @@ from __future__ import annotations
 from math import inf
 from typing import Any
 
-from supervisors.processes.states import Limits
+from supervisors.processes.states import HELLO_TIMEOUT, Limits
 from supervisors.programs import ProgramStart
-from supervisors.specs import ChildSpec, ImportStart, LocalStart
+from supervisors.specs import ChildSpec, ImportStart, LocalStart, SupervisorSpec
 
 
 def limits_of(spec: ChildSpec) -> Limits:
@@ -17,6 +17,8 @@ def limits_of(spec: ChildSpec) -> Limits:
         heartbeat=spec.heartbeat.every if spec.heartbeat is not None else inf,
         misses=spec.heartbeat.misses if spec.heartbeat is not None else 1,
         memory_max_bytes=spec.memory_max_bytes,
+        hello_timeout=HELLO_TIMEOUT if spec.start_timeout is None else inf,
+        beats_early=isinstance(spec.start, SupervisorSpec) and spec.heartbeat is not None,
     )
 
 

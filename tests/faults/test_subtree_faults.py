@@ -2,8 +2,8 @@
 
 A round strikes one to six times, at whatever runs or is about to, then waits. In every round: every message is answered
 or fails, what was answered was done exactly once, nothing is left of an ended process, and the tree is whole again.
-`TRIAL_STRIKES` says how many strikes at least (the suite deals a few, `make trial-subtrees` 1,000), `FAULT_SEED` in which
-order, `TRIAL_RECORD` the file that a clean trial is written to.
+`TRIAL_STRIKES` says how many strikes at least (the suite deals a few, `make trial-subtrees` 1,000), `FAULT_SEED` in
+which order, `TRIAL_RECORD` the file that a clean trial is written to.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ SEED = int(os.environ.get("FAULT_SEED", "7"))
 PATHS = ("/one/a", "/one/two/b", "/one/two/three/c")
 SUBTREES = ("/one", "/one/two", "/one/two/three")
 NODES = 7
-ROUND_TIMEOUT = 90.0
+ROUND_TIMEOUT = 180.0
 FAILURES = (ActorExitedError, AskTimeoutError, MailboxFullError)
 """What a message may meet in place of an answer."""
 

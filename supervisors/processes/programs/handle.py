@@ -199,7 +199,7 @@ class ProgramChild(Life):
             reason = ExitReason.killed("keeper-lost")
         if reason.is_abnormal:
             reason = core.with_last_lines(reason, tail)
-        self.feed(states.Greeted())
+        self.feed(states.Greeted(self._now()))
         self.feed(states.ActorEnded(self._now(), reason))
         was_asked = isinstance(self._state, states.Killing) and self._state.why.crash is None
         self.feed(states.ProcessEnded(returncode, "" if was_asked else tail))
@@ -239,7 +239,7 @@ class ProgramChild(Life):
         match word:
             case "started":
                 self._main = int(rest)
-                self.feed(states.Greeted())
+                self.feed(states.Greeted(self._now()))
                 if not self._start.forks:
                     self._arrive()
             case "main":

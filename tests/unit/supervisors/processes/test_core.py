@@ -66,20 +66,22 @@ def run(state: State, *events: Event, limits: Limits = LIMITS) -> tuple[State, l
 
 
 def test_a_child_greets_is_told_what_to_run_and_is_reported_once_it_is_ready():
-    state, effects = run(core.launch(0.0, LIMITS), Spawned(), Greeted(), Ready(1.0))
+    state, effects = run(core.launch(0.0, LIMITS), Spawned(0.0), Greeted(0.0), Ready(1.0))
 
     assert state == Running(0.0, 1.0)
     assert effects == [SendStart(), ReportStarted()]
 
 
 def test_ready_before_a_greeting_is_not_believed():
-    state, effects = run(core.launch(0.0, LIMITS), Spawned(), Ready(1.0), Declined(1.0, "no"), ActorEnded(1.0, NORMAL))
+    state, effects = run(
+        core.launch(0.0, LIMITS), Spawned(0.0), Ready(1.0), Declined(1.0, "no"), ActorEnded(1.0, NORMAL)
+    )
 
     assert (state, effects) == (Starting(10.0, False), [])
 
 
 def test_a_second_greeting_does_not_start_the_actor_twice():
-    _, effects = run(core.launch(0.0, LIMITS), Spawned(), Greeted(), Greeted())
+    _, effects = run(core.launch(0.0, LIMITS), Spawned(0.0), Greeted(0.0), Greeted(0.0))
 
     assert effects == [SendStart()]
 
@@ -122,18 +124,18 @@ def test_a_start_past_its_deadline_shows_its_stacks_and_is_killed():
 
 
 def test_a_spare_that_is_gone_before_it_said_hello_is_replaced_by_another_process():
-    state, effects = run(core.launch(0.0, LIMITS), Spawned(1.0), ProcessEnded(-9))
-    _, after = run(state, Spawned(), Greeted(), Ready(3.0))
+    state, effects = run(core.launch(0.0, LIMITS), Spawned(1.0, 1.0), ProcessEnded(-9))
+    _, after = run(state, Spawned(0.0), Greeted(0.0), Ready(3.0))
 
     assert (state, effects) == (Spawning(10.0), [SpawnAgain()])
     assert after == [SendStart(), ReportStarted()]
 
 
 def test_a_spare_that_does_not_say_hello_in_time_is_killed_and_replaced():
-    state, early = run(core.launch(0.0, LIMITS), Spawned(1.0), Tick(2.9))
+    state, early = run(core.launch(0.0, LIMITS), Spawned(1.0, 1.0), Tick(2.9))
     assert next_look(state, LIMITS) == 1.0 + HANDOVER_TIMEOUT
 
-    state, effects = run(state, Tick(1.0 + HANDOVER_TIMEOUT), Tick(3.5), Greeted())
+    state, effects = run(state, Tick(1.0 + HANDOVER_TIMEOUT), Tick(3.5), Greeted(0.0))
     _, after = run(state, ProcessEnded(-9))
 
     assert early == []
@@ -142,14 +144,14 @@ def test_a_spare_that_does_not_say_hello_in_time_is_killed_and_replaced():
 
 
 def test_a_spare_that_said_hello_is_a_child_like_any_other():
-    state, effects = run(core.launch(0.0, LIMITS), Spawned(1.0), Greeted(), Tick(9.0), ProcessEnded(-9))
+    state, effects = run(core.launch(0.0, LIMITS), Spawned(1.0, 1.0), Greeted(0.0), Tick(9.0), ProcessEnded(-9))
 
     assert state == Ended()
     assert effects == [SendStart(), ReportStartFailed(ExitReason.killed("signal SIGKILL"))]
 
 
 def test_a_spare_that_is_not_wanted_any_more_is_not_replaced():
-    _, effects = run(core.launch(0.0, LIMITS), Spawned(1.0), StopAsked(SHUTDOWN), ProcessEnded(-9))
+    _, effects = run(core.launch(0.0, LIMITS), Spawned(1.0, 1.0), StopAsked(SHUTDOWN), ProcessEnded(-9))
 
     assert effects == [KillTree(), ReportStartFailed(SHUTDOWN)]
 
@@ -172,14 +174,14 @@ def test_a_process_that_could_not_be_made_is_a_failed_start():
     ids=["stop", "kill"],
 )
 def test_a_child_unwanted_while_it_is_spawned_is_killed_as_soon_as_it_exists(event, reason):
-    state, effects = run(core.launch(0.0, LIMITS), event, Spawned())
+    state, effects = run(core.launch(0.0, LIMITS), event, Spawned(0.0))
     assert (state, effects) == (Killing(reason, inf, False), [KillTree()])
 
     assert run(state, ProcessEnded(-9)) == (Ended(), [ReportStartFailed(reason)])
 
 
 def test_a_spawn_past_the_start_deadline_is_killed_as_soon_as_it_exists():
-    state, effects = run(core.launch(0.0, LIMITS), Tick(10.0), Spawned(), ProcessEnded(-9))
+    state, effects = run(core.launch(0.0, LIMITS), Tick(10.0), Spawned(0.0), ProcessEnded(-9))
 
     assert state == Ended()
     assert effects[0] == KillTree()
@@ -314,7 +316,7 @@ def test_the_status_of_a_process_that_said_nothing_becomes_its_reason(returncode
 NOW = st.floats(0.0, 100.0)
 REASONS = st.sampled_from([NORMAL, SHUTDOWN, KILLED, CRASHED])
 EVENTS = st.one_of(
-    st.just(Greeted()),
+    st.just(Greeted(0.0)),
     st.builds(Ready, NOW),
     st.builds(Declined, NOW, st.just("why")),
     st.builds(ActorEnded, NOW, REASONS),
@@ -333,7 +335,7 @@ def test_whatever_happens_one_start_and_one_end_are_reported_and_only_when_the_p
 ):
     state: State = Spawning(10.0)
     reports: list[Effect] = []
-    for event in [*before, Spawned(), *living]:
+    for event in [*before, Spawned(0.0), *living]:
         was_started = is_started(state)
         state, effects = step(state, event, LIMITS)
         found = [e for e in effects if isinstance(e, ReportIgnored | ReportStartFailed | ReportExited | ReportStarted)]
@@ -358,7 +360,7 @@ def test_a_killed_child_stays_killed_and_is_not_reported_before_its_end(events):
     assert set(map(type, effects)) <= {KillTree}
 
 
-@given(st.sampled_from([Spawned(), Spawned(1.0)]), st.lists(EVENTS, max_size=30))
+@given(st.sampled_from([Spawned(0.0), Spawned(1.0, 1.0)]), st.lists(EVENTS, max_size=30))
 def test_every_deadline_is_answered_by_the_tick_that_meets_it(spawned, events):
     state, _ = run(Spawning(10.0), spawned, *events)
     due = next_look(state, LIMITS)
@@ -366,3 +368,58 @@ def test_every_deadline_is_answered_by_the_tick_that_meets_it(spawned, events):
     if due != inf:
         after, _ = step(state, Tick(due), LIMITS)
         assert next_look(after, LIMITS) > due
+
+
+SUBTREE = Limits(heartbeat=1.0, misses=3, hello_timeout=30.0, beats_early=True)
+
+
+def test_a_process_that_never_says_hello_is_killed_though_its_start_has_no_deadline():
+    state, before = run(core.launch(0.0, SUBTREE), Spawned(5.0), Tick(34.9), limits=SUBTREE)
+    assert (before, next_look(state, SUBTREE)) == ([], 35.0)
+
+    state, effects = run(state, Tick(35.0), ProcessEnded(-9), limits=SUBTREE)
+
+    (failed,) = effects[1:]
+    assert (state, effects[0]) == (Ended(), KillTree())
+    assert isinstance(failed, ReportStartFailed)
+    assert failed.reason.detail == "start-timeout"
+    assert failed.reason.crash is not None
+    assert "hello" in failed.reason.crash.message
+
+
+def test_a_subtree_that_falls_silent_while_it_starts_is_killed_after_the_heartbeats_it_may_miss():
+    state, effects = run(core.launch(0.0, SUBTREE), Spawned(0.0), Greeted(1.0), Beat(2.0), Tick(3.0), limits=SUBTREE)
+    assert (effects, next_look(state, SUBTREE)) == ([SendStart()], 4.0)
+
+    state, effects = run(state, Tick(4.0), Tick(5.0), limits=SUBTREE)
+
+    assert effects == [DumpStacks()]
+    assert isinstance(state, Killing)
+    assert state.why.detail == "heartbeat-missed"
+
+
+def test_a_subtree_that_beats_may_take_as_long_to_start_as_it_likes():
+    state, _ = run(core.launch(0.0, SUBTREE), Spawned(0.0), Greeted(1.0), limits=SUBTREE)
+
+    state, effects = run(state, *(event for n in range(2, 500) for event in (Tick(n), Beat(n))), limits=SUBTREE)
+    state, ready = run(state, Ready(500.0), limits=SUBTREE)
+
+    assert (effects, ready) == ([], [ReportStarted()])
+
+
+def test_a_worker_does_not_beat_before_it_is_ready():
+    state, effects = run(core.launch(0.0, LIMITS), Spawned(0.0), Greeted(0.0), Tick(9.9))
+
+    assert (effects, next_look(state, LIMITS)) == ([SendStart()], 10.0)
+
+
+def test_a_subtree_that_falls_silent_while_it_stops_is_killed_though_its_stop_has_no_deadline():
+    asked = (Spawned(0.0), Greeted(1.0), Ready(2.0), StopAsked(SHUTDOWN), Beat(3.0))
+    state, _ = run(core.launch(0.0, SUBTREE), *asked, limits=SUBTREE)
+    assert next_look(state, SUBTREE) == 4.0
+
+    state, effects = run(state, Tick(4.0), Tick(5.0), Tick(6.0), limits=SUBTREE)
+
+    assert effects == [DumpStacks()]
+    assert isinstance(state, Killing)
+    assert state.why.detail == "heartbeat-missed"

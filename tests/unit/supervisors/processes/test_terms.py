@@ -9,7 +9,7 @@ import pytest
 
 from actors import Actor
 from supervisors.processes.protocol import Bye, Handover, Hello, Start, from_payload, pack_word, to_envelope
-from supervisors.processes.states import Limits
+from supervisors.processes.states import HELLO_TIMEOUT, Limits
 from supervisors.processes.terms import import_path_of, limits_of
 from supervisors.specs import ChildSpec, Heartbeat, ImportStart, LocalStart, SupervisorSpec
 from transport.errors import CodecError, EncodingError, UnknownTypeError
@@ -33,8 +33,14 @@ def test_a_spec_without_limits_holds_a_child_to_its_start_time_alone():
 def test_a_spec_with_limits_states_them_all():
     found = limits_of(spec(ImportStart("a:B"), start_timeout=None, heartbeat=Heartbeat(2.0, 4), memory_max_bytes=5))
 
-    assert found == Limits(inf, 2.0, 4, 5)
+    assert found == Limits(inf, 2.0, 4, 5, HELLO_TIMEOUT)
     assert found.silence == 8.0
+
+
+def test_a_subtree_beats_from_its_hello_to_its_end():
+    found = limits_of(spec(SupervisorSpec(), start_timeout=None, heartbeat=Heartbeat(2.0, 4)))
+
+    assert found == Limits(inf, 2.0, 4, None, HELLO_TIMEOUT, True)
 
 
 def test_a_nested_class_is_named_by_its_qualified_name():
