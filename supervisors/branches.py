@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
-from typing import Protocol
+from typing import Any, Protocol
 
 from msgspec import Struct
 from msgspec.structs import replace
@@ -82,6 +82,10 @@ class Branch(Protocol):
         Raises:
             SpecError: A spec in it cannot be carried to another process.
         """
+        ...
+
+    def inquire(self, question: Any, answer: Answer) -> None:
+        """Have a `supervisors.processes.questions.Question` answered there; `answer` is called once, must only post."""
         ...
 
     def refresh(self, done: Callable[[], object]) -> None:

@@ -20,7 +20,7 @@ from actors.addresses import name_of, parent_of
 from actors.core.outcomes import Exited, Incarnation, Outcome, Started, StartFailed
 from actors.core.pathref import PathRef
 from actors.core.system import ActorSystem
-from actors.errors import StartTimeoutError
+from actors.errors import AskTimeoutError, StartTimeoutError
 from actors.exits import SHUTDOWN, ExitReason
 from supervisors import core
 from supervisors.branches import post_call
@@ -29,6 +29,7 @@ from supervisors.core import events as ev
 from supervisors.errors import ChildConflictError, ChildNotFoundError, ChildStartError, SpecError, SupervisorError
 from supervisors.processes.host import ProcessLauncher
 from supervisors.processes.placements import Placements, TemporaryRun
+from supervisors.processes.questions import Question, What, children_in, counts_in, inquire, spec_in
 from supervisors.specs import ChildSpec, SupervisorSpec
 from supervisors.supervisor import Services, Subtree
 from supervisors.tree import nodes
@@ -36,6 +37,7 @@ from supervisors.views import NodeView
 
 START_TIMEOUT = 60.0
 STOP_TIMEOUT = 60.0
+ANSWER_TIMEOUT = 5.0
 
 
 class TreeStartError(SupervisorError, RuntimeError):
@@ -172,53 +174,52 @@ class RunningTree:
             path, lambda n, t, c: ev.Reconfigure(request=n, now=t, chance=c, spec=spec, apply=apply), timeout
         )
 
-    def get_childspec(self, path: str) -> ChildSpec:
-        """Return the complete spec of the child at `path`.
+    # Questions; a supervisor in another process is asked there, which takes `timeout` seconds at most.
+
+    def get_childspec(self, path: str, timeout: float = ANSWER_TIMEOUT) -> ChildSpec:
+        """Return the complete spec of the child at `path`; of one in another process as it was made again there.
 
         Raises:
             ChildNotFoundError: There is none.
+            AskTimeoutError: Its supervisor's process did not answer.
         """
-        supervisor = self.services.supervisors.get(parent_of(path) or "")
-        spec = core.get_childspec(supervisor.published, name_of(path)) if supervisor is not None else None
+        above, id = parent_of(path) or "", name_of(path)
+        supervisor = self.services.supervisors.get(above)
+        if supervisor is None:
+            return spec_in(self._inquire(Question(above, What.SPEC, id), timeout))
+        spec = core.get_childspec(supervisor.published, id)
         if spec is None:
             raise ChildNotFoundError(f"there is no child {path}")
         return spec
 
-    def which_children(self, path: str = "/") -> list[WhichChild]:
-        """Return the children of the supervisor at `path`, newest first."""
-        return core.which_children(self._supervisor(path).published)
+    def which_children(self, path: str = "/", timeout: float = ANSWER_TIMEOUT) -> list[WhichChild]:
+        """Return the children of the supervisor at `path`, newest first; raises as `get_childspec`."""
+        return children_in(self._inquire(Question(path, What.CHILDREN), timeout))
 
-    def count_children(self, path: str = "/") -> Counts:
-        """Return how many children the supervisor at `path` has, by kind."""
-        return core.count_children(self._supervisor(path).published)
+    def count_children(self, path: str = "/", timeout: float = ANSWER_TIMEOUT) -> Counts:
+        """Return how many children the supervisor at `path` has, by kind; raises as `get_childspec`."""
+        return counts_in(self._inquire(Question(path, What.COUNTS), timeout))
 
-    def _supervisor(self, path: str) -> Any:
-        supervisor = self.services.supervisors.get(path)
-        if supervisor is None:
-            raise ChildNotFoundError(f"no supervisor runs at {path}")
-        return supervisor
+    def _inquire(self, question: Question, timeout: float) -> Done:
+        result = _answered(lambda answer: inquire(self.services, question, answer), timeout)
+        if result is None:
+            raise AskTimeoutError(question.supervisor, timeout)
+        if isinstance(result, Refused):
+            raise ChildNotFoundError(result.message or f"no supervisor runs at {question.supervisor}")
+        return result
 
     def _call_on(self, path: str, make: Callable[[str, int, float, float], ev.Request], timeout: float) -> Done:
         id = name_of(path)
         return self._call(parent_of(path) or "", lambda n, t, c: make(id, n, t, c), timeout)
 
     def _call(self, path: str, make: Callable[[int, float, float], ev.Request], timeout: float) -> Done:
-        answers: list[Done | Refused] = []
-        answered = threading.Event()
-
-        def answer(result: Done | Refused) -> None:
-            answers.append(result)
-            answered.set()
-
-        if not post_call(self.services, path, make(0, 0.0, 0.5), answer):
-            raise ChildNotFoundError(f"no supervisor runs at {path}")
-        if not answered.wait(timeout):
+        result = _answered(lambda answer: post_call(self.services, path, make(0, 0.0, 0.5), answer), timeout)
+        if result is None:
             raise StartTimeoutError(path, timeout)
-        result = answers[0]
         if isinstance(result, Done):
             return result
         if result.code is Refusal.NOT_FOUND:
-            raise ChildNotFoundError(result.message)
+            raise ChildNotFoundError(result.message or f"no supervisor runs at {path}")
         if result.code is Refusal.INVALID:
             raise SpecError(result.faults)
         if result.code is Refusal.START_FAILED and result.reason is not None:
@@ -243,3 +244,17 @@ class RunningTree:
         self._launchers.close()
         self._run.close()
         self.system.shutdown()
+
+
+def _answered(post: Callable[[Callable[[Done | Refused], None]], bool], timeout: float) -> Done | Refused | None:
+    """Post a call and wait for its answer; None where `timeout` seconds were not enough."""
+    answers: list[Done | Refused] = []
+    answered = threading.Event()
+
+    def answer(result: Done | Refused) -> None:
+        answers.append(result)
+        answered.set()
+
+    if not post(answer):
+        return Refused("", Refusal.NOT_FOUND, "")
+    return answers[0] if answered.wait(timeout) else None

@@ -30,6 +30,9 @@ class SelectorError(ActorRuntimeError, ValueError):
 
 GLOB_CHARACTERS = frozenset("*?")
 
+STARTING = frozenset({"created", "starting"})
+"""States of a node in which what is not found may only not be there yet."""
+
 CANDIDATES = 1_000
 """Paths compared with a misspelt one at most; comparing costs some 20 us each."""
 

@@ -56,7 +56,8 @@ class Node:
         self.keys = keys
         self.is_elsewhere = is_elsewhere
         """Whether it is known by an access file alone, so that its process is not looked for on this machine."""
-        self._seconds = seconds
+        self.seconds = seconds
+        """Longest wait for a reading command."""
 
     def request(
         self, command: str, arguments: Arguments, view: type[ViewT], *, timeout: float | None = None, reason: str = ""
@@ -74,7 +75,7 @@ class Node:
             CommandError: It failed, or no node answered.
         """
         assert command in COMMANDS, command
-        seconds = self._seconds if timeout is None else timeout + ANSWER_SLACK
+        seconds = self.seconds if timeout is None else timeout + ANSWER_SLACK
         try:
             given = msgspec.to_builtins(arguments)
             found: ViewT = self.client.call(command, given, timeout=seconds, reason=reason, answer=view)

@@ -2,13 +2,44 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Sequence
+from typing import Final
 
+from supervisors.cli.connection import Node
 from supervisors.cli.failures import CommandError, usage
-from supervisors.selectors import GLOB_CHARACTERS, SelectorError, check_selector
+from supervisors.requests import TreeArguments
+from supervisors.selectors import GLOB_CHARACTERS, STARTING, SelectorError, check_selector, select
+from supervisors.views import NodeView, TreeView
 
 WHOLE_TREE = frozenset({"/", "/**", "**", "/*"})
 """Selectors that mean everything."""
+
+
+LOOK_AGAIN: Final = 0.1
+"""Seconds between two looks at a node that is starting."""
+
+
+def chosen_nodes(node: Node, chosen: Sequence[str]) -> tuple[TreeView, Sequence[NodeView]]:
+    """Return the tree, and what of it is chosen; without selectors everything.
+
+    Where the node is starting, what is not there yet is waited for, as long as a reading command may take.
+
+    Raises:
+        SelectorError: Nothing matches.
+        CommandError: `conflict`: nothing matches yet.
+    """
+    deadline = time.monotonic() + node.seconds
+    while True:
+        view = node.request("tree", TreeArguments(), TreeView)
+        try:
+            return view, select(view.nodes, chosen) if chosen else view.nodes
+        except SelectorError as error:
+            if error.code != "not_found" or view.header.state not in STARTING:
+                raise
+            if time.monotonic() >= deadline:
+                raise CommandError("conflict", f"the node is starting: {error} yet", "actorctl wait") from None
+        time.sleep(LOOK_AGAIN)
 
 
 def one_path(path: str) -> str:

@@ -22,13 +22,13 @@ from supervisors.cli.completing import complete_paths
 from supervisors.cli.connection import Node, connect
 from supervisors.cli.keyboard import Keys, key_reader
 from supervisors.cli.rendering import Choice, Column, Format, Listing, ordered, table
+from supervisors.cli.selecting import chosen_nodes
 from supervisors.cli.states import LOOKS
 from supervisors.cli.terminal import Style, Terminal, cell_width
 from supervisors.cli.texts import duration, plural, size
 from supervisors.node.durations import parse_duration
-from supervisors.requests import TreeArguments
-from supervisors.selectors import check_selector, select
-from supervisors.views import ActivityView, HeaderView, NodeView, TreeView, activity
+from supervisors.selectors import check_selector
+from supervisors.views import ActivityView, HeaderView, NodeView, activity
 
 app = typer.Typer()
 
@@ -209,8 +209,8 @@ def _fitting(items: Sequence[ActivityView], choice: Choice, terminal: Terminal) 
 
 
 def _look(node: Node, chosen: Sequence[str]) -> Look:
-    view: TreeView = node.request("tree", TreeArguments(), TreeView)
-    return Look(monotonic(), view.header, tuple(select(view.nodes, chosen) if chosen else view.nodes))
+    view, found = chosen_nodes(node, chosen)
+    return Look(monotonic(), view.header, tuple(found))
 
 
 def _listing(first: Look, last: Look) -> Listing:

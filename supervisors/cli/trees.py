@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from datetime import UTC, datetime
 from typing import Annotated, Any, TypeVar
 
@@ -16,6 +16,7 @@ from supervisors.cli.connection import Node, connect
 from supervisors.cli.discovery import places
 from supervisors.cli.failures import CommandError, usage
 from supervisors.cli.rendering import Column, Listing, Page, facts, table
+from supervisors.cli.selecting import chosen_nodes
 from supervisors.cli.states import LOOKS, limit, look, phrase, why_last
 from supervisors.cli.terminal import Style, Terminal
 from supervisors.cli.texts import duration, instant, plural, printable, size
@@ -182,22 +183,23 @@ def ps(
     _check_at(at, watch)
     chosen = [check_selector(selector) for selector in selectors or ()]
 
-    def listing(view: TreeView) -> Listing:
-        found = select(view.nodes, chosen) if chosen else view.nodes
+    def listing(view: TreeView, found: Sequence[NodeView]) -> Listing:
         named = {item.path for item in found if item.path in chosen}
         items = [n for n in found if supervisors or n.kind is NodeKind.WORKER or n.path in named]
         columns = NODE_COLUMNS if not at else [c for c in NODE_COLUMNS if c.key not in UNKNOWN_THEN]
         return Listing("ActorList", items, columns, lambda n: str(n.path), view.header, "no actors match")
 
     def look_once(node: Node) -> Listing:
-        return listing(node.request("tree", TreeArguments(), TreeView))
+        return listing(*chosen_nodes(node, chosen))
 
     if at:
         from supervisors.cli.past import past_of
 
         past = past_of(call, at)
         assert past.header is not None  # as there is a tree
-        return listing(TreeView(header=past.header, nodes=past.nodes))
+        return listing(
+            TreeView(header=past.header, nodes=past.nodes), select(past.nodes, chosen) if chosen else past.nodes
+        )
     return _once_or_watch(call, look_once, interval if watch else None)
 
 

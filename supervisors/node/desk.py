@@ -51,7 +51,7 @@ from supervisors.requests import (
     WaitArguments,
     WhyArguments,
 )
-from supervisors.selectors import SelectorError, find, not_found
+from supervisors.selectors import STARTING, SelectorError, find, not_found
 from supervisors.tree import count_ready, encoded, nodes, paths
 from supervisors.views import (
     CommandView,
@@ -190,7 +190,10 @@ class ControlDesk:
         try:
             view = self._handlers[request.command](arguments, request, responder)
         except (SelectorError, AccessError) as error:
-            responder.fail(error.code, str(error), error.hint)
+            if isinstance(error, SelectorError) and error.code == "not_found" and self._node.state in STARTING:
+                responder.fail("conflict", f"the node is starting: {error} yet", "actorctl wait")
+            else:
+                responder.fail(error.code, str(error), error.hint)
         except OSError as error:
             responder.fail("failed", f"{request.command}: {error}", "actorctl doctor")
         except ActorRuntimeError as error:

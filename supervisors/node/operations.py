@@ -12,25 +12,21 @@ from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from typing import Any
 
-from msgspec.structs import replace
-
-from actors.addresses import is_within, join, name_of, parent_of
-from supervisors import core
+from actors.addresses import name_of, parent_of
 from supervisors.branches import post_call, standing_of
 from supervisors.core import effects as fx
 from supervisors.core import events as ev
 from supervisors.node.desired import DesiredState
+from supervisors.node.planning import Plans
 from supervisors.requests import TargetArguments
 from supervisors.selectors import SelectorError, select
 from supervisors.supervisor import Services
 from supervisors.tree import nodes
 from supervisors.views import (
-    BudgetView,
     CommandView,
     NodeKind,
     NodeState,
     NodeView,
-    PlanView,
     TargetOutcome,
     TargetView,
 )
@@ -73,8 +69,8 @@ class Operations:
         tree = nodes(self._services)
         targets = _topmost(verb, select(tree, wanted.selectors), tree)
         if wanted.dry_run:
-            now = self._services.system.clock.monotonic()
-            answer(CommandView(command=verb, items=tuple([self._planned(verb, t, tree, now) for t in targets])))
+            calls = {t.path: _MAKE[verb](name_of(t.path), ev.Hold("", "", 0.0)) for t in targets}
+            Plans(verb, calls, targets, tree, self._services, answer).gather(wanted.timeout)
             return
         hold = ev.Hold(author, why, self._services.system.clock.time())
         gathering = _Gathering(verb, targets, self._services, answer)
@@ -114,31 +110,6 @@ class Operations:
         except OSError as error:
             problem = f"done, but it could not be kept and will not outlive a restart: {error}"
         settle(result, problem)
-
-    def _planned(self, verb: str, target: NodeView, tree: Sequence[NodeView], now: float) -> TargetView:
-        """What the verb would do; changes nothing."""
-        parent = parent_of(target.path) or "/"
-        id = name_of(target.path)
-        supervisor = self._services.supervisors.get(parent)
-        if supervisor is None:  # it runs in another process, whose rules cannot be put the question here
-            stops = _workers(tree, target.path, running=True)[::-1] if verb in _STOPPING else ()
-            plan = PlanView(stops=stops, supervisor=parent)
-            return TargetView(path=target.path, outcome=TargetOutcome.PLANNED, state=target.state, plan=plan)
-        request = replace(_MAKE[verb](id, ev.Hold("", "", 0.0)), request=1, now=now)
-        forecast = core.what_would(supervisor.published, request, id)
-        spec = supervisor.published.spec
-        used = max(0, spec.intensity - forecast.budget_left)
-        plan = PlanView(
-            stops=tuple([p for id in forecast.stops for p in _workers(tree, join(parent, id), running=True)[::-1]]),
-            starts=tuple([p for id in forecast.starts for p in _workers(tree, join(parent, id), running=False)]),
-            supervisor=parent,
-            limit=BudgetView(restarts=used, intensity=spec.intensity, period=float(spec.period)),
-            gives_up=forecast.limit == "escalate",
-        )
-        refusal = forecast.refusal.message if forecast.refusal is not None else ""
-        return TargetView(
-            path=target.path, outcome=TargetOutcome.PLANNED, state=target.state, plan=plan, message=refusal
-        )
 
 
 class _Gathering:
@@ -200,8 +171,6 @@ class _Gathering:
         answer(CommandView(command=self._verb, items=tuple(items)))
 
 
-_RUNNING = frozenset({NodeState.READY, NodeState.SUSPENDED, NodeState.STARTING, NodeState.STOPPING})
-
 _MAKE: Mapping[str, Make] = {
     "start": lambda id, _: ev.StartStopped(request=0, now=0.0, id=id),
     "stop": lambda id, hold: ev.StopChild(request=0, now=0.0, id=id, hold=hold),
@@ -213,15 +182,7 @@ _MAKE: Mapping[str, Make] = {
 }
 """The management call of each verb; whoever takes it fills in its number and instant."""
 
-_STOPPING = frozenset({"stop", "restart", "kill"})
-
 _OF_WORKERS = frozenset({"suspend", "resume"})
-
-
-def _workers(tree: Sequence[NodeView], path: str, *, running: bool) -> tuple[str, ...]:
-    """Return the workers at `path` and below, in start order: those that run, or those that a start would bring up."""
-    found = [node for node in tree if node.kind is NodeKind.WORKER and is_within(node.path, path)]
-    return tuple([n.path for n in found if (n.state in _RUNNING if running else n.path == path or not n.stopped_by)])
 
 
 def _topmost(verb: str, chosen: Sequence[NodeView], tree: Sequence[NodeView]) -> list[NodeView]:

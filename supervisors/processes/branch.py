@@ -31,7 +31,8 @@ from supervisors.children import Trunk
 from supervisors.core import Refusal, Refused
 from supervisors.lines import is_expected, is_up
 from supervisors.processes.plans import pack_request, unpack_result
-from supervisors.processes.protocol import Manage, Managed, Refresh, Report, Word
+from supervisors.processes.protocol import Inquire, Manage, Managed, Refresh, Report, Word
+from supervisors.processes.questions import Question
 from supervisors.supervisor import Answer
 from supervisors.views import NodeKind, NodeState, NodeView
 from transport.errors import MalformedFrameError
@@ -136,6 +137,16 @@ class ProcessBranch:
             SpecError: A spec in it cannot be carried to another process.
         """
         data = pack_request(request, supervisor)
+        self._call(answer, lambda number: Manage(number, supervisor, data))
+
+    def inquire(self, question: Question, answer: Answer) -> None:
+        """Have `question` answered; `answer` is called once, on the reactor or here."""
+        asked = question.request
+        data = pack_request(asked, question.supervisor) if asked is not None else b""
+        what = question.what.value
+        self._call(answer, lambda number: Inquire(number, question.supervisor, what, question.id, data))
+
+    def _call(self, answer: Answer, word_of: Callable[[int], Word]) -> None:
         number = next(self._numbers)
         with self._lock:
             ended = self._ended
@@ -144,7 +155,7 @@ class ProcessBranch:
         if ended is not None:
             answer(Refused("", Refusal.SHUTTING_DOWN, f"the process of {self.path} has ended"))
             return
-        self._say(Manage(number, supervisor, data))
+        self._say(word_of(number))
 
     def refresh(self, done: Callable[[], object]) -> None:
         """Ask the process for what its nodes are now; `done` is called when it has said so, or has ended."""

@@ -35,7 +35,8 @@ from supervisors.children import resolve
 from supervisors.core import Held, Refusal, Refused
 from supervisors.processes.placements import Placements
 from supervisors.processes.plans import pack_result, unpack_plan, unpack_request
-from supervisors.processes.protocol import Handover, Manage, Managed, Ready, Refresh, Report, Word
+from supervisors.processes.protocol import Handover, Inquire, Manage, Managed, Ready, Refresh, Report, Word
+from supervisors.processes.questions import Question, What, inquire
 from supervisors.specs import ChildSpec, ImportStart, Strategy, SupervisorSpec
 from supervisors.supervisor import Services, Subtree
 from supervisors.telling import KEYFRAME_EVERY
@@ -134,12 +135,15 @@ class BranchSide:
         """End what the launcher of nested processes holds."""
         self._placements.close()
 
-    def take(self, word: Manage | Refresh) -> None:
+    def take(self, word: Manage | Inquire | Refresh) -> None:
         """Take a word of the launcher's side; on the reactor."""
-        if isinstance(word, Refresh):
-            self._refresh(word.number)
-        else:
-            self._manage(word)
+        match word:
+            case Refresh(number):
+                self._refresh(number)
+            case Inquire():
+                self._inquire(word)
+            case Manage():
+                self._manage(word)
 
     # -- management calls ------------------------------------------------------------------------------
 
@@ -153,6 +157,15 @@ class BranchSide:
         if not post_call(self._services, word.supervisor, request, answer):
             why = f"no supervisor runs at {word.supervisor}"
             answer(Refused("", Refusal.NOT_FOUND, why))
+
+    def _inquire(self, word: Inquire) -> None:
+        def answer(result: core.Done | core.Refused) -> None:
+            self._reactor.post(lambda: self._say(Managed(word.number, pack_result(result))))
+
+        request = unpack_request(word.request) if word.request else None
+        question = Question(word.supervisor, What(word.what), word.id, request)
+        if not inquire(self._services, question, answer):
+            answer(Refused("", Refusal.NOT_FOUND, f"no supervisor runs at {word.supervisor}"))
 
     def _target(self, supervisor: str, request: core.Request) -> str:
         """Return the path of the child that `request` is about; the supervisor's own where it is about no one child."""

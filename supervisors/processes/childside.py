@@ -43,6 +43,7 @@ from supervisors.processes.protocol import (
     Ended,
     Handover,
     Hello,
+    Inquire,
     Manage,
     Prepare,
     Ready,
@@ -182,7 +183,7 @@ class Child:
                 self._suspend(isinstance(word, Suspend))
             case Bye():
                 self._jobs.put(None)
-            case Manage() | Refresh() if self._branch is not None:
+            case Manage() | Inquire() | Refresh() if self._branch is not None:
                 self._branch.take(word)
             case _:
                 return

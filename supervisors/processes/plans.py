@@ -67,6 +67,24 @@ def unpack_plan(data: bytes) -> Plan:
         raise MalformedFrameError(f"this is no plan of a tree: {error}") from None
 
 
+def pack_spec(spec: ChildSpec) -> Any:
+    """Return a child spec as plain data."""
+    return _plain(spec)
+
+
+def unpack_spec(data: Any) -> ChildSpec:
+    """Return the spec that `pack_spec` made.
+
+    Raises:
+        MalformedFrameError: The data hold none.
+    """
+    try:
+        spec: ChildSpec = _made(ChildSpec, data)
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise MalformedFrameError(f"this is no spec of a child: {error!r}") from None
+    return spec
+
+
 # --- management calls -------------------------------------------------------------------------------------------------
 
 

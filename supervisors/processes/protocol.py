@@ -19,6 +19,7 @@ A child that is a supervisor (`Start.plan`) says and hears besides:
       --- Report ------------------------->         what nodes below it are now, by pages
       <-- Refresh -------------------------         report everything
       <-- Manage --------------------------         a management call for a supervisor below
+      <-- Inquire -------------------------         a question to a supervisor below
       --- Managed ------------------------>         its answer; what it changed was reported before
       --- Beat ---------------------------->        from the start on, while its children are started too
 
@@ -289,8 +290,26 @@ class Manage(Struct, frozen=True):
     request: bytes
 
 
+class Inquire(Struct, frozen=True):
+    """Answer a question (`supervisors.processes.questions`) to the supervisor at `supervisor`; nothing changes.
+
+    Attributes:
+        number: Of the call: management calls and questions are numbered together.
+        supervisor: Whom it is put to.
+        what: What is asked.
+        id: The child it is about, or "".
+        request: The management call whose outlook is asked for, or nothing.
+    """
+
+    number: int
+    supervisor: str
+    what: str
+    id: str = ""
+    request: bytes = b""
+
+
 class Managed(Struct, frozen=True):
-    """The one answer to the management call `number`."""
+    """The one answer to the management call or question `number`."""
 
     number: int
     result: bytes
@@ -313,6 +332,7 @@ Word = (
     | Report
     | Refresh
     | Manage
+    | Inquire
     | Managed
     | RestartWanted
 )

@@ -1,7 +1,7 @@
 import pytest
 from support.sample_tree import sample_nodes, worker
 
-from supervisors.selectors import SelectorError, check_selector, find, select, state_selectors
+from supervisors.selectors import SelectorError, check_selector, find, not_found, select, state_selectors
 from supervisors.views import NodeState
 
 NODES = sample_nodes()
@@ -87,3 +87,7 @@ def test_where_one_node_is_asked_for_a_glob_or_state_is_refused(selector):
 
 def test_every_state_can_be_selected():
     assert {f"@{state.value}" for state in NodeState} < set(state_selectors())
+
+
+def test_a_path_that_is_there_twice_is_suggested_once():
+    assert not_found("/io/gmial", ["/io/gmail", "/io/gmail", "/io"]).hint == "did you mean /io/gmail?"

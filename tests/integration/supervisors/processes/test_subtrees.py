@@ -12,7 +12,7 @@ from support.processes import wait_gone
 from support.subtrees import TIMEOUT, Watched, apart, near, running, two_levels, worker
 from support.waiting import until
 
-from actors import ActorExitedError, ExitKind
+from actors import ActorExitedError, AskTimeoutError, ExitKind
 from actors.events import ActorExited, ActorStarted, DeadLettered, RestartScheduled
 from supervisors.branches import post_call
 from supervisors.core import Hold, StopChild
@@ -303,3 +303,32 @@ def test_what_cannot_cross_is_refused_before_anything_starts() -> None:
         ("/far/b", "start.start"),
         ("/far/near/c", "start"),
     ]
+
+
+def test_what_otp_tells_of_a_supervisor_is_told_of_one_in_another_process_too() -> None:
+    with running(*two_levels()) as tree:
+        below = tree.tree.which_children("/far/deep")
+        counts = tree.tree.count_children("/far")
+        spec = tree.tree.get_childspec("/far/deep/x")
+
+        assert [(child.id, child.instance) for child in below] == [("y", "running"), ("x", "running")]
+        assert (counts.specs, counts.active, counts.supervisors, counts.workers) == (3, 3, 1, 2)
+        assert spec == worker("x")
+        for path in ("/far/deep/none", "/far/none/x"):
+            with pytest.raises(ChildNotFoundError):
+                tree.tree.get_childspec(path)
+        with pytest.raises(ChildNotFoundError, match="/far/deep/x"):
+            tree.tree.which_children("/far/deep/x")
+
+
+def test_a_supervisor_whose_process_does_not_answer_is_not_waited_for_without_end() -> None:
+    with running(*two_levels()) as tree:
+        process = tree.process("/far/deep")
+        process.send_signal(signal.SIGSTOP)
+        try:
+            with pytest.raises(AskTimeoutError):
+                tree.tree.count_children("/far/deep", timeout=0.2)
+        finally:
+            process.send_signal(signal.SIGCONT)
+
+        assert tree.tree.count_children("/far/deep").active == 2
