@@ -113,7 +113,6 @@ class Calls:
         with self._lock:
             if self.lost is None:
                 self._asks[number] = ask
-        ask.add_done_callback(lambda: self._asks.pop(number, None))
         return ask
 
     def begin_relay(self, path: str, origin: Origin, asked_as: int) -> int:

@@ -32,6 +32,7 @@ from msgspec import Struct
 from actors.core.mailbox import DEFAULT_MAILBOX, MailboxSpec
 from transport.credit import CREDIT, CREDITS, Receipts, read_count, read_counts
 from transport.envelope import Envelope, Kind, envelope
+from transport.interrupts import can_be_torn
 from transport.lanes import LaneStatistics, Parcel
 from transport.outgoing import Outgoing
 from transport.packing import BATCH_MAX, join_frame, pack_envelope
@@ -81,7 +82,7 @@ class Channel:
         window: int = WINDOW,
         mailbox: MailboxSpec = DEFAULT_MAILBOX,
         capacity_bytes: int = CAPACITY_BYTES,
-        transmit_here: Callable[[bytes], None] | None = None,
+        transmit_here: Callable[[bytes, bool], None] | None = None,
     ) -> None:
         """Open the way.
 
@@ -92,7 +93,8 @@ class Channel:
             window: User messages of one lane that may be under way; both sides are given the same.
             mailbox: Capacity of a lane and its answer to full.
             capacity_bytes: Bytes that may wait in a lane; a single larger message is let in when it is empty.
-            transmit_here: Sends one frame on the thread that calls it; None: only the socket's owner can.
+            transmit_here: Sends one frame on the thread that calls it, and is told whether that thread will listen for
+                an answer next; None: only the socket's owner can send.
         """
         self.name = name
         self.capacity = mailbox.capacity
@@ -178,6 +180,30 @@ class Channel:
         """As `post`, but leave it to the caller to have it sent (`flush_here`)."""
         return self._user.add(parcel)
 
+    def send_at_once(self, parcel: Parcel, *, listens: bool = False) -> bool:
+        """Send a user message on this thread where nothing waits before it; False: it cannot be, `put` it.
+
+        Args:
+            parcel: The message.
+            listens: Whether this thread will listen for an answer next.
+
+        Raises:
+            PeerLostError: The channel is closed.
+        """
+        transmit = self._transmit_here
+        if transmit is None or self._system or can_be_torn() or not self._sending.acquire(blocking=False):
+            return False
+        try:
+            if self._system or not self._user.pass_through(parcel):
+                return False
+            self._frames += 1
+            transmit(b"\x91" + parcel.data, listens)
+        finally:
+            self._sending.release()
+        if self._system or self._user.is_ready:  # queued by who found the right to send taken
+            self.awake()
+        return True
+
     def post_tell(self, path: str, type_name: str, message: Any, data: bytes) -> bool:
         """As `post`, of a tell whose type has a name; `data`: the packed message alone."""
         if not self._user.by_target:
@@ -197,11 +223,11 @@ class Channel:
     def flush_here(self) -> None:
         """Send what may be sent, on this thread where that can be; else have the socket's owner do it."""
         transmit = self._transmit_here
-        if transmit is None or not self._sending.acquire(blocking=False):
+        if transmit is None or can_be_torn() or not self._sending.acquire(blocking=False):
             self.awake()
             return
         try:
-            self._send_all(transmit)
+            self._send_all(lambda frame: transmit(frame, False))
         finally:
             self._sending.release()
         if self._system or self._user.is_ready:  # queued by who found the right to send taken

@@ -169,6 +169,7 @@ class Codec:
         self.limits = limits
         self.names: dict[type, str] = {}
         """Classes that were encoded once, and the names they travel under."""
+        self._decoders: dict[str, msgspec.msgpack.Decoder[Any]] = {}
 
     def encode(self, value: Struct) -> tuple[str, bytes]:
         """Return the type name and the bytes of a message or of a registered struct.
@@ -193,6 +194,18 @@ class Codec:
             LimitExceededError: It is larger or deeper than a payload may be.
             MalformedFrameError: The bytes are not a value of that type.
         """
+        decoder = self._decoders.get(type_name)
+        if decoder is None:
+            kind = self.registry.resolve(type_name)
+            found, walked = _decoder(kind)
+            if not walked:
+                self._decoders[type_name] = found
+            return self.decode_value(kind, data)
+        if len(data) <= self.limits.max_bin_bytes:
+            try:
+                return decoder.decode(data)
+            except (msgspec.MsgspecError, ValueError, RecursionError):
+                pass  # what is wrong with it is said below
         return self.decode_value(self.registry.resolve(type_name), data)
 
     def encode_value(self, value: object, name: str = "") -> bytes:
@@ -253,8 +266,10 @@ class Codec:
 
     def decode_reply(self, message: type, data: bytes) -> Any:
         """Return the answer to a `message`, decoded as the reply type it declares."""
-        return self.decode_value(reply_type(message), data)
+        return self.decode_value(_reply_type(message), data)
 
+
+_reply_type = functools.lru_cache(maxsize=4096)(reply_type)
 
 PAYLOAD_DEPTH = 128
 """Containers inside one another in a payload whose type contains itself."""

@@ -28,6 +28,8 @@ from transport.failures import encode_failure
 from transport.feeder import Feeders
 from transport.remote import AskStatistics, RemoteRef
 
+_ASK: Final = Kind.ASK
+
 FULL: Final = "mailbox full"
 """Why a dead letter is one that found no room."""
 
@@ -100,23 +102,24 @@ class Deliveries:
         Raises:
             MalformedFrameError: It makes no sense.
         """
-        if what.kind is Kind.ASK and not what.id:
+        if what.kind is _ASK and not what.id:
             raise MalformedFrameError("an ask without a number cannot be answered")
         if what.deadline is not None and not (0 <= what.deadline < math.inf):
             raise MalformedFrameError(f"a deadline of {what.deadline} s is none")
         feeders = self._feeders
-        backlog = feeders.backlog(what.target)
-        if backlog >= self._window:
-            self.flooded += 1
-            self._undelivered(what, "beyond the window", MailboxFullError(what.target, self._window))
-            return
-        if backlog:
+        if feeders.waiting:
+            backlog = feeders.waiting.get(what.target, 0)
+            if backlog >= self._window:
+                self.flooded += 1
+                self._undelivered(what, "beyond the window", MailboxFullError(what.target, self._window))
+                return
+            if backlog:
+                feeders.add(what)
+                return
+        if not self._deliver(what):
             feeders.add(what)
-            return
-        if self._deliver(what):
-            self._accept(what.target)
-        else:
-            feeders.add(what)
+        elif not self._is_closed:
+            self._channel.accept(1, what.target)
 
     def take_run(self, what: Envelope) -> None:
         """Deliver a RUN: at once, where its actor has room for all of it, else message by message.
@@ -125,7 +128,7 @@ class Deliveries:
             MalformedFrameError: It makes no sense.
         """
         count = run_length(what.payload)
-        if not self._is_closed and not self._feeders.backlog(what.target):
+        if not self._is_closed and what.target not in self._feeders.waiting:
             target: Any = self._system.registry.get(what.target)
             if target is not None and not isinstance(target, RemoteRef):
                 try:
@@ -149,7 +152,7 @@ class Deliveries:
                 self._undelivered(what, why, ActorExitedError(what.target, f"is {why}"))
             elif isinstance(target, RemoteRef):
                 target.way.forward(what, self)
-            elif what.kind is Kind.TELL:
+            elif what.kind is not _ASK:
                 target.tell(unpack_message(self._codec, what.type_name, what.payload))
             else:
                 return self._deliver_ask(what, target)

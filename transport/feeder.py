@@ -25,7 +25,12 @@ _log.addHandler(logging.NullHandler())
 
 
 class Feeders:
-    """Delivers envelopes to each actor one after another, waiting for each. `add` is for one thread alone."""
+    """Delivers envelopes to each actor one after another, waiting for each. `add` is for one thread alone.
+
+    Attributes:
+        waiting: How many messages wait for an actor, one in hand included, by path; those for whom none waits are left
+            out. Only `add` adds to it.
+    """
 
     def __init__(self, deliver: Callable[[Envelope], object], delivered: Callable[[str], None], name: str) -> None:
         """Make feeders without a thread.
@@ -39,14 +44,10 @@ class Feeders:
         self._delivered = delivered
         self._name = name
         self._lock = threading.Lock()
-        self._waiting: dict[str, int] = {}  # target -> messages that wait for it
+        self.waiting: dict[str, int] = {}
         self._places: dict[str, str] = {}  # target -> its queue, while any wait
         self._queues: dict[str, deque[Envelope]] = {}
         self._idents: set[int] = set()
-
-    def backlog(self, target: str) -> int:
-        """Messages that wait for `target`, one in hand included."""
-        return self._waiting.get(target, 0)
 
     def is_current(self) -> bool:
         """Whether this is one of the threads."""
@@ -61,7 +62,7 @@ class Feeders:
                 has_own = len(self._queues) < THREADS - SHARED
                 place = target if has_own else f"#{zlib.crc32(target.encode()) % SHARED}"
                 self._places[target] = place
-            self._waiting[target] = self._waiting.get(target, 0) + 1
+            self.waiting[target] = self.waiting.get(target, 0) + 1
             queue = self._queues.get(place)
             if queue is not None:
                 queue.append(what)
@@ -81,9 +82,9 @@ class Feeders:
                     _log.exception("%s: a message could not be delivered", self._name)
                 with self._lock:
                     queue.popleft()
-                    left = self._waiting[what.target] = self._waiting[what.target] - 1
+                    left = self.waiting[what.target] = self.waiting[what.target] - 1
                     if not left:
-                        del self._waiting[what.target], self._places[what.target]
+                        del self.waiting[what.target], self._places[what.target]
                     is_over = not queue
                     if is_over:
                         del self._queues[place]

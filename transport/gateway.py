@@ -32,7 +32,7 @@ from transport.calls import Bond, Calls, Origin, Relay, RemoteAsk
 from transport.channels import CREDIT, CREDITS, WINDOW, Channel
 from transport.codec import Codec, encode, pack_ask, pack_envelope, unpack_frame
 from transport.deliveries import FULL, Deliveries, Undecoded, pack_message
-from transport.envelope import Envelope, Kind, envelope
+from transport.envelope import VERSION, Envelope, Kind, envelope
 from transport.errors import CodecError, MalformedFrameError, PeerLostError
 from transport.failures import decode_failure, decode_reason, encode_reason
 from transport.lanes import Parcel
@@ -41,6 +41,11 @@ from transport.remote import RemoteRef
 
 _log = logging.getLogger(__name__)
 _log.addHandler(logging.NullHandler())
+
+_ANSWER: Final = bytes((0x91, 0x98, VERSION, Kind.REPLY))
+"""How a frame begins that is one REPLY."""
+
+_TELL, _ASK, _REPLY, _ERROR, _RUN = Kind.TELL, Kind.ASK, Kind.REPLY, Kind.ERROR, Kind.RUN  # looked up once
 
 _CREDIT: Final = (CREDIT, CREDITS)
 
@@ -77,6 +82,7 @@ class Gateway:
         *,
         codec: Codec | None = None,
         window: int = WINDOW,
+        listen: Callable[[RemoteAsk, float | None], None] | None = None,
     ) -> None:
         """Make the gateway.
 
@@ -86,11 +92,14 @@ class Gateway:
             on_runtime: Gets envelopes that are for the runtime (SYSTEM, EVENT, HEARTBEAT), on the socket's thread.
             codec: Which types cross; by default `Message` classes of modules that are imported.
             window: Messages the peer may have under way; the same as its channel's.
+            listen: Waits for the answer to an ask on the asking thread, as far as that thread can do better than sleep
+                (`listening.Listener`).
         """
         self._system = system
         self._channel = channel
         self._codec = codec or Codec(limits=replace(WIRE_LIMITS, max_bin_bytes=PAYLOAD_BYTES))
         self._names = self._codec.names
+        self._listen = listen
         self._on_runtime = on_runtime
         self._calls = Calls(lambda number: channel.send(envelope(Kind.DEMONITOR, correlation=number)))
         self._bonds = PeerBonds(system, self, channel)
@@ -174,7 +183,7 @@ class Gateway:
         channel = self._channel
         parcel = Parcel(path, message, pack_ask(path, type_name, payload, ask.number, timeout), ask.number, ask.is_open)
         try:
-            taken = channel.put(parcel)
+            taken = (waits and channel.send_at_once(parcel, listens=self._listen is not None)) or channel.put(parcel)
         except PeerLostError as error:
             self._fail_own(ask, ActorExitedError(path, f"is not there: {error.why}"))
         except MailboxFullError as error:
@@ -182,11 +191,18 @@ class Gateway:
         else:
             if not taken:
                 self._fail_own(ask, MailboxFullError(path, channel.capacity))
-            elif waits:
-                channel.flush_here()
             else:
                 channel.awake()
         return ask
+
+    def wait(self, ask: RemoteAsk, timeout: float | None) -> bool:
+        """Block this thread until `ask` is answered; False where `timeout` seconds were not enough."""
+        if self._listen is not None and not ask.done:
+            began = monotonic()
+            self._listen(ask, timeout)
+            if timeout is not None:
+                timeout -= monotonic() - began
+        return ask.done or ask.wait(timeout)
 
     def give_up(self, ask: RemoteAsk) -> None:
         """Fail `ask`, whose time is over, and tell the peer that nobody waits for its answer."""
@@ -195,6 +211,7 @@ class Gateway:
 
     def _fail_own(self, ask: RemoteAsk, error: Exception) -> bool:
         """Fail an ask of this side, which is an event, unless it was answered meanwhile."""
+        self._calls.take(ask.number)
         if not ask.fail(error):
             return False
         seconds = max(0.0, monotonic() - ask.asked_at)
@@ -274,6 +291,13 @@ class Gateway:
             except CodecError as error:
                 self._wrong(error)
 
+    def take_answer(self, frame: bytes) -> bool:
+        """Take a frame if it is one answer and nothing else, on the thread that reads the socket; else leave it."""
+        if not frame.startswith(_ANSWER):
+            return False
+        self.receive(frame)
+        return True
+
     def refuse(self, why: str) -> None:
         """Count and log that the peer sent something that is no frame."""
         self._wrong(MalformedFrameError(why))
@@ -284,13 +308,18 @@ class Gateway:
             _log.warning("%s: refused (%d so far): %s", self._channel.name, self._malformed, error)
 
     def _take(self, what: Envelope) -> None:
+        kind = what.kind
+        if kind is _REPLY or kind is _ERROR:
+            self._take_answer(what)
+        elif kind is _ASK or kind is _TELL:
+            self._deliveries.take(what)
+        elif kind is _RUN:
+            self._deliveries.take_run(what)
+        else:
+            self._take_other(what)
+
+    def _take_other(self, what: Envelope) -> None:
         match what.kind:
-            case Kind.TELL | Kind.ASK:
-                self._deliveries.take(what)
-            case Kind.RUN:
-                self._deliveries.take_run(what)
-            case Kind.REPLY | Kind.ERROR:
-                self._take_answer(what)
             case Kind.SYSTEM if what.type_name in _CREDIT:
                 self._channel.credited(what.type_name, what.payload)
             case Kind.SYSTEM | Kind.EVENT | Kind.HEARTBEAT:

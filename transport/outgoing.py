@@ -113,6 +113,23 @@ class Outgoing:
             self._queue(lane)
         return True
 
+    def pass_through(self, parcel: Parcel) -> bool:
+        """Count a message as sent that its sender sends itself; False: others wait before it, or there is no credit.
+
+        Raises:
+            PeerLostError: The peer is gone.
+        """
+        with self._lock:
+            if self._closed is not None:
+                raise PeerLostError(self._name, self._closed)
+            lane = self._lane(parcel.path)
+            if self._ready or lane.waiting or lane.out >= self._window:
+                return False
+            lane.under_way.append(parcel)
+            lane.out += 1
+            self.sent += 1
+        return True
+
     def _lane_for(self, path: str, size: int) -> Lane | None:
         """Return the lane that takes a message of `size` bytes for `path`; None: it is to be a dead letter."""
         lane = self._lane(path)

@@ -14,11 +14,13 @@ import threading
 from collections import deque
 from collections.abc import Callable
 from time import monotonic
-from typing import Any, Final, Generic, TypeVar
+from typing import Final, TypeVar
 
 import zmq
 
 from transport.errors import SocketClosedError
+from transport.handing import Call
+from transport.polling import Polling
 from transport.security import ServerKeys
 from transport.sockets import Frames, OnMessage, Socket, SocketSpec, open_socket
 from transport.wakeup import Wakeup, is_open
@@ -74,12 +76,12 @@ class Reactor:
         self._to_flush: deque[Socket] = deque()
         self._timers: list[tuple[float, int, Timer]] = []
         self._count = itertools.count()
-        self._sockets: dict[Any, Socket] = {}
+        self._to_read: deque[Socket] = deque()
+        self._sockets: dict[int, Socket] = {}
         self._watches: dict[int, Callable[[], None]] = {}
         self._retiring: dict[Socket, float] = {}
-        self._blocked: set[Socket] = set()
-        self._poller = zmq.Poller()
-        self._poller.register(self._wakeup.fd, zmq.POLLIN)
+        self._polling = Polling()
+        self._polling.add(self._wakeup.fd)
         self._authenticates = False
         self._closing = False
         self._dead = False
@@ -132,8 +134,9 @@ class Reactor:
                 raise RuntimeError(f"{spec.name}: authenticate first, or every key would be let in")
             zsocket = open_socket(self._context, spec)
             socket = Socket(self, spec, zsocket, on_message, on_undelivered)
-            self._sockets[zsocket] = socket
-            self._poller.register(zsocket, zmq.POLLIN)
+            self._sockets[socket.fd] = socket
+            self._polling.add_socket(socket.fd)
+            self._to_read.append(socket)  # its descriptor tells of changes, and the first may be past
             return socket
 
         return self.run(opened, timeout=timeout)
@@ -169,7 +172,7 @@ class Reactor:
         """
         if self.is_current():
             return callback()
-        call = _Call(callback)
+        call = Call(callback)
         self.post(call)
         if self._dead:  # nobody may come for the call any more: whether somebody did is known at the end
             self._ended.wait(timeout)
@@ -197,7 +200,7 @@ class Reactor:
 
         def watched() -> None:
             self._watches[fd] = callback
-            self._poller.register(fd, zmq.POLLIN)
+            self._polling.add(fd)
 
         self.post(watched)
 
@@ -206,7 +209,7 @@ class Reactor:
 
         def unwatched() -> None:
             if self._watches.pop(fd, None) is not None:
-                self._poller.unregister(fd)
+                self._polling.remove(fd)
 
         if self.is_current():
             unwatched()
@@ -236,9 +239,27 @@ class Reactor:
         self._to_flush.append(socket)
         self._wake()
 
+    def read_soon(self, socket: Socket) -> None:
+        """Read `socket` in the next round: something may have arrived of which its descriptor tells no more."""
+        self._to_read.append(socket)
+        self._wake()
+
+    @property
+    def can_lend(self) -> bool:
+        """Whether another thread may read a socket for a while."""
+        return self._polling.can_set_aside
+
+    def set_aside(self, socket: Socket) -> None:
+        """Leave the reading of `socket` to the calling thread."""
+        self._polling.set_aside(socket.fd)
+
+    def take_back(self, socket: Socket) -> None:
+        """Read `socket` here again."""
+        self._polling.take_back(socket.fd)
+
     def retire(self, socket: Socket) -> None:
         """Close `socket` once it is drained, or its linger is over; on the reactor's thread."""
-        if socket.zsocket in self._sockets and socket not in self._retiring:
+        if self._sockets.get(socket.fd) is socket and socket not in self._retiring:
             socket.refuse_sends()
             self._retiring[socket] = monotonic() + socket.spec.linger
             self._flush(socket)
@@ -272,9 +293,9 @@ class Reactor:
             self._sockets.clear()
             while self._posted:
                 left = self._posted.popleft()
-                if isinstance(left, _Call):
+                if isinstance(left, Call):
                     left.abort(self.name)
-            self._poller.unregister(self._wakeup.fd)
+            self._polling.close()
             if self._beside is None:
                 self._context.term()
             self._wakeup.close()
@@ -298,26 +319,35 @@ class Reactor:
         if self._closing and not self._sockets:
             return
         self._asleep = True
-        if self._posted or self._to_flush:
+        if self._posted or self._to_flush or self._to_read:
             sleep = 0.0
-        ready = self._poller.poll(int(sleep * 1000) + (1 if sleep > 0 else 0))
+        ready = self._polling.wait(sleep)
         self._asleep = False
-        for which, events in ready:
-            if isinstance(which, int):
-                self._ready(which, events)
-                continue
-            socket = self._sockets[which]
-            if events & zmq.POLLIN and not socket.is_closed:
-                socket.read()
-            if events & zmq.POLLOUT:
-                self._flush(socket)
+        for _ in range(len(self._to_read)):
+            self._read(self._to_read.popleft())
+        for fd, is_broken in ready:
+            ready_socket = self._sockets.get(fd)
+            if ready_socket is not None:
+                self._read(ready_socket)
+            else:
+                self._ready(fd, is_broken)
 
-    def _ready(self, fd: int, events: int) -> None:
+    def _read(self, socket: Socket) -> None:
+        if self._sockets.get(socket.fd) is not socket:
+            return
+        if socket.is_closed:
+            socket.take_note()
+        elif socket.read():
+            self._to_read.append(socket)  # there is more: the others get their turn
+        if socket.is_stuck:
+            self._flush(socket)
+
+    def _ready(self, fd: int, is_broken: bool) -> None:
         if fd == self._wakeup.fd:
             self._wakeup.clear()
             self._woken = False
         elif (callback := self._watches.get(fd)) is not None:
-            if events & zmq.POLLERR and not is_open(fd):
+            if is_broken and not is_open(fd):
                 _log.error("%s watched the file descriptor %d, which was closed without unwatch", self.name, fd)
                 self.errors += 1
                 self.unwatch(fd)
@@ -325,26 +355,13 @@ class Reactor:
             self._call(callback)
 
     def _flush(self, socket: Socket) -> None:
-        if socket.zsocket not in self._sockets:
-            return
-        was_blocked = socket in self._blocked
-        if socket.flush():
-            self._blocked.discard(socket)
-            events = zmq.POLLIN
-        else:
-            self._blocked.add(socket)
-            events = zmq.POLLIN | zmq.POLLOUT
-        if socket.is_closed:
-            events &= ~zmq.POLLIN
-        if was_blocked is not (socket in self._blocked) or socket.is_closed:
-            self._poller.modify(socket.zsocket, events)
+        if self._sockets.get(socket.fd) is socket:
+            socket.flush()
 
     def _end(self, socket: Socket, linger: float) -> None:
         del self._retiring[socket]
-        del self._sockets[socket.zsocket]
-        self._blocked.discard(socket)
-        if socket.zsocket in self._poller:
-            self._poller.unregister(socket.zsocket)
+        del self._sockets[socket.fd]
+        self._polling.remove_socket(socket.fd)
         socket.end(linger)
 
     def _fire(self, now: float) -> float:
@@ -370,31 +387,3 @@ class Reactor:
         except Exception:
             self.errors += 1
             _log.exception("a callback of %s failed", self.name)
-
-
-class _Call(Generic[T]):
-    """A callback whose result a thread waits for."""
-
-    def __init__(self, callback: Callable[[], T]) -> None:
-        self.done = threading.Event()
-        self._callback = callback
-        self._value: list[T] = []
-        self._error: BaseException | None = None
-
-    def __call__(self) -> None:
-        try:
-            self._value.append(self._callback())
-        except Exception as error:
-            self._error = error
-        self.done.set()
-
-    def abort(self, name: str) -> None:
-        """Let the waiting thread go, unless the call was made."""
-        if not self.done.is_set():
-            self._error = SocketClosedError(name)
-            self.done.set()
-
-    def result(self) -> T:
-        if self._error is not None:
-            raise self._error
-        return self._value[0]

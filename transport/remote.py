@@ -37,8 +37,12 @@ class Way(Protocol):
         """Send `message` to the actor at `path` of the peer."""
         ...
 
-    def ask(self, path: str, message: Any, timeout: float | None) -> RemoteAsk:
-        """Send `message` and return the future of its answer."""
+    def ask(self, path: str, message: Any, timeout: float | None, *, waits: bool = False) -> RemoteAsk:
+        """Send `message` and return the future of its answer; `waits`: the calling thread is about to wait for it."""
+        ...
+
+    def wait(self, ask: RemoteAsk, timeout: float | None) -> bool:
+        """Block this thread until `ask` is answered; False where `timeout` seconds were not enough."""
         ...
 
     def forward(self, what: Envelope, origin: Origin) -> None:
@@ -144,10 +148,10 @@ class RemoteRef:
             check_fence()
             if block and on_loop():
                 raise BlockingAskError(self.identity)
-        ask = self.way.ask(self.path, message, timeout)
+        ask = self.way.ask(self.path, message, timeout, waits=block)
         if not block:
             return ask
-        if timeout is not None and not ask.wait(timeout):
+        if not self.way.wait(ask, timeout):
             self.way.give_up(ask)
         return ask.get()
 
@@ -160,9 +164,13 @@ class RemoteRef:
         if context.special:
             check_fence()
         ask = self.way.ask(self.path, message, timeout)
-        if timeout is not None and not await answered(ask, timeout):
-            self.way.give_up(ask)
-        return await ask
+        try:
+            if timeout is not None and not await answered(ask, timeout):
+                self.way.give_up(ask)
+            return await ask
+        finally:
+            if not ask.done:  # the coroutine was cancelled
+                self.way.give_up(ask)
 
     def is_alive(self) -> bool:
         """Whether the peer's process is there, as far as is known here."""

@@ -1,9 +1,13 @@
 """Sockets: one thread, the reactor's, owns them; every other thread reaches them through bounded outboxes.
 
-A ZeroMQ socket is not safe to share, so the reactor's thread alone opens, polls, reads, writes and closes them:
+A ZeroMQ socket is not safe to share, so the reactor's thread opens, polls, reads, writes and closes it. Where a hop to
+that thread and back is most of the cost, a thread may send by itself, or borrow the reading while it waits for an
+answer: a lock, held for one call of ZeroMQ at a time, keeps threads out of each other's way.
 
     any thread --send()--> outbox (bounded) --reactor--> socket --> peer
+    any thread --send_here()---------------------------> socket --> peer
     callback(frames) <-------------------------reactor-- socket <-- peer
+    receive_here() <------ who borrowed the reading ---- socket <-- peer
 
 What arrives is handed to a callback on the reactor's thread, which must not block: it posts. Errors leaving a callback
 are logged and counted; the reactor (`transport.reactor`) lives on. Sending wakes it only when it may be asleep.
@@ -26,16 +30,15 @@ from __future__ import annotations
 import logging
 import threading
 from collections import deque
-from collections.abc import Callable, Collection, Sequence
-from enum import Enum
-from typing import Any, Final, Protocol
+from collections.abc import Callable, Sequence
+from typing import Any, Final
 
 import zmq
-from msgspec import Struct
 
-from transport.endpoints import check_endpoint
-from transport.errors import EndpointError, OutboxFullError, SocketClosedError
-from transport.security import ClientKeys, ServerKeys, apply_curve
+from transport.bare import FULL, BareSocket
+from transport.errors import OutboxFullError, SocketClosedError
+from transport.opening import Full, Owner, SocketSpec, SocketStatistics, open_socket
+from transport.wakeup import Ear
 
 _log = logging.getLogger(__name__)
 _log.addHandler(logging.NullHandler())
@@ -45,100 +48,6 @@ Frames = Sequence[bytes]
 
 OnMessage = Callable[["Socket", Any], None]
 """Gets each message, on the reactor's thread: a list of bytes, or of `zmq.Frame` where the spec asks for `metadata`."""
-
-
-class Full(Enum):
-    """What `send` does when the outbox is full."""
-
-    REJECT = "reject"
-    BLOCK = "block"
-    DROP = "drop"
-
-
-class SocketSpec(Struct, frozen=True):
-    """How to open a socket.
-
-    Attributes:
-        kind: `zmq.ROUTER`, `zmq.DEALER`, `zmq.PAIR`, `zmq.XPUB`, ...
-        bind: Endpoint to listen on; `tcp://127.0.0.1:*` takes a free port. Either this or `connect`.
-        connect: Endpoint to connect to.
-        name: What errors, statistics and logs call it.
-        outbox: Messages that may wait for the wire.
-        full: What `send` does when they do.
-        send_high_water: Messages that ZeroMQ holds for each peer on their way out.
-        receive_high_water: Messages that ZeroMQ holds from each peer on their way in.
-        max_part_bytes: Largest part taken from a peer; a larger one ends its connection.
-        linger: Seconds that closing may take to hand over what is left.
-        identity: Routing id to connect with; b"" lets the peer make one.
-        join: Makes one part of many queued messages, each a `bytes`; only for sockets with one peer.
-        join_max: Messages joined at most.
-        metadata: Whether messages arrive as `zmq.Frame`s, which know their peer's user id and address.
-        keys: CURVE keys: `ServerKeys` where it binds, `ClientKeys` where it connects; None sends in clear.
-        verbose: XPUB only: report every subscription, also one that another reader has already.
-        heartbeat: Seconds between ZeroMQ's own pings, which notice a dead tcp peer; 0: none.
-    """
-
-    kind: int
-    bind: str = ""
-    connect: str = ""
-    name: str = "socket"
-    outbox: int = 10_000
-    full: Full = Full.REJECT
-    send_high_water: int = 1_000
-    receive_high_water: int = 1_000
-    max_part_bytes: int = 64 * 1024 * 1024
-    linger: float = 0.5
-    identity: bytes = b""
-    join: Callable[[Collection[bytes]], bytes] | None = None
-    join_max: int = 256
-    metadata: bool = False
-    keys: ServerKeys | ClientKeys | None = None
-    verbose: bool = False
-    heartbeat: float = 0.0
-
-
-class SocketStatistics(Struct, frozen=True, gc=False):
-    """What a socket has done so far; all but `waiting` only grow.
-
-    Attributes:
-        waiting: Messages in the outbox now.
-        sent: Messages handed to ZeroMQ.
-        frames_sent: ZeroMQ messages they were sent in.
-        received: ZeroMQ messages taken in.
-        rejected: Sends refused because the outbox was full, or was full for too long.
-        dropped: Messages discarded because the outbox was full.
-        undelivered: Messages for a peer that was full or gone, and those left at closing.
-        callback_errors: Errors that left the callback.
-    """
-
-    waiting: int
-    sent: int
-    frames_sent: int
-    received: int
-    rejected: int
-    dropped: int
-    undelivered: int
-    callback_errors: int
-
-
-class Owner(Protocol):
-    """What a socket needs of the reactor that owns it."""
-
-    def post(self, callback: Callable[[], None]) -> None:
-        """Run `callback` soon on the owner's thread."""
-        ...
-
-    def is_current(self) -> bool:
-        """Whether this is the owner's thread."""
-        ...
-
-    def flush_soon(self, socket: Socket) -> None:
-        """Call `socket.flush` soon on the owner's thread."""
-        ...
-
-    def retire(self, socket: Socket) -> None:
-        """Drain and close `socket`; on the owner's thread."""
-        ...
 
 
 _READ_BURST: Final = 1_000  # messages taken from one socket before the others get their turn
@@ -159,12 +68,19 @@ class Socket:
         self._owner = owner
         self._spec = spec
         self._zsocket = zsocket
+        self._bare = BareSocket(zsocket, frames=spec.metadata)
         self._on_message = on_message
         self._on_undelivered = on_undelivered
         self._outbox: deque[Any] = deque()
         self._room = threading.Condition(threading.Lock())
         self._waiters = 0
         self._closed = False
+        self._use = threading.Lock()  # held around each use of the ZeroMQ socket, and what is said of who reads
+        self._is_lent = self._is_read = False
+        self._forwarded = 0
+        self._ear: Ear | None = None
+        self.fd = self._bare.fd
+        """The descriptor that ZeroMQ has for it."""
         self._stuck: tuple[list[Any], int] | None = None
         self._queued = False  # in the reactor's list of sockets to flush
         self._sent = self._frames_sent = self._received = 0
@@ -240,28 +156,147 @@ class Socket:
         self._rejected += 1
         raise OutboxFullError(self.name, self._spec.outbox)
 
-    # What follows belongs to the reactor and runs on its thread.
+    # On any thread, in place of the reactor's.
 
-    def read(self) -> None:
-        """Hand what has arrived to the callback; the reactor's."""
-        receive = self._zsocket.recv_multipart
-        copy = not self._spec.metadata
-        for _ in range(_READ_BURST):
-            try:
-                message = receive(zmq.NOBLOCK, copy=copy)
-            except zmq.Again:
+    def send_here(self, parts: Frames, *, listens: bool = False) -> None:
+        """Send a message on this thread where nothing waits before it; else as `send`. Never blocks on the wire.
+
+        Args:
+            parts: The message.
+            listens: Whether this thread will `borrow` the socket next, or `look` where it cannot.
+
+        Raises:
+            OutboxFullError, SocketClosedError: As `send`.
+        """
+        why = FULL
+        if self._stuck is None and not self._outbox:
+            with self._use:
+                if self._closed:
+                    raise SocketClosedError(self.name)
+                why = self._bare.send(parts)
+        if why == FULL and self._spec.kind != zmq.ROUTER:
+            self.send(parts)
+        elif why:
+            self._lose(list(parts), 1, why)
+        else:
+            self._sent += 1
+            self._frames_sent += 1
+            if not listens:
+                self.look()
+
+    def look(self) -> None:
+        """See to what arrived: sending takes note of that, and then the descriptor does not tell of it any more."""
+        with self._use:
+            if self._closed or not self._bare.is_readable():
                 return
+            is_lent = self._is_lent
+        if is_lent:
+            self.wake_borrower()
+        else:
+            self._owner.read_soon(self)
+
+    def borrow(self) -> bool:
+        """Leave the reading to this thread until `give_back`; False where that cannot be now.
+
+        It cannot while the reactor is reading, while somebody else borrows, or where the platform does not allow it.
+        """
+        if not self._owner.can_lend:
+            return False
+        with self._use:
+            if self._is_lent or self._is_read or self._forwarded or self._closed or self._stuck is not None:
+                return False
+            self._is_lent = True
+            self._owner.set_aside(self)
+        return True
+
+    def receive_here(self, timeout: float | None) -> Any:
+        """Return the next message, or None after `timeout` seconds, after `wake_borrower`, or for no reason.
+
+        For who borrowed the reading.
+        """
+        with self._use:
+            if self._closed:
+                return None
+            message = self._bare.receive()
+            ear = self._ear
+            if ear is None:
+                ear = self._ear = Ear(self.fd)
+        if message is None:
+            ear.listen(timeout)
+            with self._use:
+                message = self._bare.receive() if not self.is_closed else None
+        if message is not None:
             self._received += 1
-            try:
-                self._on_message(self, message)
-            except Exception:
-                self._callback_errors += 1
-                _log.exception("the callback of %s failed on a message", self.name)
+        return message
+
+    def wake_borrower(self) -> None:
+        """Have `receive_here` return."""
+        ear = self._ear
+        if ear is not None:
+            ear.wake()
+
+    def forward(self, message: Any) -> None:
+        """Have the reactor hand over a message that was read here; it reads nothing before."""
+        with self._use:
+            self._forwarded += 1
+
+        def hand_over() -> None:
+            self._received -= 1  # it was counted when it was read
+            self._hand_over(message)
+            with self._use:
+                self._forwarded -= 1
+
+        self._owner.post(hand_over)
+
+    def give_back(self) -> None:
+        """Let the reactor read again."""
+        with self._use:
+            self._is_lent = False
             if self._closed:
                 return
+            has_more = self._bare.is_readable()  # first, or the descriptor would wake the reactor for nothing
+            self._owner.take_back(self)
+        if has_more or self._stuck is not None:
+            self._owner.read_soon(self)
 
-    def flush(self) -> bool:
-        """Send what is queued; the reactor's. False: the socket took no more, and poll must say when it does."""
+    # What follows belongs to the reactor and runs on its thread.
+
+    def read(self) -> bool:
+        """Hand what has arrived to the callback; the reactor's. Return whether there may be more."""
+        with self._use:
+            if self._is_lent:
+                return False  # who borrowed it gives notice
+            if self._forwarded:
+                return True  # what was read before waits to be handed over
+            self._is_read = True
+        try:
+            for _ in range(_READ_BURST):
+                with self._use:
+                    message = self._bare.receive()
+                if message is None:
+                    return False
+                self._hand_over(message)
+                if self._closed:
+                    return False
+            return True
+        finally:
+            self._is_read = False
+
+    def _hand_over(self, message: Any) -> None:
+        self._received += 1
+        try:
+            self._on_message(self, message)
+        except Exception:
+            self._callback_errors += 1
+            _log.exception("the callback of %s failed on a message", self.name)
+
+    def take_note(self) -> None:
+        """Have the descriptor say no more of what has changed so far; the reactor's, of a socket not read any more."""
+        with self._use:
+            self._bare.is_readable()
+
+    def flush(self) -> None:
+        """Send what is queued; the reactor's. What the socket does not take is tried again when it has changed."""
         self._queued = False
         outbox, join = self._outbox, self._spec.join
         for _ in range(_WRITE_BURST):
@@ -274,17 +309,14 @@ class Socket:
             else:
                 batch = [outbox.popleft() for _ in range(min(len(outbox), self._spec.join_max))]
                 parts, count = [join(batch)], len(batch)
-            try:
-                self._zsocket.send_multipart(parts, zmq.NOBLOCK)
-            except zmq.Again:
-                if self._spec.kind != zmq.ROUTER:
-                    self._stuck = (parts, count)
-                    self._queued = True  # so that no send asks for another try before poll says so
-                    return False
-                self._lose(parts, count, "its queue is full")
-            except zmq.ZMQError as error:
-                gone = error.errno == zmq.EHOSTUNREACH
-                self._lose(parts, count, "the peer is gone" if gone else error.strerror or str(error))
+            with self._use:
+                why = self._bare.send(parts)
+            if why == FULL and self._spec.kind != zmq.ROUTER:
+                self._stuck = (parts, count)
+                self._queued = True  # so that no send asks for another try before the descriptor says so
+                break
+            if why:
+                self._lose(parts, count, why)
             else:
                 self._sent += count
                 self._frames_sent += 1
@@ -296,7 +328,7 @@ class Socket:
             if not self._queued:
                 self._queued = True
                 self._owner.flush_soon(self)
-        return True
+        self.look()
 
     def _lose(self, parts: list[Any], count: int, why: str) -> None:
         self._undelivered += count
@@ -309,9 +341,16 @@ class Socket:
 
     def refuse_sends(self) -> None:
         """Let no thread send any more; the reactor's."""
-        self._closed = True
+        with self._use:
+            self._closed = True
+        self.wake_borrower()
         with self._room:
             self._room.notify_all()
+
+    @property
+    def is_stuck(self) -> bool:
+        """Whether the ZeroMQ socket did not take the last message; the reactor's."""
+        return self._stuck is not None
 
     @property
     def is_drained(self) -> bool:
@@ -336,59 +375,10 @@ class Socket:
         while self._outbox:
             message = self._outbox.popleft()
             self._lose([message] if self._spec.join is not None else message, 1, "the socket closed")
-        self._zsocket.close(linger=max(0, int(linger * 1000)))
+        with self._use:
+            self._zsocket.close(linger=max(0, int(linger * 1000)))
+            if self._ear is not None:
+                self._ear.close()
 
 
-def open_socket(
-    context: zmq.Context[zmq.Socket[bytes]],
-    spec: SocketSpec,
-    *,
-    before_connect: Callable[[zmq.Socket[bytes]], None] | None = None,
-) -> zmq.Socket[bytes]:
-    """Return a ZeroMQ socket made as `spec` says, bound or connected. The calling thread owns it.
-
-    Args:
-        context: Where to make it.
-        spec: How.
-        before_connect: Gets the socket once its options are set, before it binds or connects.
-
-    Raises:
-        EndpointError: The endpoint is malformed, in use or not permitted.
-        ValueError: `spec` names no endpoint, or two.
-    """
-    if bool(spec.bind) == bool(spec.connect):
-        raise ValueError(f"{spec.name}: a socket either binds or connects")
-    check_endpoint(spec.bind or spec.connect)
-    zsocket = context.socket(spec.kind)
-    try:
-        zsocket.setsockopt(zmq.SNDHWM, spec.send_high_water)
-        zsocket.setsockopt(zmq.RCVHWM, spec.receive_high_water)
-        zsocket.setsockopt(zmq.LINGER, int(spec.linger * 1000))
-        zsocket.setsockopt(zmq.MAXMSGSIZE, spec.max_part_bytes)
-        if spec.identity:
-            zsocket.setsockopt(zmq.ROUTING_ID, spec.identity)
-        if spec.kind == zmq.ROUTER:
-            zsocket.setsockopt(zmq.ROUTER_MANDATORY, 1)
-        if spec.kind == zmq.XPUB and spec.verbose:
-            zsocket.setsockopt(zmq.XPUB_VERBOSE, 1)
-        if spec.heartbeat > 0:
-            milliseconds = max(1, int(spec.heartbeat * 1000))
-            zsocket.setsockopt(zmq.HEARTBEAT_IVL, milliseconds)
-            zsocket.setsockopt(zmq.HEARTBEAT_TIMEOUT, 3 * milliseconds)
-        if spec.keys is not None:
-            apply_curve(zsocket, spec.keys)
-        if before_connect is not None:
-            before_connect(zsocket)
-        if spec.bind:
-            zsocket.bind(spec.bind)
-        else:
-            zsocket.connect(spec.connect)
-    except zmq.ZMQError as error:
-        zsocket.close(linger=0)
-        raise EndpointError(
-            f"{spec.name}: cannot {'bind' if spec.bind else 'connect'} {spec.bind or spec.connect}: {error.strerror}"
-        ) from error
-    except BaseException:
-        zsocket.close(linger=0)
-        raise
-    return zsocket
+__all__ = ["Frames", "Full", "OnMessage", "Owner", "Socket", "SocketSpec", "SocketStatistics", "open_socket"]

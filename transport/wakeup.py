@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import select
 import socket as _socket
 import threading
 
@@ -54,6 +55,34 @@ class Wakeup:
                     end.close()
             else:
                 os.close(self.fd)
+
+
+class Ear:
+    """Waits for a descriptor on a thread that has no poll of its own, until woken.
+
+    `listen` belongs to one thread at a time; `wake` to any.
+    """
+
+    def __init__(self, fd: int) -> None:
+        """Make an ear for `fd`, which the caller keeps. POSIX only."""
+        self._wakeup = Wakeup()
+        self._poll = select.poll()
+        self._poll.register(fd, select.POLLIN)
+        self._poll.register(self._wakeup.fd, select.POLLIN)
+
+    def listen(self, timeout: float | None) -> None:
+        """Wait until the descriptor is readable, `timeout` seconds at most; `wake` ends it too, or nothing at all."""
+        for fd, _ in self._poll.poll(None if timeout is None else max(0, int(timeout * 1000) + 1)):
+            if fd == self._wakeup.fd:
+                self._wakeup.clear()
+
+    def wake(self) -> None:
+        """Have `listen` return, the next one if there is none now."""
+        self._wakeup.set()
+
+    def close(self) -> None:
+        """Release what it holds."""
+        self._wakeup.close()
 
 
 def is_open(fd: int) -> bool:

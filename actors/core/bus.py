@@ -73,6 +73,11 @@ class EventBus:
         """The number of the newest event; 0 before the first."""
         return self._head
 
+    @property
+    def lock(self) -> threading.RLock:
+        """Held while an event is handed out: who holds it sees no subscriber at work. For moments only."""
+        return self._lock
+
     def publish(self, event: Event) -> int:
         """Hand `event` to its subscribers and return its number.
 

@@ -61,6 +61,7 @@ from supervisors.processes.statuses import signal_name
 from transport.channels import Channel
 from transport.envelope import Envelope
 from transport.gateway import Gateway
+from transport.listening import Listener
 from transport.reactor import Reactor
 from transport.security import ClientKeys, KeyPair
 from transport.sockets import Socket, SocketSpec
@@ -140,10 +141,20 @@ class Child:
         self._reactor = ground.reactor
         self._socket = ground.socket
         self._channel = Channel(
-            "the launcher", lambda frame: _send(self._socket, frame), self._reactor.post, window=handover.window
+            "the launcher",
+            lambda frame: _send(self._socket, frame),
+            self._reactor.post,
+            window=handover.window,
+            transmit_here=lambda frame, listens: self._socket.send_here((frame,), listens=listens),
         )
         self._channel.count_by_target()
-        self._gateway = Gateway(self.system, self._channel, self._on_runtime, window=handover.window)
+        self._gateway = Gateway(
+            self.system,
+            self._channel,
+            self._on_runtime,
+            window=handover.window,
+            listen=Listener(self._socket, lambda parts: len(parts) == 1 and self._gateway.take_answer(parts[0])),
+        )
         self._outlet = Outlet(self._gateway.send, self._waiting)
         self.system.registry = NodeRegistry(self._gateway, handover.node, handover.path)
         self.system.dead_letters = ForwardedDeadLetters(self.system.clock, self.system.bus, self._outlet)

@@ -49,6 +49,7 @@ from transport.channels import Channel
 from transport.envelope import Envelope, Kind
 from transport.errors import MalformedFrameError
 from transport.gateway import Gateway
+from transport.listening import Listener
 
 logger = logging.getLogger(__name__)
 logger.addHandler(logging.NullHandler())
@@ -101,9 +102,20 @@ class ProcessChild(Life):
         """How it is started where it is a worker in another language."""
         mailbox = request.spec.mailbox or DEFAULT_MAILBOX
         self._channel = Channel(
-            request.path, self._transmit, shared.reactor.post, window=shared.window, mailbox=mailbox
+            request.path,
+            self._transmit,
+            shared.reactor.post,
+            window=shared.window,
+            mailbox=mailbox,
+            transmit_here=self._transmit_here,
         )
-        self.gateway = Gateway(shared.system, self._channel, self._on_runtime, window=shared.window)
+        self.gateway = Gateway(
+            shared.system,
+            self._channel,
+            self._on_runtime,
+            window=shared.window,
+            listen=Listener(shared.socket, self._take_answer),
+        )
 
     # -- for the supervisor, on any thread ------------------------------------------------------------
 
@@ -306,3 +318,10 @@ class ProcessChild(Life):
     def _transmit(self, frame: bytes) -> None:
         if self.identity is not None:
             self._shared.transmit(self.identity, frame)
+
+    def _transmit_here(self, frame: bytes, listens: bool) -> None:
+        if self.identity is not None:
+            self._shared.socket.send_here((self.identity, frame), listens=listens)
+
+    def _take_answer(self, parts: list[bytes]) -> bool:
+        return len(parts) == 2 and parts[0] == self.identity and self.gateway.take_answer(parts[1])

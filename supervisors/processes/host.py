@@ -132,6 +132,7 @@ class ProcessLauncher:
             ender=Worker("processes-end"),
             capture=Capture(),
             transmit=self._transmit,
+            socket=self._socket,
             census=Census(self._owner.mark),
             ended=self._forget,
             spawn_again=self._spawn_again,

@@ -39,6 +39,7 @@ from supervisors.processes.trees import kill_tree, signal_group, sweep_remains
 from supervisors.usage import Usage
 from transport.identity import ProcessIdentity
 from transport.reactor import Reactor, Timer
+from transport.sockets import Socket
 
 logger = logging.getLogger(__name__)
 logger.addHandler(logging.NullHandler())
@@ -60,6 +61,7 @@ class Shared(Struct, frozen=True):
         ender: Signals, ends and clears up after processes; one thread, so that a pid is its own while it is used.
         capture: Reads their output.
         transmit: Sends a frame to the connection of that identity.
+        socket: What the children are connected to.
         ended: Told of each child that has ended, on the reactor's thread.
         spawn_again: Makes another process for a child, on the reactor's thread.
         census: Finds what a child left behind; the ender's.
@@ -72,6 +74,7 @@ class Shared(Struct, frozen=True):
     ender: Worker
     capture: Capture
     transmit: Callable[[bytes, bytes], None]
+    socket: Socket
     ended: Callable[[Life], None]
     spawn_again: Callable[[Life], None]
     census: Census

@@ -12,11 +12,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
+from contextlib import suppress
 from datetime import UTC, datetime
 from functools import cache
 from typing import Any, Final
 
 import msgspec
+import msgspec.inspect
+import msgspec.structs
 from msgspec import Struct
 
 from actors.addresses import ROOT, check_path
@@ -44,7 +47,7 @@ BODY_LIMITS: Final = Limits(
 )
 
 
-class TapHeader(Struct, frozen=True, omit_defaults=True):
+class TapHeader(Struct, frozen=True, gc=False):
     """What is said of an event.
 
     Attributes:
@@ -136,10 +139,13 @@ def header_of(
     severity: str = "info",
 ) -> TapHeader:
     """Return the header of one event; `type_name` as `type_of` says it, `at` in seconds since the epoch."""
-    schema = f"actors/v1/{type_name.removeprefix('actors.')}"
-    return TapHeader(
-        f"{epoch}-{seq}", f"/{node}", type_name, instant(at), path, seq, tseq, epoch, born, severity, schema
-    )
+    source, schema = _source_and_schema(node, type_name)
+    return TapHeader(f"{epoch}-{seq}", source, type_name, instant(at), path, seq, tseq, epoch, born, severity, schema)
+
+
+@cache
+def _source_and_schema(node: str, type_name: str) -> tuple[str, str]:
+    return f"/{node}", f"actors/v1/{type_name.removeprefix('actors.')}"
 
 
 def message_of(topic: bytes, header: TapHeader, body: dict[str, Any]) -> list[Any]:
@@ -161,8 +167,15 @@ def read_message(message: object) -> tuple[str, str, TapHeader, dict[str, Any]]:
 
 
 def encode_header(header: TapHeader) -> bytes:
-    """Return the header frame."""
-    return pack({name: getattr(header, name) for name in header.__struct_fields__})
+    """Return the header frame.
+
+    Raises:
+        EncodingError: A text of it holds a lone surrogate or a number is beyond 64 bits.
+    """
+    try:
+        return _encode(header)
+    except (UnicodeEncodeError, OverflowError):
+        return pack(msgspec.structs.asdict(header))  # which says what is wrong with it
 
 
 def decode_header(data: bytes) -> TapHeader:
@@ -182,11 +195,28 @@ def encode_body(event: Event) -> bytes:
 
     A text with a lone surrogate gets it escaped, and a number beyond 64 bits becomes text: nothing is left out.
     """
+    if _is_flat(type(event)):
+        with suppress(UnicodeEncodeError, OverflowError):
+            return _encode(event)
     fields = body_of(event)
     try:
         return pack(fields)
     except EncodingError:
         return pack(_carried(fields))
+
+
+@cache
+def _is_flat(event_type: type[Event]) -> bool:
+    """Whether all fields of an event class are text, numbers, truth values or None: packed as they are."""
+    info = msgspec.inspect.type_info(event_type)
+    assert isinstance(info, msgspec.inspect.StructType)  # an event is a struct
+    if info.tag is not None or info.array_like:
+        return False
+    return all(
+        isinstance(kind, _FLAT)
+        for field in info.fields
+        for kind in (field.type.types if isinstance(field.type, msgspec.inspect.UnionType) else (field.type,))
+    )
 
 
 def body_of(event: Event) -> dict[str, Any]:
@@ -211,6 +241,14 @@ def instant(at: float) -> str:
     return datetime.fromtimestamp(at, UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")
 
 
+_encode: Final = msgspec.msgpack.Encoder().encode
+_FLAT: Final = (
+    msgspec.inspect.StrType,
+    msgspec.inspect.IntType,
+    msgspec.inspect.FloatType,
+    msgspec.inspect.BoolType,
+    msgspec.inspect.NoneType,
+)
 _WORD: Final = re.compile(r"(?<=[a-z0-9])(?=[A-Z])")
 
 

@@ -21,17 +21,14 @@ A beat's body:
 from __future__ import annotations
 
 import itertools
-import threading
 import time
-import zlib
 from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from functools import partial
 from operator import itemgetter
 from typing import Any, Final
 
 import zmq
-from msgspec import Struct
 
 from actors.core.bus import EventBus
 from actors.events import Event
@@ -53,6 +50,7 @@ from transport.taps.frames import (
     topic_of,
     type_of,
 )
+from transport.taps.heads import Beat, Head, TapSnapshot, TapStatistics
 
 TOPICS_MAX: Final = 100_000
 """Topics whose numbers are kept; beyond that the one that has been there longest starts anew."""
@@ -68,73 +66,7 @@ _BURST: Final = 100  # events encoded before the reactor's other work gets its t
 _BEAT_TOPIC: Final = topic_of(BEAT, "/")
 
 
-class TapStatistics(Struct, frozen=True, gc=False):
-    """What a publisher has done so far.
-
-    Attributes:
-        seen: Events the bus handed over.
-        published: Events handed to ZeroMQ, which sends them to who subscribed.
-        dropped: Events lost here because the buffer was full.
-        beats: Beats sent.
-        topics: Topics there are now.
-        forgotten: Topics forgotten because there were too many.
-        subscriptions: Prefixes subscribed to now.
-        waiting: Events in the buffer now.
-    """
-
-    seen: int
-    published: int
-    dropped: int
-    beats: int
-    topics: int
-    forgotten: int
-    subscriptions: int
-    waiting: int
-
-
-class _Head:
-    """Where a topic has got to."""
-
-    __slots__ = ("born", "count", "event", "kind", "seq", "settled", "topic", "weight")
-
-    def __init__(self, event: Event, born: int) -> None:
-        self.kind = event.TOPIC
-        self.topic = topic_of(event.TOPIC, event.path)
-        self.born = born
-        self.count = 0
-        self.settled = 0  # how much of `count` is in the publisher's own figures
-        self.weight = zlib.crc32(self.topic)
-        self.seq = born
-        self.event = event  # the newest
-
-
-class _Beat(Struct, frozen=True):
-    """How far the topics had got at one moment."""
-
-    at: float
-    head: int
-    topics: int
-    hash: int
-    counts: dict[str, int]
-    heads: dict[str, int]
-
-
-class TapSnapshot(Struct, frozen=True):
-    """The newest event of every topic at one moment.
-
-    Attributes:
-        seq: Number of the newest event on the bus then: whatever comes later has a greater one.
-        epoch: The run of the node.
-        messages: One function a topic, in the order of the events: it makes the message (`frames.message_of`), and
-            formats tracebacks, so it is called where that may take its time.
-    """
-
-    seq: int
-    epoch: str
-    messages: tuple[Callable[[], list[Any]], ...]
-
-
-_Waiting = tuple[int, int, Event, _Head]
+_Waiting = tuple[int, int, Event, Head]
 
 
 class TapPublisher:
@@ -175,14 +107,14 @@ class TapPublisher:
         self._node = node
         self._epoch = epoch
         self._limit = buffer
-        self._lock = threading.Lock()  # orders numbers, buffer and beats
-        self._heads: dict[tuple[str, str], _Head] = {}
+        self._lock = bus.lock  # orders numbers, buffer and beats; held when `_on_event` is called
+        self._heads: dict[tuple[str, str], Head] = {}
         self._counts: dict[str, int] = {}
         self._hash = 0
         self._last = bus.head
-        self._moved: set[_Head] = set()
-        self._lately: deque[set[_Head]] = deque(maxlen=_LATELY - 1)
-        self._buffer: deque[_Waiting | _Beat] = deque()
+        self._moved: set[Head] = set()
+        self._lately: deque[set[Head]] = deque(maxlen=_LATELY - 1)
+        self._buffer: deque[_Waiting | Beat] = deque()
         self._is_draining = False
         self._prefixes: set[bytes] = set()
         self._wanted: tuple[bytes, ...] = ()
@@ -266,38 +198,41 @@ class TapPublisher:
         self._reactor.post(closed)
 
     def _on_event(self, seq: int, event: Event) -> None:
-        """Number the event, and keep it if it is wanted; on the publishing thread."""
-        key = (event.TOPIC, event.path)
-        with self._lock:
-            self._last = seq
-            head = self._heads.get(key)
-            if head is None:
-                head = self._new_head(key, seq, event)
-            head.count += 1
-            head.seq = seq
-            head.event = event
+        """Number the event, and keep it if it is wanted; on the publishing thread, which holds the lock."""
+        self._last = seq
+        head = self._heads.get((event.TOPIC, event.path))
+        if head is None:
+            head = self._new_head((event.TOPIC, event.path), seq, event)
+        head.count += 1
+        head.seq = seq
+        head.event = event
+        if not head.has_moved:
+            head.has_moved = True
             self._moved.add(head)
-            if not head.topic.startswith(self._wanted):
-                return
-            if len(self._buffer) >= self._limit:
-                self._dropped += 1
-                return
-            self._buffer.append((seq, head.count, event, head))
-            if self._is_draining:
-                return
-            self._is_draining = True
+        if head.judged is not self._wanted:
+            head.judged = self._wanted
+            head.is_wanted = head.topic.startswith(self._wanted)
+        if not head.is_wanted:
+            return
+        if len(self._buffer) >= self._limit:
+            self._dropped += 1
+            return
+        self._buffer.append((seq, head.count, event, head))
+        if self._is_draining:
+            return
+        self._is_draining = True
         self._reactor.post(self._drain)
 
-    def _new_head(self, key: tuple[str, str], seq: int, event: Event) -> _Head:
+    def _new_head(self, key: tuple[str, str], seq: int, event: Event) -> Head:
         if len(self._heads) >= TOPICS_MAX:
             gone = self._heads.pop(next(iter(self._heads)))
             self._settle((gone,))
             self._hash -= gone.weight * gone.count
             self._forgotten += 1
-        head = self._heads[key] = _Head(event, seq)
+        head = self._heads[key] = Head(event, seq)
         return head
 
-    def _settle(self, heads: Iterable[_Head]) -> None:
+    def _settle(self, heads: Iterable[Head]) -> None:
         """Take what was counted on topics into the figures of all; with the lock held."""
         for head in heads:
             more = head.count - head.settled
@@ -309,22 +244,25 @@ class TapPublisher:
     # What follows runs on the reactor's thread.
 
     def _drain(self) -> None:
-        for _ in range(_BURST):
-            with self._lock:
-                if not self._buffer:
-                    self._is_draining = False
-                    return
-                item = self._buffer.popleft()
-            self._hand_over(item)
-        self._reactor.post(self._drain)
+        buffer = self._buffer
+        with self._lock:
+            items = [buffer.popleft() for _ in range(min(_BURST, len(buffer)))]
+            has_more = self._is_draining = bool(buffer)
+        try:
+            for item in items:
+                self._hand_over(item)
+        finally:
+            self._socket.look()
+            if has_more:
+                self._reactor.post(self._drain)
 
-    def _hand_over(self, item: _Waiting | _Beat) -> None:
-        if isinstance(item, _Beat):
+    def _hand_over(self, item: _Waiting | Beat) -> None:
+        if isinstance(item, Beat):
             self._publish_beat(item)
         else:
             self._publish(*item)
 
-    def _publish(self, seq: int, tseq: int, event: Event, head: _Head) -> None:
+    def _publish(self, seq: int, tseq: int, event: Event, head: Head) -> None:
         header = self._header(seq, tseq, event, head.born)
         self._send(head.topic, encode_header(header), encode_body(event))
         self._published += 1
@@ -333,8 +271,10 @@ class TapPublisher:
         """Put a beat behind the events that are waiting: it tells of them."""
         with self._lock:
             self._settle(self._moved)
+            for head in self._moved:
+                head.has_moved = everything
             if everything:
-                moved: set[_Head] = set(self._heads.values())
+                moved: set[Head] = set(self._heads.values())
             else:
                 moved = self._moved.union(*self._lately)
                 self._lately.append(self._moved)
@@ -343,14 +283,14 @@ class TapPublisher:
                 return
             heads = {head.topic.decode(): head.count for head in moved if head.topic.startswith(self._wanted)}
             self._buffer.append(
-                _Beat(time.time(), self._last, len(self._heads), self._hash % 2**64, dict(self._counts), heads)
+                Beat(time.time(), self._last, len(self._heads), self._hash % 2**64, dict(self._counts), heads)
             )
             if self._is_draining:
                 return
             self._is_draining = True
         self._reactor.post(self._drain)
 
-    def _publish_beat(self, beat: _Beat) -> None:
+    def _publish_beat(self, beat: Beat) -> None:
         self._beats += 1
         number = self._beats
         body = {
@@ -392,7 +332,7 @@ class TapPublisher:
 
     def _send(self, *frames: bytes) -> None:
         try:
-            self._socket.send(frames)
+            self._socket.send_here(frames, listens=True)
         except SocketClosedError:
             self._dropped += 1
 
