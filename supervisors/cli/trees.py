@@ -282,6 +282,8 @@ def _status_lines(view: StatusView, terminal: Terminal, zone: Any) -> Iterable[s
         ("threads", str(view.threads) if view.threads is not None else ""),
         ("processes", str(view.processes) if view.processes is not None else ""),
     ]
+    if view.http:
+        pairs.append(("health", f"{view.http}/health"))
     if history is not None:
         words = [history.state, size(history.size_bytes) if history.size_bytes else "", f"{history.stored_rows} rows"]
         words.append(f"{history.pending_rows} pending" if history.pending_rows else "")

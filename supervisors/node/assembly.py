@@ -23,10 +23,14 @@ from supervisors.node.desired import FILE_NAME as DESIRED
 from supervisors.node.desired import DesiredState
 from supervisors.node.desk import PERMISSIONS, ControlDesk
 from supervisors.node.facts import RECORDER, NodeFacts
+from supervisors.node.health import HealthServer
 from supervisors.node.lastflush import LastFlush
 from supervisors.node.loading import Loaded
 from supervisors.node.logs import log_event
+from supervisors.node.notifying import Notifier
 from supervisors.node.operations import Operations
+from supervisors.node.ports import check_port
+from supervisors.node.pulse import Pulse
 from supervisors.node.recent import RecentEvents
 from supervisors.node.reloading import Load, Reloads
 from supervisors.node.replaying import Replays
@@ -70,6 +74,7 @@ class Node:
         on_root: Gets the outcomes of the root supervisor, on any thread; it only posts.
         load: Reads the configuration again, for a reload.
         on_drain: Gets another `runtime.drain` at a reload.
+        notifier: Who starts it, where that wants to be told how it is.
         app: The tree written in Python that it runs, or "".
         service: Who starts it again, `systemd:NAME`, or "".
     """
@@ -83,12 +88,13 @@ class Node:
         on_root: Callable[[Outcome], None],
         load: Load,
         on_drain: Callable[[float], object],
+        notifier: Notifier,
         app: str = "",
         service: str = "",
     ) -> None:
         self._closing = ExitStack()
         self._app, self._service = app, service
-        self._load, self._on_drain = load, on_drain
+        self._load, self._on_drain, self._notifier = load, on_drain, notifier
         try:
             self._make(loaded, tree, ask_shutdown, on_root)
         except BaseException:
@@ -138,6 +144,15 @@ class Node:
             at=started_at,
         )
         facts.state_file = StateFile(run, record, lambda: (*count_ready(services), facts.restarts.total))
+        health = config.health
+        self.pulse = pulse = Pulse(
+            facts,
+            self._notifier,
+            every=health.probe,
+            wedged_after=health.wedged_after,
+            heartbeat=health.heartbeat,
+        )
+        closing.callback(pulse.close)
         recent = RecentEvents()
         system.bus.subscribe(recent.keep)
         system.bus.subscribe(facts.restarts.take, facts.restarts.kinds)
@@ -146,6 +161,7 @@ class Node:
         reactor = Reactor("node")
         closing.callback(reactor.close)
         reactor.every(KEYFRAME_EVERY, services.order_keyframes)
+        pulse.watch(reactor)
         access = Access(run, system.bus.publish, system.clock.time)
         keys = self._server_keys(reactor, access, runtime.transport)
         control = self._endpoint(run, "control", runtime.transport, runtime.control)
@@ -158,6 +174,7 @@ class Node:
         closing.callback(processes.close)
         tapping = Reactor("taps", beside=reactor)  # so that encoding for many readers holds up no command
         closing.callback(tapping.close)
+        pulse.watch(tapping)
         self._publisher = TapPublisher(tapping, taps, system.bus, node=runtime.name, epoch=str(epoch), keys=keys)
         closing.callback(remove_socket, self._publisher.endpoint)
         closing.callback(self._publisher.close)
@@ -186,6 +203,11 @@ class Node:
         closing.callback(remove_socket, server.endpoint)
         closing.callback(server.close)
 
+        if health.enabled:
+            host, port = _address(health.listen)
+            shown = HealthServer(host, port, facts, pulse)
+            closing.callback(shown.close)
+            facts.state_file.change(http=shown.address)
         self.feed = feed_recorder(
             system.bus,
             system.ref(RECORDER),
@@ -236,6 +258,7 @@ class Node:
 
     def close(self) -> None:
         """Close every part, in reverse order; the history that is not stored waits in its spool."""
+        self.pulse.begin_close()
         self._closing.close()
 
     def _server_keys(self, reactor: Reactor, access: Access, transport: str) -> ServerKeys | None:
@@ -252,5 +275,14 @@ class Node:
             return ipc_endpoint(run, name)
         if address == "auto":
             return tcp_endpoint()
-        host, _, port = address.rpartition(":")
-        return tcp_endpoint(host, int(port))
+        host, port = _address(address)
+        check_port(f"runtime.{name}", host, port)
+        return tcp_endpoint(host, port)
+
+
+def _address(text: str) -> tuple[str, int]:
+    """Return host and port of `host:port`; of `auto`, loopback and any free port."""
+    if text == "auto":
+        return "127.0.0.1", 0
+    host, _, port = text.rpartition(":")
+    return host, int(port)

@@ -17,6 +17,7 @@ from supervisors.node.fields import (
     Choice,
     Count,
     Cron,
+    Dependencies,
     Duration,
     Endpoint,
     EnvironmentName,
@@ -71,6 +72,10 @@ class RuntimeConfig(Section):
     home: Text = key("Folder for everything the runtime keeps; relative to the file's folder.", ".actors")
     timezone: Zone = key("Zone in which cron schedules are read, unless a loop names its own.", "UTC")
     drain: Duration = key("Longest time for the whole tree to stop before what is left is killed.", "30s")
+    wait_for: Dependencies = key(
+        "What must be there before it starts: tcp://host:port, unix:///socket, file:///path.", []
+    )
+    wait_for_timeout: PositiveDuration = key("Longest wait for all of that; then the start has failed.", "2m")
     directory: Text = key("Folder that the built-in loops inventory and hash; relative to the file's folder.", ".")
     transport: TransportWord = key("How local sockets are made; `auto` is ipc where there is ipc, else tcp.", "auto")
     control: Endpoint = key('Address for commands with `transport = "tcp"`; `auto` takes a free port.', "auto")
@@ -93,6 +98,16 @@ class LogConfig(Section):
     keep: PositiveDuration = key("Age at which a rotated file goes.", "14d")
     total: Size = key("Most room for the files of one kind; the oldest go.", "500MiB")
     min_free: Size = key("Room on the disk below which no line is written.", "16MiB")
+
+
+class HealthConfig(Section):
+    """`[health]`: what the node shows of itself over HTTP and in files, and its own watchdog."""
+
+    enabled: Truth = key("Whether `/health`, `/live`, `/ready` and `/metrics` are served over HTTP.", True)
+    listen: Endpoint = key("Address they are served at; `auto` takes a free port of loopback.", "auto")
+    heartbeat: PositiveDuration = key("Time between two writings of `run/heartbeat` and `run/state.json`.", "30s")
+    probe: PositiveDuration = key("Time between two questions whether supervisors and sockets still answer.", "5s")
+    wedged_after: Duration = key("Time without an answer after which the node ends itself with 70; 0 never.", "90s")
 
 
 class RetainConfig(Section):
@@ -346,6 +361,7 @@ class Config(Section):
     include: Texts = key("Further files, by glob, laid over this one in the order of their names.", ["conf.d/*.toml"])
     runtime: RuntimeConfig = key("The node.", {})
     log: LogConfig = key("Logs.", {})
+    health: HealthConfig = key("Health, metrics, and the node's own watchdog.", {})
     history: HistoryConfig = key("History.", {})
     secrets: dict[Segment, SecretReference] = key("Secrets by name.", {})
     defaults: DefaultsConfig = key("Defaults.", {})

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import psutil
+from msgspec import Struct
 
 from actors.core.inspection import ViewState, read_state
 from actors.core.system import ActorSystem
@@ -42,6 +43,14 @@ from transport.control.server import Responder
 RECORDER = "/sys/recorder"
 STATE_TIMEOUT = 2.0
 """Longest wait for an actor's view of its state, in seconds."""
+
+
+class ProcessFigures(Struct, frozen=True, gc=False):
+    """What the node's own process uses."""
+
+    rss_bytes: int
+    cpu_seconds: float
+    threads: int
 
 
 class NodeFacts:
@@ -121,7 +130,13 @@ class NodeFacts:
             threads=threading.active_count(),
             processes=len({node.pid for node in workers if node.pid is not None and node.pid != os.getpid()}),
             problems=tuple(problems),
+            http=self.state_file.record.http if self.state_file is not None else "",
         )
+
+    def process_figures(self) -> ProcessFigures:
+        """Return what the node's own process uses."""
+        times = self._process.cpu_times()
+        return ProcessFigures(self._process.memory_info().rss, times.user + times.system, threading.active_count())
 
     def spares_of(self, path: str) -> SparesView | None:
         """Return the spares of the class of the child at `path`; None where it runs in no process of its own."""

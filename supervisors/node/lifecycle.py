@@ -11,16 +11,15 @@ so `shutdown` with a drain of 0 kills what is left.
 
 from __future__ import annotations
 
-import contextlib
 import faulthandler
 import gc
 import logging
 import math
+import os
 import shlex
 import sys
 import threading
 import time
-from enum import IntEnum
 from pathlib import Path
 from queue import SimpleQueue
 
@@ -31,6 +30,7 @@ from supervisors import core
 from supervisors.errors import AlreadyRunningError, Fault, HomeError
 from supervisors.node.apps import load_app
 from supervisors.node.assembly import Node
+from supervisors.node.awaiting import wait_for
 from supervisors.node.building import build_tree, graft
 from supervisors.node.cutting import KINDS as CUT_KINDS
 from supervisors.node.cutting import Cuts
@@ -40,37 +40,27 @@ from supervisors.node.instance import InstanceLock
 from supervisors.node.loading import Loaded, home_flag, load_config
 from supervisors.node.logfiles import LOGS, Limits
 from supervisors.node.logs import configure, remove
+from supervisors.node.notifying import Notifier
 from supervisors.node.pidone import become_init, is_first
 from supervisors.node.reloading import Load
 from supervisors.node.signals import StopRequest, StopRequests
+from supervisors.node.standby import TELL_EVERY, NodeExit, StandBy, report_end, say
 from supervisors.selectors import SelectorError
 from supervisors.specs import SupervisorSpec
 from supervisors.tree import nodes
 from supervisors.views import ReloadView
-from transport.identity import ProcessIdentity
 
 logger = logging.getLogger(__name__)
 
 KILL_TIMEOUT = 10.0
 """Longest wait for a killed tree to be gone, in seconds."""
 
-TELL_EVERY = 60.0
-"""Seconds between two lines of a duplicate that waits."""
+TELL_STOPPING = 5.0
+"""Seconds between two words to a service manager that the end goes on."""
+
 
 SWITCH_INTERVAL = 0.001
 """Seconds after which a busy thread lets others run: a fifth of the default, so a busy actor delays `tree` less."""
-
-
-class NodeExit(IntEnum):
-    """How a node ended, as a process exit code."""
-
-    CLEAN = 0
-    FAILED = 1
-    DRAIN_RAN_OUT = 6
-    ALREADY_RUNNING = 7
-    INVALID = 8
-    GAVE_UP = 9
-    INTERRUPTED = 130
 
 
 def run_foreground(
@@ -92,6 +82,7 @@ def run_foreground(
     """
     if is_first():
         become_init()
+    notifier = Notifier.of(os.environ)
 
     def load() -> tuple[Loaded, SupervisorSpec]:
         found = load_config(config, flags=home_flag(home), is_app=app is not None, imports=True, spare_processes=True)
@@ -102,18 +93,18 @@ def run_foreground(
         loaded, tree = load()
     except ConfigurationError as error:
         for fault in error.faults:
-            _say(str(fault))
+            say(str(fault))
         count = len(error.faults)
         checking = "actorctl check"
         checking += f" {shlex.quote(str(config))}" if config is not None else ""
         checking += f" --home {shlex.quote(str(home))}" if home is not None else ""
-        _say(f"{count} fault{'s' if count != 1 else ''}; nothing was started", checking if app is None else "")
+        say(f"{count} fault{'s' if count != 1 else ''}; nothing was started", checking if app is None else "")
         return NodeExit.INVALID
     except ActorRuntimeError as error:
-        _say(str(error))
+        say(str(error))
         return NodeExit.INVALID
     lock = InstanceLock(loaded.home)
-    waiting = _Waiting(loaded.home)
+    waiting = StandBy(loaded.home, notifier)
     try:
         if service:
             with waiting:
@@ -122,12 +113,12 @@ def run_foreground(
             lock.acquire()
     except AlreadyRunningError as error:
         if waiting.is_ended:
-            _say("ended while it waited")
+            say("ended while it waited")
             return NodeExit.CLEAN
-        _say(str(error), f"actorctl status --home {shlex.quote(str(loaded.home))}")
+        say(str(error), f"actorctl status --home {shlex.quote(str(loaded.home))}")
         return NodeExit.ALREADY_RUNNING
     except HomeError as error:
-        _say(str(error), "name another with --home, or mend its owner and mode")
+        say(str(error), "name another with --home, or mend its owner and mode")
         return NodeExit.FAILED
     faulthandler.enable()
     sys.setswitchinterval(SWITCH_INTERVAL)
@@ -143,12 +134,12 @@ def run_foreground(
         )
     except OSError as error:
         lock.release()
-        _say(f"cannot write log files: {error}", "mend the folder, or set log.files = false")
+        say(f"cannot write log files: {error}", "mend the folder, or set log.files = false")
         return NodeExit.FAILED
     try:
-        return _Life(loaded, tree, load, app or "", service).run()
+        return _Life(loaded, tree, load, notifier, app or "", service).run()
     except (ActorRuntimeError, OSError) as error:
-        _say(f"the node could not be started: {error}", f"actorctl doctor --home {shlex.quote(str(loaded.home))}")
+        say(f"the node could not be started: {error}", f"actorctl doctor --home {shlex.quote(str(loaded.home))}")
         return NodeExit.FAILED
     finally:
         remove(handler)
@@ -158,7 +149,10 @@ def run_foreground(
 class _Life:
     """One life of one node, on the main thread."""
 
-    def __init__(self, loaded: Loaded, tree: SupervisorSpec, load: Load, app: str, service: str) -> None:
+    def __init__(
+        self, loaded: Loaded, tree: SupervisorSpec, load: Load, notifier: Notifier, app: str, service: str
+    ) -> None:
+        self._notifier = notifier
         self._drain = float(loaded.config.runtime.drain)
         self._drained_by = math.inf
         self._is_hurried = False
@@ -172,6 +166,8 @@ class _Life:
 
     def run(self) -> NodeExit:
         with self._requests:
+            if not self._await_dependencies():
+                return NodeExit.CLEAN
             core.new(self._tree)  # a spec with faults is refused before anything is made
             self._node = Node(
                 self._loaded,
@@ -180,6 +176,7 @@ class _Life:
                 on_root=self._on_root,
                 load=self._load_again,
                 on_drain=self._take_drain,
+                notifier=self._notifier,
                 app=self._app,
                 service=self._service,
             )
@@ -195,19 +192,44 @@ class _Life:
             finally:
                 self._node.close()
 
+    def _await_dependencies(self) -> bool:
+        """Wait for what must be there first; False where a signal asked the node to end meanwhile.
+
+        Raises:
+            DependencyError: It was not there in time.
+        """
+        runtime = self._loaded.config.runtime
+        told_at = -math.inf
+
+        def look(missing: tuple[str, ...]) -> bool:
+            nonlocal told_at
+            names = ", ".join(missing)
+            if time.monotonic() - told_at >= TELL_EVERY:
+                told_at = time.monotonic()
+                logger.info("waiting for %s, %g s at most", names, runtime.wait_for_timeout)
+            self._notifier.starting(f"waiting for {names}")
+            return self._requests.take(timeout=0) in {None, StopRequest.RELOAD}
+
+        return wait_for(runtime.wait_for, float(runtime.wait_for_timeout), look)
+
     def _until_asked(self) -> NodeExit | None:
         """Wait until the node is asked to end (None) or its root has ended by itself."""
         facts = self._node.facts
+        is_up = False
         while True:
+            if not is_up:
+                self._notifier.starting("starting")
             request = self._requests.take(timeout=1.0)
             while not self._outcomes.empty():
                 outcome = self._outcomes.get()
                 if isinstance(outcome, Started):
                     _keep_for_good()
+                    is_up = True
+                    self._notifier.ready("running")
                     facts.change("running", f"in {facts.system.clock.time() - facts.started_at:.3g} s")
                     logger.info("ready: actorctl tree --home %s   (Ctrl-C drains and ends)", facts.home)
                 elif isinstance(outcome, (StartFailed, Exited)):
-                    return _report_end(outcome)
+                    return report_end(outcome)
             if request is StopRequest.RELOAD:
                 self._reload()
             elif request is not None:
@@ -215,9 +237,16 @@ class _Life:
 
     def _reload(self) -> None:
         """Reload because of a signal; what becomes of it is an event and in the log."""
+
+        def done(view: ReloadView) -> None:
+            self._notifier.ready("running" if not view.faults else f"running; reload refused: {view.faults[0]}")
+            _log_reload(view)
+
+        self._notifier.reloading()
         try:
-            self._node.reloads.begin("signal HUP", "", _log_reload)
+            self._node.reloads.begin("signal HUP", "", done)
         except SelectorError as error:
+            self._notifier.ready("running")
             logger.warning("%s", error)
 
     def _load_again(self) -> tuple[Loaded, SupervisorSpec]:
@@ -264,6 +293,7 @@ class _Life:
             how = f"{how}; cut: {named}"
             assert facts.state_file is not None  # it was assembled
             facts.state_file.change(cut=cut)
+        self._notifier.stopping(how)
         facts.change("stopping", how)
 
     def _is_drained(self) -> bool:
@@ -272,7 +302,8 @@ class _Life:
             left = self._drained_by - time.monotonic()
             if left <= 0:
                 return False
-            request = self._requests.take(timeout=min(left, 60.0))
+            self._notifier.stopping("draining")
+            request = self._requests.take(timeout=min(left, TELL_STOPPING))
             self._is_hurried = request is StopRequest.HURRY
             if self._is_hurried:
                 return False
@@ -321,33 +352,6 @@ def _log_reload(view: ReloadView) -> None:
             logger.error("reload: %s: %s", item.path, item.message)
 
 
-class _Waiting:
-    """Waits for another node of the same home to end, until a signal asks this one to; for the main thread."""
-
-    def __init__(self, home: Path) -> None:
-        self._home = home
-        self._told_at = -math.inf
-        self._requests = StopRequests()
-        self.is_ended = False
-
-    def look(self, holder: ProcessIdentity | None) -> bool:
-        """Say once a minute who is waited for; False when this one is to end."""
-        if time.monotonic() - self._told_at >= TELL_EVERY:
-            self._told_at = time.monotonic()
-            who = f"process {holder.pid}" if holder is not None else "another process"
-            _say(f"{who} runs the node of {self._home} already; waiting for it to end")
-        request = self._requests.take(timeout=0)
-        self.is_ended = self.is_ended or request in {StopRequest.DRAIN, StopRequest.HURRY}
-        return not self.is_ended
-
-    def __enter__(self) -> _Waiting:
-        self._requests.__enter__()
-        return self
-
-    def __exit__(self, *error: object) -> None:
-        self._requests.__exit__(None, None, None)
-
-
 def _tree_of(loaded: Loaded, app: str | None) -> SupervisorSpec:
     tree = build_tree(loaded.config, loaded.machine, loaded.directory)
     if app is None:
@@ -363,24 +367,3 @@ def _keep_for_good() -> None:
     """
     gc.collect()
     gc.freeze()
-
-
-def _report_end(outcome: StartFailed | Exited) -> NodeExit:
-    """Say why the root ended by itself, down to the leaf's traceback."""
-    reason = outcome.reason
-    is_start = isinstance(outcome, StartFailed)
-    _say(f"the tree {'could not be started' if is_start else 'ended'}: {reason}")
-    leaf = reason
-    for cause in reason.chain():
-        _say(f"  because {cause.path}: {cause.reason}")
-        leaf = cause.reason
-    if leaf.crash is not None and leaf.crash.traceback:
-        _say(leaf.crash.traceback.rstrip())
-    if is_start:
-        return NodeExit.FAILED
-    return NodeExit.GAVE_UP if reason.detail == "gave-up" else NodeExit.CLEAN
-
-
-def _say(text: str, hint: str = "") -> None:
-    with contextlib.suppress(OSError, ValueError):  # nobody reads any more; the exit code still tells
-        sys.stderr.write(f"{text}\n" + (f"hint: {hint}\n" if hint else ""))

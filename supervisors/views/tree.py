@@ -381,6 +381,7 @@ class StatusView(View, frozen=True):
         unhealthy: Nodes in a state a person should look at, without children.
         cpu_ratio: CPU use of the node's own process over the last sample, 1.0 is one core; None before two samples.
         problems: Lines on what is wrong, empty when all is well; `status --check` answers 5 when there are any.
+        http: Address of health and metrics, or "".
     """
 
     header: HeaderView
@@ -393,3 +394,4 @@ class StatusView(View, frozen=True):
     threads: int | None = None
     processes: int | None = None
     problems: tuple[str, ...] = ()
+    http: str = ""

@@ -13,6 +13,7 @@ TABLES: dict[str, type[sections.Section]] = {
     "The file": config.Config,
     "`[runtime]`": config.RuntimeConfig,
     "`[log]`": config.LogConfig,
+    "`[health]`": config.HealthConfig,
     "`[history]`": config.HistoryConfig,
     "`[history.retain]`": config.RetainConfig,
     "`[secrets]`: a reference": config.SecretConfig,
