@@ -251,6 +251,8 @@ class JobsRecovered(Event, frozen=True):
     Attributes:
         waiting: Jobs that no worker had begun.
         repeated: Jobs that one had begun: they are done again from the start.
+        failed: Jobs that one had begun, and that are not done again: so their queue says, or it happened too often.
+        disabled: Jobs of kinds that have no handler here.
     """
 
     TOPIC: ClassVar[str] = "job"
@@ -258,6 +260,62 @@ class JobsRecovered(Event, frozen=True):
 
     waiting: int
     repeated: int
+    failed: int = 0
+    disabled: int = 0
+
+
+class JobRetried(Event, frozen=True):
+    """A try of a job failed, and there will be another.
+
+    Attributes:
+        job: Its id.
+        kind: Its kind.
+        queue: Its queue.
+        attempt: The try that failed.
+        delay: Seconds until the next.
+        why: Why it failed.
+    """
+
+    TOPIC: ClassVar[str] = "job"
+    SEVERITY: ClassVar[str] = "warning"
+
+    job: str
+    kind: str
+    queue: str
+    attempt: int
+    delay: float
+    why: str
+
+
+class JobsDisabled(Event, frozen=True):
+    """Jobs wait for a program that has a handler for their kind.
+
+    Attributes:
+        count: How many.
+        why: Why there is none here.
+    """
+
+    TOPIC: ClassVar[str] = "job"
+    SEVERITY: ClassVar[str] = "error"
+
+    count: int
+    why: str
+
+
+class QueueChanged(Event, frozen=True):
+    """A person paused, resumed, drained or throttled a queue of jobs.
+
+    Attributes:
+        queue: Its name.
+        state: `open`, `paused` or `draining`.
+        detail: The note, or the new rate.
+    """
+
+    TOPIC: ClassVar[str] = "job"
+
+    queue: str
+    state: str
+    detail: str = ""
 
 
 class MetricSampled(Event, frozen=True):
@@ -350,6 +408,9 @@ EVENT_TYPES: tuple[type[Event], ...] = (
     CommandDone,
     RunFinished,
     JobsRecovered,
+    JobRetried,
+    JobsDisabled,
+    QueueChanged,
     MetricSampled,
     SpareChanged,
     HistoryLost,

@@ -26,11 +26,14 @@ from actors.events import (
     DeadLettered,
     Event,
     HistoryLost,
+    JobRetried,
+    JobsDisabled,
     JobsRecovered,
     LimitReached,
     MetricSampled,
     NodeChanged,
     PeerRefused,
+    QueueChanged,
     RestartScheduled,
     RunFinished,
     SpareChanged,
@@ -209,7 +212,25 @@ def _run(head: Head, event: RunFinished) -> Described:
 
 
 def _recovered(head: Head, event: JobsRecovered) -> Described:
-    return f"{event.waiting} jobs still wait, {event.repeated} are done again", 0, None
+    more = "".join(
+        f", {count} {said}"
+        for count, said in ((event.failed, "failed for that"), (event.disabled, "are disabled"))
+        if count
+    )
+    return f"{event.waiting} jobs still wait, {event.repeated} are done again{more}", 0, None
+
+
+def _retried(head: Head, event: JobRetried) -> Described:
+    said = f"{event.job} {event.kind} again in {event.delay:.3g} s, try {event.attempt} failed"
+    return f"{said}: {text(event.why)}", 0, None
+
+
+def _disabled(head: Head, event: JobsDisabled) -> Described:
+    return f"{event.count} jobs are disabled: {text(event.why)}", 0, None
+
+
+def _queue(head: Head, event: QueueChanged) -> Described:
+    return f"queue {text(event.queue)} {event.state}" + (f": {text(event.detail)}" if event.detail else ""), 0, None
 
 
 def _lost(head: Head, event: HistoryLost) -> Described:
@@ -280,6 +301,9 @@ _describers: dict[type[Event], Callable[[Head, Any], Described]] = {
     CommandDone: _command,
     RunFinished: _run,
     JobsRecovered: _recovered,
+    JobRetried: _retried,
+    JobsDisabled: _disabled,
+    QueueChanged: _queue,
     SpareChanged: _changed,
     TreeChanged: _tree,
     UsageHigh: _usage,

@@ -1,4 +1,4 @@
-"""The jobs of the index that are not done, in the file of state: what was accepted is there after kill -9 and power loss.
+"""The jobs of the index that are not done, in the file of state: what was accepted is there after a kill.
 
 A job is in the file from its acceptance until it is done or dropped; one that failed for good stays, as a dead letter.
 Which jobs exist and what is done with them is the queue's; how the file is written is `actors.state`'s.
@@ -17,6 +17,7 @@ import msgspec
 from msgspec import Struct
 
 from actors.jobs.kinds import Job
+from actors.jobs.tables import STEP
 from actors.state.file import StateError, open_state
 from actors.state.migrations import Migrations
 
@@ -36,6 +37,7 @@ JOBS: Final = Migrations(
         ) STRICT;
         CREATE INDEX jobs_failed ON jobs (number) WHERE state = 'failed';
         """,
+        STEP,
     ),
 )
 """The tables of jobs in the file."""

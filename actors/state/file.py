@@ -94,16 +94,18 @@ class StateFile:
                 return
         done(StateError(self.path, "the file is closed"), None)
 
-    def read(self, query: Callable[[sqlite3.Connection], T]) -> T:
+    def read(self, query: Callable[[sqlite3.Connection], T], *, settled: bool = True) -> T:
         """Return what `query` finds on a connection of its own that cannot write; blocks.
 
-        What was handed to `write` before is in it, unless it could not be written.
+        What was handed to `write` before is in it, unless it could not be written; with `settled=False` only what is
+        on disk at this moment is, and nothing is waited for.
 
         Raises:
             StateError: The file cannot be read.
         """
-        with contextlib.suppress(StateError):
-            self.write(lambda _: None).result()  # its turn comes after theirs
+        if settled:
+            with contextlib.suppress(StateError):
+                self.write(lambda _: None).result()  # its turn comes after theirs
         try:
             with contextlib.closing(self._connect()) as reader:
                 reader.execute("PRAGMA query_only = 1")

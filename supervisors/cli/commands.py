@@ -46,6 +46,8 @@ MODULES: Final = {
     "reload": "reloading",
     "daemon": "daemon",
     "jobs": "jobs",
+    "queue": "queues",
+    "dlq": "queues",
     "send": "messaging",
     "ask": "messaging",
     "key": "keys",

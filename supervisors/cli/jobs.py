@@ -1,32 +1,32 @@
-"""`jobs list`, `jobs retry` and `jobs drop`: the jobs of a queue that are not done, and its dead letters."""
+"""`jobs`: add jobs, look at them, and decide what becomes of them."""
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
-from typing import Annotated, Any, Final
+import json
+import sys
+from collections.abc import Iterable, Sequence
+from typing import Annotated, Any
 
 import msgspec
 import typer
 
+from supervisors.cli import jobbing
 from supervisors.cli.calling import Call, Panel, Shape, command
 from supervisors.cli.connection import connect
 from supervisors.cli.failures import CommandError, usage
-from supervisors.cli.rendering import Column, Listing
-from supervisors.cli.selecting import one_path
-from supervisors.cli.terminal import Style
+from supervisors.cli.jobbing import Batch, DryRun, Every, Ids, Kind, Most, Queue, States, Where
+from supervisors.cli.rendering import Column, Listing, Page
+from supervisors.cli.terminal import Terminal
 from supervisors.cli.texts import duration
-from supervisors.requests import SendArguments
-from supervisors.views import AnswerView, JobsChangedView, JobView
+from supervisors.node.durations import parse_duration
+from supervisors.views import JobsChangedView, JobView, JobWhyView
 
 app = typer.Typer()
-jobs_app = typer.Typer(help="The jobs that are not done.", no_args_is_help=False)
+jobs_app = typer.Typer(help="Jobs: add, look, retry, cancel.", no_args_is_help=False)
 app.add_typer(jobs_app, name="jobs", rich_help_panel=Panel.INSPECT.value)
 
-STATES: Final = ("waiting", "running", "failed")
-
-Queue = Annotated[str, typer.Option("--queue", metavar="PATH", help="The queue's actor.")]
-Ids = Annotated[list[str] | None, typer.Argument(metavar="[ID]...", help="Which: job-7.")]
-Every = Annotated[bool, typer.Option("--all", help="All that failed.")]
+Id = Annotated[str, typer.Argument(metavar="ID", help="Which: job-7.")]
+Seconds = Annotated[float, typer.Option("--delay", metavar="DURATION", parser=parse_duration, help="Not before that.")]
 
 
 @command(
@@ -35,82 +35,237 @@ Every = Annotated[bool, typer.Option("--all", help="All that failed.")]
     panel=Panel.INSPECT,
     document="JobList",
     shape=Shape.LIST,
-    examples=("jobs list", "jobs list --state failed", "jobs list -o json | jq -r '.items[].id'"),
+    examples=(
+        "jobs list",
+        "jobs list --state failed --queue mail",
+        "jobs list --where \"kind = 'mail.send' AND attempt = 2\"",
+        "jobs list -o json | jq -r '.items[].id'",
+    ),
 )
 def list_jobs(
     call: Call,
-    state: Annotated[str, typer.Option("--state", metavar="STATE", help="waiting, running or failed; else all.")] = "",
-    queue: Queue = "/work/queue",
-    most: Annotated[int, typer.Option("--most", metavar="N", min=1, max=10_000, help="The oldest N.")] = 1_000,
+    state: States = None,
+    queue: Queue = "",
+    kind: Kind = "",
+    batch: Batch = "",
+    where: Where = "",
+    newest: Annotated[bool, typer.Option("--newest", help="The newest first.")] = False,
+    most: Most = 1_000,
 ) -> Listing:
-    """List the jobs that wait, run, or failed for good."""
-    if state and state not in STATES:
-        raise usage(f"--state: there is no state {state!r}", f"there are {', '.join(STATES)}")
-    found = _ask(call, queue, "ListJobs", {"state": state, "limit": most})
-    jobs = msgspec.convert(found, list[JobView], strict=False)
-    now = datetime.now(UTC).timestamp()
-    columns = (
-        Column("id", lambda job: job.id),
-        Column("state", lambda job: job.state, style=lambda job: Style.BAD if job.state == "failed" else None),
-        Column("job", lambda job: job.job),
-        Column("try", lambda job: job.attempt, is_right=True),
-        Column("age", lambda job: now - job.created_at, lambda job: duration(now - job.created_at), is_right=True),
-        Column("worker", lambda job: job.worker),
-        Column("source", lambda job: job.source),
-        Column("why", lambda job: job.why),
-    )
-    failed = any(job.state == "failed" for job in jobs)
-    hints = ("actorctl jobs retry --all", "actorctl jobs drop --all") if failed else ()
-    return Listing("JobList", jobs, columns, lambda job: str(job.id), nothing="every job is done", hints=hints)
+    """List jobs; unfinished ones, unless states or a condition are named."""
+    chosen = jobbing.choice(None, queue, state, kind, batch, where, most, newest)
+    if not chosen.states and not where and not batch:
+        chosen = msgspec.structs.replace(chosen, states=(*jobbing.STATES[:5], "failed"))
+    with connect(call) as node:
+        if queue.startswith("/"):
+            return jobbing.listing(jobbing.find_index(node, queue, state or (), most), "every job is done")
+        try:
+            return jobbing.listing(jobbing.find(node, chosen), "no such job")
+        except CommandError as error:
+            if error.code != "not_found" or queue:
+                raise
+            try:
+                found = jobbing.find_index(node, jobbing.INDEX, state or (), most)
+            except CommandError:
+                raise error from None
+            return jobbing.listing(found, "every job is done")
 
 
 @command(
     jobs_app,
+    "show",
+    panel=Panel.INSPECT,
+    document="JobList",
+    shape=Shape.PAGE,
+    examples=("jobs show job-7", "jobs show job-7 -o json | jq -r '.items[0].result'"),
+)
+def show(call: Call, id: Id) -> Page:
+    """Show all of one job: payload, result, tries, why it is as it is."""
+    with connect(call) as node:
+        found = jobbing.find(node, jobbing.Choice(ids=(id,)), full=True)
+        if not found:
+            raise CommandError("not_found", f"there is no {id}", "actorctl jobs list")
+        why = str(jobbing.ask(node, "WhyJob", {"id": id}))
+    return page_of(found[0], why)
+
+
+@command(
+    jobs_app,
+    "add",
+    panel=Panel.INSPECT,
+    document="JobList",
+    shape=Shape.LIST,
+    examples=(
+        """jobs add mail.send '{"to": "you@example.org"}'""",
+        "jobs add film.cut 12 --queue heavy --priority 5 --delay 10m --key film-12",
+        "jobs add mail.send - --wait 30s",
+    ),
+)
+def add(
+    call: Call,
+    kind: Annotated[str, typer.Argument(metavar="KIND", help="What to do.")],
+    payload: Annotated[str, typer.Argument(metavar="[JSON]", help="With what; - reads standard input.")] = "null",
+    queue: Annotated[str, typer.Option("--queue", metavar="NAME", help="Not the queue of its kind.")] = "",
+    priority: Annotated[int, typer.Option("--priority", metavar="N", help="Higher goes first.")] = 0,
+    delay: Seconds = 0.0,
+    attempts: Annotated[int | None, typer.Option("--attempts", metavar="N", min=1, help="Most tries.")] = None,
+    key: Annotated[str, typer.Option("--key", metavar="KEY", help="Only once while one with it is not done.")] = "",
+    after: Annotated[list[str] | None, typer.Option("--after", metavar="ID", help="Once that has succeeded.")] = None,
+    batch: Annotated[str, typer.Option("--batch", metavar="NAME", help="A name that jobs share.")] = "",
+    every: Annotated[
+        float, typer.Option("--every", metavar="DURATION", parser=parse_duration, help="Again and again.")
+    ] = 0.0,
+    wait: Annotated[
+        float, typer.Option("--wait", metavar="DURATION", parser=parse_duration, help="Until it is done, that long.")
+    ] = 0.0,
+) -> Listing:
+    """Add a job; it is on disk when this returns."""
+    text = sys.stdin.read() if payload == "-" else payload
+    if len(text) > 8 << 20:
+        raise usage(f"the payload has {len(text)} characters", "put large data into a file, and its name into the job")
+    try:
+        json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise usage(f"the payload is no JSON: {error}", """as '{"to": "you"}', in quotes of the shell""") from None
+    job: dict[str, Any] = {
+        "kind": kind, "payload": text, "queue": queue, "priority": priority, "delay": delay, "key": key,
+        "after": after or [], "batch": batch, "every": every, "source": "actorctl",
+    }  # fmt: skip
+    if attempts is not None:
+        job["attempts"] = attempts
+    with connect(call) as node:
+        (added,) = jobbing.ask(node, "AddJobs", {"jobs": [job]})["ids"]
+        if not wait:
+            found = jobbing.find(node, jobbing.Choice(ids=(added,)))
+            return jobbing.listing(found, "")
+        answer = jobbing.ask(node, "WaitJob", {"id": added, "timeout": wait}, timeout=wait + 10.0)
+        (job_view,) = msgspec.convert(answer["items"], list[JobView])
+    failure = None
+    if job_view.state in jobbing.STATES[:5]:
+        failure = CommandError("timeout", f"{added} is {job_view.state} after {duration(wait)}; it goes on", "")
+    elif job_view.state != "succeeded":
+        failure = CommandError("failed", f"{added} {job_view.state}: {job_view.why}", f"actorctl jobs show {added}")
+    return msgspec.structs.replace(jobbing.listing([job_view], ""), failure=failure)
+
+
+@command(
+    jobs_app,
+    "why",
+    panel=Panel.INSPECT,
+    document="JobWhy",
+    shape=Shape.LIST,
+    examples=("jobs why job-7",),
+)
+def why(call: Call, id: Id) -> Listing:
+    """Say why a job does not run, or how it ended."""
+    with connect(call) as node:
+        said = str(jobbing.ask(node, "WhyJob", {"id": id}))
+    if not said:
+        raise CommandError("not_found", f"there is no {id}", "actorctl jobs list")
+    columns = (Column("id", lambda view: view.id), Column("why", lambda view: view.why))
+    return Listing("JobWhy", [JobWhyView(id=id, why=said)], columns, lambda view: str(view.id))
+
+
+def _declare(action: str, states: tuple[str, ...], about: str, *examples: str) -> None:
+    def change(
+        call: Call,
+        ids: Ids = None,
+        every: Every = False,
+        queue: Queue = "",
+        state: States = None,
+        kind: Kind = "",
+        batch: Batch = "",
+        where: Where = "",
+        most: Most = 1_000,
+        dry_run: DryRun = False,
+    ) -> Listing:
+        chosen = jobbing.choice(ids, queue, state, kind, batch, where, most)
+        if queue.startswith("/"):
+            return _change_index(call, action, queue, ids, every)
+        if chosen.is_empty and not every:
+            raise usage(f"{action} needs jobs", f"name them, choose by --where or --queue, or say --all; {_SEE}")
+        return jobbing.change_many(call, action, states, chosen, dry_run=dry_run, why=f"actorctl jobs {action}")
+
+    change.__doc__ = about
+    command(jobs_app, action, panel=Panel.INSPECT, document="JobsChanged", shape=Shape.LIST, examples=examples)(change)
+
+
+_SEE = "see them first: --dry-run"
+_declare(
     "retry",
-    panel=Panel.INSPECT,
-    document="JobsChanged",
-    shape=Shape.LIST,
-    examples=("jobs retry job-7 job-9", "jobs retry --all"),
+    ("failed", "cancelled", "disabled", "delayed"),
+    "Send jobs that failed or were cancelled round again, with all their tries; delayed ones go at once.",
+    "jobs retry job-7 job-9",
+    "jobs retry --queue mail --where \"why LIKE '%timeout%'\" --dry-run",
 )
-def retry(call: Call, ids: Ids = None, every: Every = False, queue: Queue = "/work/queue") -> Listing:
-    """Put jobs that failed for good back in line, with all their tries."""
-    return _change(call, queue, "RetryJobs", ids, every, "waiting")
-
-
-@command(
-    jobs_app,
-    "drop",
-    panel=Panel.INSPECT,
-    document="JobsChanged",
-    shape=Shape.LIST,
-    examples=("jobs drop job-7", "jobs drop --all"),
+_declare(
+    "cancel",
+    jobbing.STATES[:5],
+    "End jobs: a running one is asked to end, then its worker is ended.",
+    "jobs cancel job-7",
+    "jobs cancel --batch import-12",
 )
-def drop(call: Call, ids: Ids = None, every: Every = False, queue: Queue = "/work/queue") -> Listing:
-    """Forget jobs that failed for good."""
-    return _change(call, queue, "DropJobs", ids, every, "dropped")
+_declare("promote", ("delayed",), "Let delayed jobs go at once.", "jobs promote job-7", "jobs promote --queue mail")
+_declare(
+    "delete",
+    jobbing.STATES[5:],
+    "Forget jobs that have ended.",
+    "jobs delete job-7",
+    "jobs delete --state cancelled --where 'attempt = 0'",
+)
 
 
-def _change(call: Call, queue: str, message: str, ids: list[str] | None, every: bool, state: str) -> Listing:
-    """Change dead letters: those named, or all where that was said; one that is none is a failure."""
+def _change_index(call: Call, action: str, path: str, ids: Sequence[str] | None, every: bool) -> Listing:
+    """Change dead letters of the built-in hand-out: those named, or all where that was said."""
+    message = {"retry": "RetryJobs", "delete": "DropJobs"}.get(action)
+    if message is None:
+        raise usage(f"{path} is a hand-out, which knows retry and delete", "")
     if bool(ids) == every:
-        raise usage("name jobs, or say --all", "actorctl jobs list --state failed")
-    changed = _ask(call, queue, message, {"ids": ids or []})
+        raise usage("name jobs, or say --all", f"actorctl jobs list --queue {path} --state failed")
+    with connect(call) as node:
+        changed = jobbing.ask(node, message, {"ids": list(ids or ())}, path=path)
     missing = [wanted for wanted in ids or () if wanted not in changed]
     failure = None
     if missing:
         word = "partial" if changed else "not_found"
-        failure = CommandError(
-            word, f"{', '.join(missing)} did not fail for good, or found no room", "actorctl jobs list"
-        )
-    columns = (Column("id", lambda job: job.id), Column("state", lambda job: job.state))
+        said = f"{', '.join(missing)} did not fail for good, or found no room"
+        failure = CommandError(word, said, f"actorctl jobs list --queue {path}")
+    state = "waiting" if action == "retry" else "deleted"
     views = [JobsChangedView(id=changed_id, state=state) for changed_id in changed]
+    columns = (Column("id", lambda job: job.id), Column("state", lambda job: job.state))
     return Listing(
         "JobsChanged", views, columns, lambda job: str(job.id), nothing="no job failed for good", failure=failure
     )
 
 
-def _ask(call: Call, queue: str, message: str, payload: dict[str, Any]) -> Any:
-    arguments = SendArguments(path=one_path(queue), message=message, payload=payload)
-    with connect(call) as node:
-        view: AnswerView = node.request("ask", arguments, AnswerView, timeout=arguments.timeout)
-    return view.reply
+def _lines(job: JobView, why: str) -> Iterable[str]:
+    yield f"{job.id}  {job.kind}  {job.state}"
+    facts = {
+        "why": why,
+        "queue": job.queue,
+        "worker": job.worker,
+        "tries": f"{job.attempt} of {job.attempts}",
+        "in flight as the runtime was killed": f"{job.repeats} times" if job.repeats else "",
+        "progress": f"{job.progress:.0%} {job.note}".strip() if job.progress or job.note else "",
+        "priority": str(job.priority) if job.priority else "",
+        "key": job.key,
+        "batch": job.batch,
+        "after": ", ".join(job.after),
+        "every": duration(job.every) if job.every else "",
+        "source": job.source,
+        "took": duration(job.changed_at - job.begun_at) if job.begun_at and job.state in jobbing.STATES[5:] else "",
+        "payload": job.payload,
+        "result": job.result,
+    }
+    for name, value in facts.items():
+        if value:
+            yield f"  {name:<10} {value}"
+
+
+def page_of(job: JobView, why: str) -> Page:
+    """Return one job as a page."""
+
+    def lines(_: Terminal) -> Iterable[str]:
+        return _lines(job, why)
+
+    return Page("JobList", [job], lines, lambda item: str(item.id))

@@ -17,6 +17,7 @@ from msgspec import Struct
 from actors.addresses import ROOT, is_within, join, name_of
 from supervisors.node.config import (
     ActorConfig,
+    ChildOptions,
     Config,
     LoopConfig,
     SecretConfig,
@@ -30,6 +31,7 @@ from supervisors.node.options import branch_heartbeat, options_of
 from supervisors.node.ordering import in_start_order
 from supervisors.node.positions import KeyPath
 from supervisors.node.programs import ProgramConfig, start_of
+from supervisors.node.queueing import QueueConfig, rules_of
 from supervisors.node.secretive import secretive_start
 from supervisors.programs import ProgramStart
 from supervisors.specs import (
@@ -45,6 +47,9 @@ from supervisors.specs import (
 AGENT_LOOP: Final = "actors.agents.loop:AgentLoop"
 QUEUE: Final = "actors.jobs.workqueue:WorkQueue"
 WORKER: Final = "actors.jobs.work:TaskWorker"
+JOBS: Final = "actors.jobs.queues:JobQueues"
+JOB_WORKER: Final = "actors.jobs.running:JobWorker"
+JOB_PROCESS: Final = "actors.jobs.running:JobProcess"
 RECORDER: Final = "actors.history.recorder:Recorder"
 SCHEDULER: Final = "actors.scheduling.scheduler:SchedulerTick"
 RESOURCES: Final = "actors.telemetry.monitor:ResourceMonitor"
@@ -147,6 +152,11 @@ class _Builder:
                 return self._actor(entry, settings)
             case LoopConfig():
                 return self._loop(entry, settings)
+            case QueueConfig():
+                return self._job_worker(entry, settings)
+            case ChildOptions() if entry.role is Role.JOBS:
+                queues = [rules_of(name, queue) for name, queue in self._config.queues.items()]
+                return Start(("queues",), ("queues",), JOBS, {"home": str(self._home), "queues": queues})
             case WorkConfig():
                 return self._queue(settings) if entry.role is Role.QUEUE else self._worker(settings, number)
             case _:
@@ -271,6 +281,14 @@ class _Builder:
     def _worker(self, work: WorkConfig, number: int) -> Start:
         kwargs = {"index": number - 1, "chunk_bytes": work.chunk, "max_file_bytes": work.max_file}
         return Start(("work",), ("work",), WORKER, kwargs)
+
+    def _job_worker(self, entry: Entry, queue: QueueConfig) -> Start:
+        kwargs: dict[str, Any] = {"queue": name_of(entry.path)}
+        use = JOB_WORKER
+        if self.is_process(entry):
+            use = JOB_PROCESS
+            kwargs |= {"handlers": list(queue.handlers), "places": queue.places}
+        return Start(entry.at, entry.at, use, kwargs)
 
     def _facts(self, use: str) -> Mapping[str, Any]:
         """Return what one of the product's own classes is told of the node."""

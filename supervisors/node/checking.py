@@ -130,6 +130,7 @@ def _doubles(subject: Subject, entries: list[Entry]) -> Iterator[Fault]:
 
 def _parents(subject: Subject, entries: list[Entry]) -> Iterator[Fault]:
     supervisors = {ROOT, *(path for path in subject.config.supervisors if is_path(path))}
+    supervisors |= {entry.path for entry in entries if entry.role is Role.SUPERVISOR}
     children = {entry.path for entry in entries}
     for entry in entries:
         parent = entry.parent

@@ -31,6 +31,7 @@ def check_imports(subject: Subject, *, spare_processes: bool = False) -> Iterato
             keep what they import.
     """
     add_import_root(subject.directory)
+    yield from _handlers(subject)
     for start in starts_of(subject.config, subject.machine, subject.directory):
         if subject.is_damaged(start.at):
             continue
@@ -59,6 +60,18 @@ def check_programs(subject: Subject) -> Iterator[Fault]:
         for key, message, hint in missing(start):
             if not subject.is_damaged((*at, key)):
                 yield subject.fault((*at, key), message, hint)
+
+
+def _handlers(subject: Subject) -> Iterator[Fault]:
+    """Check that the modules of handlers are there, without running them."""
+    for name, queue in subject.config.queues.items():
+        for number, module in enumerate(queue.handlers):
+            at = ("queues", name, "handlers", number)
+            try:
+                find_module(module)
+            except ImportTargetError as error:
+                if not subject.is_damaged(at):
+                    yield subject.fault(at, cut(str(error), MESSAGE_LIMIT), error.hint)
 
 
 def _task(subject: Subject, start: Start) -> Iterator[Fault]:

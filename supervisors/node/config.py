@@ -11,6 +11,9 @@ from typing import Annotated
 
 from pydantic import model_validator
 
+from supervisors.node.childoptions import ChildOptions as ChildOptions
+from supervisors.node.childoptions import MailboxConfig as MailboxConfig
+from supervisors.node.childoptions import Placement, WhenDownWord
 from supervisors.node.fields import (
     A_REFERENCE,
     ActorPath,
@@ -39,9 +42,8 @@ from supervisors.node.fields import (
     refuse,
 )
 from supervisors.node.programs import ProgramConfig
+from supervisors.node.queueing import QueueConfig
 from supervisors.node.sections import (
-    BackoffConfig,
-    BoundsConfig,
     BudgetConfig,
     HeartbeatConfig,
     Order,
@@ -51,13 +53,10 @@ from supervisors.node.sections import (
     key,
 )
 
-Placement = Annotated[str, Choice("pool", "thread", "process")]
-WhenDownWord = Annotated[str, Choice("refuse", "hold")]
 BranchPlacement = Annotated[str, Choice("pool", "process")]
 StrategyWord = Annotated[str, Choice("one_for_one", "one_for_all", "rest_for_one")]
 OnLimitWord = Annotated[str, Choice("escalate", "park")]
 AutoShutdownWord = Annotated[str, Choice("never", "any_significant", "all_significant")]
-FullWord = Annotated[str, Choice("block", "reject", "dead-letter")]
 PriorityWord = Annotated[str, Choice("high", "normal", "low")]
 TransportWord = Annotated[str, Choice("auto", "ipc", "tcp")]
 LevelWord = Annotated[str, Choice("debug", "info", "warning", "error")]
@@ -147,38 +146,6 @@ class LimitConfig(Section):
 
     restarts: Restarts = key("Restarts that are carried out within the window.", 10)
     within: PositiveDuration = key("Length of the sliding window.", "60s")
-
-
-class MailboxConfig(Section):
-    """`mailbox`: its bound, and the answer to full."""
-
-    capacity: Annotated[int, Whole(1, 100_000_000)] | None = key("Messages that may wait; 100,000 when unset.", None)
-    block_timeout: PositiveDuration | None = key("Longest wait of a sender on a full mailbox; 30 s when unset.", None)
-    full: FullWord | None = key(
-        "Full: the sender waits, gets an error, or the message becomes a dead letter; `block` when unset.", None
-    )
-
-
-class ChildOptions(Section):
-    """How a child is run; what is not set comes from `[defaults.child]`."""
-
-    runs_in: Placement | None = key("Shared pool, a thread of its own, or a process of its own.", None)
-    restart: RestartWord | None = key("Restart always, only after an abnormal end, or never.", None)
-    shutdown: StopTime | None = key("Time to stop when asked; then it is killed.", None)
-    start_timeout: PositiveDuration | None = key("Time to become ready.", None)
-    backoff: BackoffConfig | None = key("Delay before restarts; unset parts come from the defaults.", None)
-    budget: BudgetConfig | None = key("The child's own restart limit, beyond which it is quarantined.", None)
-    heartbeat: HeartbeatConfig | None = key("Liveness of a process; unset parts come from the defaults.", None)
-    memory_max: Size | None = key("Resident memory at which a process is restarted.", None)
-    spares: Annotated[int, Whole(0, 100)] | None = key(
-        "Processes that wait, imported, to replace one that ended.", None
-    )
-    bounds: BoundsConfig | None = key("What else a process may use, and how long it may run.", None)
-    when_down: WhenDownWord | None = key("What becomes of messages while it is being restarted.", None)
-    held_max: Annotated[int, Whole(1, 10_000_000)] | None = key('Most messages held with `when_down = "hold"`.', None)
-    mailbox: MailboxConfig | None = key(
-        "Bound of the mailbox; the class's own when there is no such table here or in the defaults.", None
-    )
 
 
 class BackoffDefaults(Section):
@@ -371,3 +338,4 @@ class Config(Section):
     loops: LoopsConfig | None = key("Agent loops.", None)
     io: IoConfig = key("Settings of the I/O services.", {})
     work: WorkConfig | None = key("Job queue and workers.", None)
+    queues: dict[Segment, QueueConfig] = key("Queues of jobs by name.", {})

@@ -102,6 +102,19 @@ def unit_of(word: str) -> str:
     return _ALIASES.get(word.lower(), word)
 
 
+def read_rate(text: str) -> tuple[int, float]:
+    """Return how many in how many seconds `text` says: `100/s`, `250/min`, `10/5s`.
+
+    Raises:
+        ValueError: It is no rate.
+    """
+    count, slash, per = text.partition("/")
+    if not slash or not count.strip().isdecimal() or not 1 <= int(count) <= 1_000_000_000:
+        raise ValueError(text)
+    per = per.strip()
+    return int(count), parse_duration(per if per[:1].isdecimal() else f"1{per}")
+
+
 def format_duration(seconds: float) -> str:
     """Return the shortest exact text for `seconds`, to the microsecond: 5400.0 is `"1h30m"`, 0.0 is `"0s"`.
 

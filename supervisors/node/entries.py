@@ -17,6 +17,9 @@ from supervisors.node.counting import Machine, evaluate_count
 from supervisors.node.positions import KeyPath
 from supervisors.node.programs import ProgramConfig
 
+JOBS_UNDER = "/work"
+"""Supervisor of the queues and their workers; where it is not written, it is one like any other."""
+
 
 class Role(Enum):
     """What an entry becomes."""
@@ -27,6 +30,8 @@ class Role(Enum):
     LOOP = "loop"
     QUEUE = "queue"
     WORKER = "worker"
+    JOBS = "jobs"
+    JOB_WORKER = "job worker"
 
 
 class Entry(Struct, frozen=True):
@@ -95,6 +100,8 @@ def entries_of(config: Config, machine: Machine) -> Iterator[Entry]:
                 yield _loop(path, name, loop)
     if config.work is not None:
         yield from _work(config.work, machine)
+    if config.queues:
+        yield from _queues(config, machine)
 
 
 def _actor(path: str, actor: ActorConfig, machine: Machine) -> Entry:
@@ -110,6 +117,16 @@ def _work(work: WorkConfig, machine: Machine) -> Iterator[Entry]:
     queue, task = join(work.under, "queue"), join(work.under, "task")
     yield Entry(queue, ("work",), Role.QUEUE, work)
     yield Entry(task, ("work",), Role.WORKER, work, _instances(work.count, machine), (), 1)
+
+
+def _queues(config: Config, machine: Machine) -> Iterator[Entry]:
+    if JOBS_UNDER not in config.supervisors:
+        yield Entry(JOBS_UNDER, ("queues",), Role.SUPERVISOR, SupervisorConfig())
+    yield Entry(join(JOBS_UNDER, "jobs"), ("queues",), Role.JOBS, ChildOptions())
+    for name, queue in config.queues.items():
+        path = join(JOBS_UNDER, name)
+        if is_path(path) and "/" not in name:
+            yield Entry(path, ("queues", name), Role.JOB_WORKER, queue, _instances(queue.workers, machine), (), 1)
 
 
 def _instances(count: str, machine: Machine) -> int:

@@ -19,7 +19,7 @@ from actors.addresses import check_path, check_segment
 from actors.errors import AddressError
 from supervisors.node.awaiting import is_dependency
 from supervisors.node.counting import CountError, evaluate_count, this_machine
-from supervisors.node.durations import DurationError, SizeError, parse_duration, parse_size
+from supervisors.node.durations import DurationError, SizeError, parse_duration, parse_size, read_rate
 from supervisors.node.faults import MESSAGE_LIMIT, cut, hints
 
 _IMPORT_PATH: Final = re.compile(r"[A-Za-z_]\w*(?:\.[A-Za-z_]\w*)*:[A-Za-z_]\w*(?:\.[A-Za-z_]\w*)*\Z", re.ASCII)
@@ -217,6 +217,17 @@ def read_size(value: object) -> int:
     return size_bytes
 
 
+def _rate(value: object) -> str:
+    text = read_text(value)
+    try:
+        _, per = read_rate(text)
+    except ValueError:
+        per = 0.0
+    if per <= 0:
+        refuse(f"{cut(text)!r} is no rate", 'a number in a time: "100/s", "250/min", "10/5s"')
+    return text
+
+
 def _segment(value: object) -> str:
     try:
         return check_segment(read_text(value))
@@ -375,6 +386,7 @@ Duration = Annotated[float, Kind("duration", _duration)]
 PositiveDuration = Annotated[float, Kind("duration", _positive_duration)]
 StopTime = Annotated[float | str, Kind('duration | "infinity" | "brutal_kill"', _stop_time)]
 Size = Annotated[int, Kind("size", read_size)]
+Rate = Annotated[str, Kind("rate", _rate)]
 Segment = Annotated[str, Kind("name", _segment)]
 ActorPath = Annotated[str, Kind("path", _path)]
 ImportPath = Annotated[str, Kind('"module:Class"', _import_path)]

@@ -1,8 +1,8 @@
 """How one child is run, once the tables that concern it are laid over each other.
 
 From below: the product's defaults, `[defaults.child]`, for a loop `[loops]`, the child's own table. `/sys` is not
-concerned by `[defaults.child]`: what holds the runtime together says itself how it runs, and a default meant for a
-user's actors (a process each, a small memory limit) must not take it down. Pure.
+concerned by `[defaults.child]`, nor is the actor of the queues of jobs: what holds the runtime together says itself how
+it runs, and a default meant for a user's actors (a process each, a small memory limit) must not take it down. Pure.
 """
 
 from __future__ import annotations
@@ -94,7 +94,8 @@ Level = ChildDefaults | ChildOptions | ProgramConfig
 
 def _levels(config: Config, entry: Entry) -> list[Level]:
     """Return the tables that concern `entry`, the lowest first."""
-    levels: list[Level] = [ChildDefaults() if is_within(entry.path, SYSTEM) else config.defaults.child]
+    is_ours = is_within(entry.path, SYSTEM) or entry.role is Role.JOBS
+    levels: list[Level] = [ChildDefaults() if is_ours else config.defaults.child]
     if entry.role is Role.LOOP and config.loops is not None:
         levels.append(config.loops)
     own = entry.settings

@@ -26,7 +26,6 @@ ROUNDS: Final = 100
 
 _SECTIONS_ELSEWHERE: Final = {
     "cron": "schedules of loops are written in [loops.list.ID]",
-    "queues": "the job queue is [work]",
     "watch": "files are not watched in this version",
     "degrade": "there are no degradation levels in this version",
     "watchdog": 'the watchdog is the actor [actors."/sys/watchdog"]',

@@ -39,10 +39,11 @@ STREAMS = [name for name in READING if COMMANDS[name].declaration.shape is Shape
 
 EXAMPLES = {"path": "/io/gmail", "selectors": "/io/gmail", "message": "Fetch", "shell": "bash", "query": "select 1"}
 EXAMPLES |= {"expression": "0 2 * * *", "expressions": "0 2 * * *", "ids": "job-2", "name": "laptop"}
+EXAMPLES |= {"id": "job-2", "kind": "mail.send", "limit": "100/s"}
 """A value for each argument that a command cannot do without, by the argument's name."""
 
 NEEDED = {"selectors": {"start", "stop", "restart", "suspend", "resume", "kill", "reset", "wait"}, "query": {"sql"}}
-NEEDED["ids"] = {"jobs retry", "jobs drop"}
+NEEDED["ids"] = {"jobs retry", "jobs cancel", "jobs promote", "jobs delete", "dlq retry", "dlq drop"}
 """Arguments that are optional to the parser and yet needed."""
 
 ADDED = {name: ["--count", "2"] for name in STREAMS}

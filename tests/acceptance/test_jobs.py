@@ -19,7 +19,7 @@ def submit(running: Node, *paths: str) -> list[str]:
 
 
 def jobs_of(running: Node, *more: str) -> dict[str, dict[str, Any]]:
-    return {job["id"]: job for job in running.items("jobs", "list", *more)}
+    return {job["id"]: job for job in running.items("jobs", "list", "--queue", "/work/queue", *more)}
 
 
 def test_accepted_jobs_survive_the_kill_of_the_node_and_failed_ones_wait_for_a_decision(tmp_path: Path) -> None:
@@ -45,12 +45,12 @@ def test_accepted_jobs_survive_the_kill_of_the_node_and_failed_ones_wait_for_a_d
         letter = jobs_of(second, "--state", "failed")[failing]
         assert (letter["attempt"], letter["source"]) == (3, "somebody")
         assert "No such file" in letter["why"]
-        refused = second.ctl("jobs", "retry")
+        refused = second.ctl("jobs", "retry", "--queue", "/work/queue")
         assert refused.code == 2
         assert "--all" in refused.err
-        assert second.ctl("jobs", "drop", "job-999").code == 3
+        assert second.ctl("jobs", "delete", "job-999", "--queue", "/work/queue").code == 3
         later.write_text("now I am here too")
-        assert second.ctl("jobs", "retry", failing).code == 0
+        assert second.ctl("jobs", "retry", failing, "--queue", "/work/queue").code == 0
         second.wait_line(f"{failing} hash {later} for somebody succeeded")
         assert jobs_of(second, "--state", "failed") == {}
         recovered = second.items("events", "--type", "JobsRecovered")

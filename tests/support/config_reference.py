@@ -5,7 +5,7 @@ python tests/support/config_reference.py     prints them, to be laid into the do
 
 from __future__ import annotations
 
-from supervisors.node import config, programs, sections
+from supervisors.node import config, programs, queueing, sections
 from supervisors.node.shapes import Shape, keys_of
 from supervisors.node.showing import write
 
@@ -35,6 +35,9 @@ TABLES: dict[str, type[sections.Section]] = {
     "`[loops]`": config.LoopsConfig,
     "`[loops.list.ID]`": config.LoopConfig,
     "`[work]`": config.WorkConfig,
+    "`[queues.NAME]`": queueing.QueueConfig,
+    "`retry`": queueing.RetryConfig,
+    "`keep`": queueing.KeepConfig,
     "`[io]`": config.IoConfig,
     "`[io.gmail]`": config.MailConfig,
     "`[io.browser]`": config.BrowserConfig,

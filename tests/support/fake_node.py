@@ -74,6 +74,7 @@ from supervisors.views import (
     instant,
     to_wire,
 )
+from supervisors.views.documents import QueueView
 from transport.control.protocol import Request
 from transport.control.responder import Responder
 from transport.control.server import ControlServer
@@ -350,6 +351,17 @@ class FakeNode:
                 JobView(id="job-1", state="running", job="index 3 files", attempt=1, worker="/work/task#1"),
                 JobView(id="job-2", state="failed", job="hash /tmp/x", attempt=3, why="OSError: gone"),
             ]
+        elif arguments.message in {"FindJobs", "WaitJob"}:
+            job = JobView(id="job-2", state="failed", kind="mail.send", queue="mail", attempt=3, attempts=3, why="gone")
+            wanted = arguments.payload.get("selection", {}).get("states") or ["succeeded"]
+            state = wanted[0] if arguments.message == "FindJobs" else "succeeded"
+            reply = {"items": [structs.replace(job, state=state)]}
+        elif arguments.message == "AddJobs" or arguments.message == "ChangeJobs":
+            reply = {"ids": ["job-2"]}
+        elif arguments.message == "WhyJob":
+            reply = "it is due in 3 s"
+        elif arguments.message in {"ListQueues", "ChangeQueue"}:
+            reply = {"items": [QueueView(name="mail", state="paused", note="the server moves", waiting=3, failed=1)]}
         elif arguments.message in {"RetryJobs", "DropJobs"}:
             reply = ["job-2"]
         else:

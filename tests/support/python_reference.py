@@ -15,6 +15,8 @@ from types import ModuleType
 MODULES = {
     "actors": "Write actors.",
     "actors.testing": "Test them, with a clock moved by hand.",
+    "actors.jobs.handlers": "Do jobs.",
+    "actors.jobs.client": "Add jobs, and wait for them.",
     "supervisors": "The values a tree is made of.",
     "supervisors.api": "The same values, in the words of `actors.toml`.",
     "supervisors.running": "Run a tree inside a program.",

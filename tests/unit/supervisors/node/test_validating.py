@@ -56,7 +56,7 @@ def test_key_above_its_table_is_told_where_it_stands(tmp_path):
     assert "[runtime]" in fault.hint
 
 
-@pytest.mark.parametrize("section", ["cron", "queues", "watch", "degrade", "watchdog", "web"])
+@pytest.mark.parametrize("section", ["cron", "watch", "degrade", "watchdog", "web"])
 def test_section_of_another_version_is_refused_in_its_own_words(tmp_path, section):
     (fault,) = faults_of(tmp_path, f"version = 1\n[{section}.x]\na = 1\n")
 

@@ -1,0 +1,243 @@
+"""Workers for jobs of any kind: on the pool or a thread of the queues' own process, or in a process of their own.
+
+A worker says that it is ready when it is asked, which its start brings about, does one try after another, and says how
+each ended. What a handler raises fails the try and leaves the worker as it is; a worker that ends fails its try, and
+its supervisor brings it back.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import time
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from actors import Actor, on
+from actors.jobs.engine import Engine
+from actors.jobs.handlers import (
+    CancelledJobError,
+    DoNotRetry,
+    Handler,
+    PayloadError,
+    Run,
+    Token,
+    UnknownKindError,
+    handler_of,
+    load_handlers,
+    to_json,
+)
+from actors.jobs.offload import Offload
+from actors.jobs.orders import Announce, BrokenJob, DoJob, DoneJob, EndJob, Progress, WorkerReady
+from actors.messages import Message
+
+REPORT_EVERY = 0.2
+"""Least seconds between two reports of progress of one try; the ones between are left out, the last is not."""
+
+
+class LocalJob(Message[None], frozen=True, local=True):
+    """One try, for a worker in the same process as the engine."""
+
+    engine: Engine
+    handler: Handler
+    number: int
+    payload: str
+    attempt: int
+    repeats: int
+    token: Token
+
+
+class AsyncJob(LocalJob, frozen=True, local=True):
+    """The same, of a handler that is `async`."""
+
+
+class JobWorker(Actor):
+    """Does jobs of one queue, one at a time, in the queues' own process.
+
+    Args:
+        queue: Name of the queue.
+        jobs: Path of the queues.
+    """
+
+    def __init__(self, queue: str = "default", jobs: str = "/work/jobs") -> None:
+        super().__init__()
+        self._queue = queue
+        self._jobs = jobs
+        self._done = 0
+        self._now = ""
+
+    def state_view(self) -> dict[str, object]:
+        return {"queue": self._queue, "job": self._now, "done": self._done}
+
+    @on(Announce)
+    def announce(self, _: Announce) -> None:
+        self.system.ref(self._jobs).tell(WorkerReady(self.path, self._queue, _instance(self)))
+
+    @on(LocalJob)
+    def do(self, message: LocalJob) -> None:
+        engine, handler, number, attempt = message.engine, message.handler, message.number, message.attempt
+        run: Run | None = None
+        try:
+            message.token.check()
+            payload = handler.decode(message.payload)
+            if handler.takes_run:
+                run = _run_of(message)
+                value = handler.function(payload, run)
+            else:
+                value = handler.function(payload)
+            result = "null" if value is None else to_json(value)
+        except Exception as error:  # the job's, not the worker's
+            engine.failed(number, attempt, *_fault(error))
+        else:
+            self._done += 1
+            engine.finished(number, attempt, result, run.children if run is not None else ())
+
+    @on(AsyncJob)
+    async def do_async(self, message: AsyncJob) -> None:
+        engine, handler, number, attempt = message.engine, message.handler, message.number, message.attempt
+        run = _run_of(message)
+        try:
+            message.token.check()
+            value = await _cancellable(handler, handler.decode(message.payload), run)
+            result = to_json(value)
+        except Exception as error:  # the job's, not the worker's
+            engine.failed(number, attempt, *_fault(error))
+        else:
+            self._done += 1
+            engine.finished(number, attempt, result, run.children)
+
+
+class JobProcess(Actor):
+    """Does jobs of one queue in a process of its own, up to `places` at a time, each on a thread.
+
+    It stays answerable meanwhile, so its supervisor knows that it lives however busy its jobs are.
+
+    Args:
+        queue: Name of the queue.
+        handlers: Modules that have the handlers.
+        places: Jobs at a time; 1 or more.
+        jobs: Path of the queues.
+    """
+
+    dispatcher = "thread"
+    reentrant = True
+
+    def __init__(
+        self,
+        queue: str = "default",
+        handlers: Sequence[str] = (),
+        places: int = 1,
+        jobs: str = "/work/jobs",
+    ) -> None:
+        super().__init__()
+        self._queue = queue
+        self._handlers = tuple(handlers)
+        self._places = places
+        self._jobs = jobs
+        self._offload = Offload(f"jobs-{queue}", limit=places)
+        self._tokens: dict[tuple[int, int], Token] = {}
+        self._done = 0
+
+    async def on_start(self) -> None:  # type: ignore[override] # a hook may be a coroutine
+        await self._offload.run(load_handlers, self._handlers)
+
+    def on_stop(self) -> None:
+        for token in tuple(self._tokens.values()):
+            token.set("the worker is stopping")
+
+    def state_view(self) -> dict[str, object]:
+        return {
+            "queue": self._queue,
+            "jobs": [f"job-{number}" for number, _ in self._tokens],
+            "places": self._places,
+            "done": self._done,
+        }
+
+    @on(Announce)
+    async def announce(self, _: Announce) -> None:
+        free = self._places - len(self._tokens)
+        if free > 0:
+            self.system.ref(self._jobs).tell(WorkerReady(self.path, self._queue, _instance(self), free))
+
+    @on(EndJob)
+    async def end(self, message: EndJob) -> None:
+        token = self._tokens.get((message.number, message.attempt))
+        if token is not None:
+            token.set(message.why)
+
+    @on(DoJob)
+    async def do(self, message: DoJob) -> DoneJob | BrokenJob:
+        token = self._tokens[message.number, message.attempt] = Token()
+        run = Run(
+            f"job-{message.number}", message.kind, message.attempt, message.repeats, token,
+            _seldom(lambda progress, note: self._tell(message, progress, note)),
+        )  # fmt: skip
+        try:
+            handler = handler_of(message.kind)
+            payload = handler.decode(message.payload)
+            if handler.is_async:
+                value = await _cancellable(handler, payload, run)
+            else:
+                value = await self._offload.run(_call, handler, payload, run)
+            result = to_json(value)
+        except Exception as error:  # the job's, not the worker's
+            return BrokenJob(*_fault(error))
+        finally:
+            del self._tokens[message.number, message.attempt]
+        self._done += 1
+        return DoneJob(result, tuple(run.children))
+
+    def _tell(self, job: DoJob, progress: float, note: str) -> None:
+        self.system.ref(self._jobs).tell(Progress(job.number, job.attempt, progress, note))
+
+
+def _instance(worker: Actor) -> str:
+    return f"{os.getpid()}-{worker.incarnation.generation}-{id(worker)}"
+
+
+def _call(handler: Handler, payload: Any, run: Run) -> Any:
+    return handler.function(payload, run) if handler.takes_run else handler.function(payload)
+
+
+async def _cancellable(handler: Handler, payload: Any, run: Run) -> Any:
+    """Await an `async` handler; the token cancels it at its next await."""
+    loop = asyncio.get_running_loop()
+    task = asyncio.ensure_future(_call(handler, payload, run))
+    run.token.on_set = lambda: loop.call_soon_threadsafe(task.cancel)
+    try:
+        return await task
+    except asyncio.CancelledError:
+        run.token.check()  # it was the token's doing: this raises why
+        raise
+    finally:
+        run.token.on_set = None
+
+
+def _run_of(job: LocalJob) -> Run:
+    engine, number, attempt = job.engine, job.number, job.attempt
+    report = _seldom(lambda progress, note: engine.reported(number, attempt, progress, note))
+    return Run(f"job-{number}", job.handler.kind, attempt, job.repeats, job.token, report)
+
+
+def _seldom(report: Callable[[float, str], None]) -> Callable[[float, str], None]:
+    """Return `report`, called no more often than `REPORT_EVERY` but for the end of the work."""
+    last = 0.0
+
+    def seldom(progress: float, note: str) -> None:
+        nonlocal last
+        now = time.monotonic()
+        if progress >= 1.0 or now - last >= REPORT_EVERY:
+            last = now
+            report(progress, note)
+
+    return seldom
+
+
+def _fault(error: Exception) -> tuple[str, bool]:
+    """Return why a try failed, and whether another may end otherwise."""
+    said = str(error)[:2000]
+    if isinstance(error, DoNotRetry):
+        return said or "the handler said not to try again", False
+    if isinstance(error, CancelledJobError):
+        return said, True
+    return f"{type(error).__name__}: {said}", not isinstance(error, UnknownKindError | PayloadError)

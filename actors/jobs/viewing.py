@@ -1,0 +1,162 @@
+"""What people see of jobs and queues, and what they do to them. These functions block: they read the disk."""
+
+from __future__ import annotations
+
+from msgspec.structs import replace
+
+from actors.jobs.engine import Engine
+from actors.jobs.jobtable import QueueState
+from actors.jobs.orders import ChangeJobs, ChangeQueue, JobView, QueueView
+from actors.jobs.records import Job
+from actors.jobs.selecting import Selection, SelectionError, number_of
+from actors.jobs.specs import BLOCKED, CANCELLED, DELAYED, DISABLED, FAILED, RUNNING, SUCCEEDED, WAITING
+
+ACTIONS = ("retry", "cancel", "promote", "delete")
+QUEUE_ACTIONS = ("pause", "resume", "drain", "rate")
+
+
+def view(job: Job, *, full: bool = False) -> JobView:
+    """Return what people see of a job."""
+    return JobView(
+        id=f"job-{job.number}",
+        queue=job.queue,
+        kind=job.kind,
+        state=job.state,
+        priority=job.priority,
+        attempt=job.attempt,
+        attempts=job.attempts,
+        repeats=job.repeats,
+        progress=job.progress,
+        note=job.note,
+        why=job.why,
+        worker=job.worker,
+        source=job.source,
+        key=job.key,
+        batch=job.batch,
+        after=tuple(f"job-{number}" for number in sorted(job.after)),
+        every=job.every,
+        created_at=job.created_at,
+        run_at=job.run_at,
+        begun_at=job.begun_at,
+        changed_at=job.changed_at,
+        payload=job.payload if full else "",
+        result=(job.result or "") if full else "",
+    )
+
+
+def find(engine: Engine, selection: Selection, full: bool) -> tuple[JobView, ...]:
+    """Return the jobs meant.
+
+    Raises:
+        SelectionError: The selection means nothing.
+    """
+    found = engine.overlay(engine.table.select(selection))
+    if selection.states:  # they may have moved on since they were written
+        found = [job for job in found if job.state in selection.states]
+    return tuple(view(job, full=full) for job in found)
+
+
+def why(engine: Engine, id: str) -> str:
+    """Return why a job is as it is, in a line; "" where there is none."""
+    number = number_of(id)
+    found = engine.why(number)
+    if found:
+        return found
+    stored = engine.table.select(Selection(ids=(id,), limit=1))
+    if not stored:
+        return ""
+    job = stored[0]
+    said = f"it {job.state}" if job.state != CANCELLED else "it was cancelled"
+    tries = f" at try {job.attempt} of {job.attempts}" if job.attempt else ""
+    return f"{said}{tries}" + (f": {job.why}" if job.why else "")
+
+
+def change(engine: Engine, order: ChangeJobs) -> list[int]:
+    """Do what is ordered to jobs; return the numbers of those it was done to.
+
+    Raises:
+        SelectionError: An id is none, or there is no such action.
+    """
+    numbers = [number_of(id) for id in order.ids]
+    match order.action:
+        case "retry":
+            return [*engine.retry(numbers), *engine.promote(numbers)]
+        case "cancel":
+            return engine.cancel(numbers, order.why or "cancelled by hand")
+        case "promote":
+            return engine.promote(numbers)
+        case "delete":
+            return engine.table.delete(numbers)
+    raise SelectionError(f"there is no action {order.action!r}; there are {', '.join(ACTIONS)}")
+
+
+def queues(engine: Engine, name: str = "") -> tuple[QueueView, ...]:
+    """Return how the queues are, or the one called `name`."""
+    counts = engine.table.counts()
+    live = engine.count_states()
+    found: list[QueueView] = []
+    for queue in list(engine.ledger.queues.values()):
+        spec = queue.spec
+        if name not in {"", spec.name}:
+            continue
+        states, ended = live.get(spec.name, {}), counts.get(spec.name, {})
+        found.append(
+            QueueView(
+                name=spec.name,
+                state="draining" if queue.draining else "paused" if queue.paused else "open",
+                note=queue.note,
+                waiting=states.get(WAITING, 0),
+                delayed=states.get(DELAYED, 0),
+                blocked=states.get(BLOCKED, 0),
+                disabled=states.get(DISABLED, 0),
+                running=states.get(RUNNING, 0),
+                succeeded=ended.get(SUCCEEDED, 0),
+                failed=ended.get(FAILED, 0),
+                cancelled=ended.get(CANCELLED, 0),
+                workers=len(queue.free) + len(queue.running),
+                concurrency=spec.concurrency,
+                rate=str(spec.rate) if spec.rate is not None else "",
+                capacity=spec.capacity,
+                handlers=spec.handlers,
+                trouble=engine.trouble,
+            )
+        )
+    return tuple(found)
+
+
+def changed_queue(state: QueueState, order: ChangeQueue) -> QueueState:
+    """Return what people said of a queue after `order`.
+
+    Raises:
+        SelectionError: There is no such action, or the rate is none.
+    """
+    match order.action:
+        case "pause":
+            return replace(state, paused=True, note=order.note)
+        case "resume":
+            return replace(state, paused=False, draining=False, note="")
+        case "drain":
+            return replace(state, draining=True, note=order.note)
+        case "rate":
+            return replace(state, rate=_rate(order.rate))
+    raise SelectionError(f"there is no action {order.action!r}; there are {', '.join(QUEUE_ACTIONS)}")
+
+
+def _rate(said: str) -> str | None:
+    if said == "":
+        return None
+    if said == "none":
+        return ""
+    count, _, per = said.partition("/")
+    try:
+        if int(count) >= 1 and float(per or "1") > 0:
+            return f"{int(count)}/{float(per or '1'):g}"
+    except ValueError:
+        pass
+    raise SelectionError(f"a rate is COUNT/SECONDS, as 100/1, got {said!r}")
+
+
+def expire(engine: Engine, now: float) -> bool:
+    """Forget jobs that ended long ago; return whether there are more."""
+    gone = [engine.table.expire(queue.spec.name, queue.spec.keep, now) for queue in list(engine.ledger.queues.values())]
+    return any(gone)
