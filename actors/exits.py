@@ -206,6 +206,11 @@ def _type_name(error: BaseException) -> str:
     return f"{kind.__module__}.{kind.__qualname__}"
 
 
+def said(error: BaseException) -> str:
+    """Return the class and the message of `error` in at most `MESSAGE_LIMIT` characters and some; never raises."""
+    return f"{type(error).__name__}: {_message(error)}"
+
+
 def _message(error: BaseException) -> str:
     try:
         text = str(error)

@@ -67,7 +67,12 @@ class OnLimit(Enum):
     ESCALATE = "escalate"
     """Stop the children, end with `shutdown (gave-up)`, let the parent decide: OTP's answer."""
     PARK = "park"
-    """Keep the offender away and try it again slowly, for ever; siblings that its strategy does not bind live on."""
+    """Keep the offender away and try it again slowly, for ever; siblings that its strategy does not bind live on.
+
+    Where the strategy binds none, a child (but a temporary one) whose very first start fails is retried by the same
+    rules, and the supervisor starts without it. Everywhere else a failing first start ends the supervisor's start, as
+    in OTP.
+    """
 
 
 Shutdown = float | Literal["infinity", "brutal_kill"]

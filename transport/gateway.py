@@ -26,7 +26,7 @@ from actors.core.links import Watch
 from actors.core.system import ActorSystem
 from actors.errors import ActorExitedError, AskTimeoutError, MailboxFullError
 from actors.events import AskFailed
-from actors.exits import ExitReason
+from actors.exits import ExitReason, said
 from transport.bonds import PeerBonds
 from transport.calls import Bond, Calls, Origin, Relay, RemoteAsk
 from transport.channels import CREDIT, CREDITS, WINDOW, Channel
@@ -215,7 +215,7 @@ class Gateway:
         if not ask.fail(error):
             return False
         seconds = max(0.0, monotonic() - ask.asked_at)
-        text = f"{type(error).__name__}: {error}"
+        text = said(error)
         at = self._system.clock.time()
         self._system.bus.publish(AskFailed(at, ask.path, type(ask.message).__name__, text, seconds))
         return True

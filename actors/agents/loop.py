@@ -28,6 +28,7 @@ from actors.agents.core import Act, Done, Due, Finished, Outcome, Priority, Repo
 from actors.agents.tasks import task_of
 from actors.errors import ActorRuntimeError
 from actors.events import MetricSampled, RunFinished
+from actors.exits import said
 from actors.jobs.cycles import Cycle, CycleDone, Register, Registration, Unregister
 from actors.jobs.requests import SETTINGS
 from actors.messages import Message
@@ -224,10 +225,10 @@ class AgentLoop(Actor):
             if isinstance(error, TimeoutError) and limit.expired():
                 outcome, detail = Outcome.TIMED_OUT, f"not done within {self._timeout:g} s"
             else:
-                outcome, detail = Outcome.FAILED, f"{type(error).__name__}: {error}"
+                outcome, detail = Outcome.FAILED, said(error)
         except Exception as error:
             crash = error
-            outcome, detail = Outcome.FAILED, f"{type(error).__name__}: {error}"
+            outcome, detail = Outcome.FAILED, said(error)
         else:
             outcome, detail = _outcome(result)
         self._feed(Finished(outcome, self.system.clock.monotonic(), _one_line(detail), self.system.chance.random()))

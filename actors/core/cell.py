@@ -28,7 +28,7 @@ from actors.core.future import Ask
 from actors.core.mailbox import MailboxSpec, Pressure
 from actors.errors import ActorExitedError, MailboxFullError
 from actors.events import AskFailed
-from actors.exits import ExitReason
+from actors.exits import ExitReason, said
 from actors.messages import Message
 
 if TYPE_CHECKING:
@@ -338,7 +338,7 @@ class Cell:
             return False
         owner = self._owner
         if owner is not None and self._launch is not None:
-            text = f"{type(error).__name__}: {error}"
+            text = said(error)
             seconds = max(0.0, time.monotonic() - ask.asked_at)
             owner.bus.publish(AskFailed(owner.clock.time(), self.path, type(ask.message).__name__, text, seconds))
         return True

@@ -46,10 +46,7 @@ def start(cell: ActorRef[Any]) -> bool:
         actor: Actor | None = launch.factory()
         if actor is None or cell._actor is not actor:
             here.constructing = None
-            raise TypeError(
-                f"{launch.factory!r} returned {actor!r}, which is not an Actor made by this call "
-                "(its __init__ must call super().__init__())"
-            )
+            raise TypeError(_why_no_actor(actor))
         result = actor.on_start()
     except BaseException as error:
         here.constructing = None
@@ -59,6 +56,15 @@ def start(cell: ActorRef[Any]) -> bool:
         launch.owner.loop.begin(cell, result, started, None, None)
         return False
     return started(cell, result)
+
+
+def _why_no_actor(made: object) -> str:
+    """Return why what a factory returned is not the actor that this start is about."""
+    kind = type(made)
+    name = f"{kind.__module__}:{kind.__qualname__}"
+    if isinstance(made, pykka.Actor):
+        return f"{name}.__init__ does not call super().__init__(), or the actor was made by an earlier start"
+    return f"what was to make an actor returned a {name}"
 
 
 def started(cell: ActorRef[Any], result: Any) -> bool:

@@ -206,10 +206,10 @@ class ActorTimer:
         self.message = message
         self.skipped = 0
         """Repetitions left out because the one before still waited in the mailbox."""
+        self._timer = timers.schedule(delay, self._fire, interval=interval)  # first: what is refused was never there
         if cell._timers is None:
             cell._timers = set()
         cell._timers.add(self)
-        self._timer = timers.schedule(delay, self._fire, interval=interval)
 
     @property
     def is_active(self) -> bool:

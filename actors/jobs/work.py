@@ -17,6 +17,7 @@ import os
 import time
 
 from actors import Actor, on
+from actors.exits import said
 from actors.jobs.files import FileRecord, read_record
 from actors.jobs.kinds import HashFile, IndexFiles, Job, JobResult
 from actors.jobs.offload import Cancel, Offload
@@ -88,7 +89,7 @@ class TaskWorker(Actor):
             return TaskError(task.task_id, time.monotonic() - began, why, retryable=False)
         except Exception as error:  # the seed's task-error: the job went wrong, the worker lives
             self._failed += 1
-            why = f"{type(error).__name__}: {error}"
+            why = said(error)
             return TaskError(task.task_id, time.monotonic() - began, why, retryable=True)
         finally:
             self._task = self._cancel = None

@@ -22,6 +22,7 @@ from types import TracebackType
 from actors import Actor, AskTimeoutError, Down, MailboxSpec, on
 from actors.addresses import ROOT, check_path, matches
 from actors.events import ActorStarted, Event, JobsRecovered, RunFinished
+from actors.exits import said
 from actors.jobs import handout, index
 from actors.jobs.files import FileRecord
 from actors.jobs.handout import Assign, GiveUp, Refuse, Retry, Ticket
@@ -250,7 +251,7 @@ class WorkQueue(Actor):
             self._step(handout.WorkerLost(path, f"{path} gave no answer within {self._job_timeout + _GRACE:g} s"))
             return
         except Exception as error:  # the worker ended, by whatever: its job is the rules' matter
-            self._step(handout.WorkerLost(path, f"{path} ended: {type(error).__name__}: {error}"))
+            self._step(handout.WorkerLost(path, f"{path} ended: {said(error)}"))
             return
         match answer:
             case TaskComplete():

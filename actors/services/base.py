@@ -17,6 +17,7 @@ from collections.abc import Callable
 from typing import Any, Final, TypeVar
 
 from actors import Actor, Ignore, on
+from actors.exits import said
 from actors.jobs.offload import Cancel, Offload
 from actors.jobs.requests import Fault, GetService, ServiceView
 from actors.services.errors import ServiceUnreachableError
@@ -119,7 +120,7 @@ class Service(Actor):
             raise TimeoutError(f"not done within {self._timeout:g} s") from None
 
     def _text(self, error: BaseException) -> str:
-        text = f"{type(error).__name__}: {error}"
+        text = said(error)
         for secret in self.secrets():
             text = text.replace(secret, "***") if secret else text
         return text

@@ -31,9 +31,7 @@ def event_text(event: Any) -> str:
     text = event.text if isinstance(event, EventRow) else ""
     return printable(
         text
-        or " ".join(
-            f"{key}={_shown(value)}" for key, value in event.data.items() if value not in {"", None} or value == 0
-        )
+        or " ".join(f"{key}={_shown(value)}" for key, value in event.data.items() if value is not None and value != "")
     )
 
 

@@ -42,6 +42,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         arguments: Without the program's name; None takes `sys.argv`.
     """
     given = list(sys.argv[1:] if arguments is None else arguments)
+    if given == ["--version"]:
+        given = ["version"]
     open_missing()
     try:
         code = _run(given)
@@ -177,6 +179,9 @@ def _unforeseen(error: Exception) -> CommandError:
     """Return what an exception that no command expects means: something about the place we stand in, or a bug."""
     if isinstance(error, OSError) and error.filename is None and error.errno in _WRITING:
         return _unwritable(error)
+    if isinstance(error, PermissionError) and error.filename is not None:
+        hint = "it may be another user's; name a home of your own with --home"
+        return CommandError("denied", f"{error.filename}: {error.strerror}", hint)
     if isinstance(error, FileNotFoundError) and not _has_folder():
         return CommandError("failed", "the current folder is gone", "change to one that exists: cd /")
     hint = "run it again with --verbose for the traceback, and see: actorctl doctor"

@@ -220,16 +220,16 @@ class Output:
 
     def note(self, text: str, choice: Choice | None = None) -> None:
         """Say something to people on stderr; `--quiet` silences it."""
-        if choice is None or not choice.is_quiet:
-            self.out.flush()
-            self.err.write(printable(text, lines=True) + "\n")
+        self._say("", text, choice)
 
     def hint(self, text: str, choice: Choice | None = None) -> None:
         """Name the next command, to people, on stderr."""
-        self.note(
-            self.err_terminal.paint("hint:", Style.DIM) + f" {text}" if self.err_terminal.colored else f"hint: {text}",
-            choice,
-        )
+        self._say(self.err_terminal.paint("hint:", Style.DIM) + " ", text, choice)
+
+    def _say(self, head: str, text: str, choice: Choice | None) -> None:
+        if choice is None or not choice.is_quiet:
+            self.out.flush()
+            self.err.write(f"{head}{printable(text, lines=True)}\n")
 
     def error(self, error: CommandError, format: Format) -> None:
         """Say what failed; under `-o json` and `-o jsonl` as a JSON document on one line of stderr."""

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from supervisors.cli.calling import Call, Panel, command
+from supervisors.cli.failures import usage
 
 app = typer.Typer()
 
@@ -44,6 +46,8 @@ def run(
     """
     from supervisors.node.lifecycle import run_foreground
 
+    if tree is not None and tree.endswith(".toml"):
+        raise usage(f"{tree} is a file, not a tree in Python", f"actorctl run -c {shlex.quote(tree)}")
     home = Path(call.settings.home) if call.settings.home else None
     file = Path(config) if config else None
     call.end(int(run_foreground(config=file, home=home, app=tree, service=service, is_background=background)))

@@ -58,7 +58,8 @@ from supervisors.core.states import (
     Stopping,
     Then,
 )
-from supervisors.specs import Restart
+from supervisors.specs import OnLimit, Restart
+from supervisors.strategies import binds_siblings
 
 ALREADY_STARTED = "already-started"
 """The detail of a failed start whose child says that it runs already: passed on as that refusal."""
@@ -149,6 +150,9 @@ def _start_failed(draft: Draft, child: Child, start: Starting, reason: ExitReaso
     match start.origin:
         case Origin.INITIAL:
             refuse_start(draft, child, start, reason, "failed to start")
+            if _starts_without(draft, child):
+                restart(draft, child, reason, was_quiet=False, was_ready=False)
+                return
             draft.become(child, Down(DownWhy.FAILED))
             go_down(draft, ExitReason(ExitKind.SHUTDOWN, FAILED_TO_START, cause=draft.cause(child, reason)))
         case Origin.HAND:
@@ -172,6 +176,12 @@ def _start_failed(draft: Draft, child: Child, start: Starting, reason: ExitReaso
                 draft.deferred = (*draft.deferred, event)
         case _:
             assert_never(start.origin)
+
+
+def _starts_without(draft: Draft, child: Child) -> bool:
+    """Whether the supervisor starts although the first start of `child` failed, and retries it."""
+    parks = draft.spec.on_limit is OnLimit.PARK and not binds_siblings(draft.spec.strategy)
+    return parks and child.spec.restart is not _TEMPORARY
 
 
 def _gone(

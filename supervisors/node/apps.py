@@ -7,6 +7,7 @@ from pathlib import Path
 from msgspec.structs import replace
 
 from actors.addresses import ROOT
+from actors.exits import said
 from supervisors.core.validation import validate_tree
 from supervisors.errors import Fault
 from supervisors.node.faults import MESSAGE_LIMIT, ConfigurationError, cut
@@ -32,9 +33,7 @@ def load_app(target: str, *, directory: Path | None = None) -> SupervisorSpec:
     except ImportTargetError as error:
         raise ConfigurationError([Fault("", cut(str(error), MESSAGE_LIMIT), error.hint, file=target)]) from error
     except Exception as error:
-        raise ConfigurationError(
-            [Fault("", cut(f"it raised {type(error).__name__}: {error}", MESSAGE_LIMIT), file=target)]
-        ) from error
+        raise ConfigurationError([Fault("", cut(f"it raised {said(error)}", MESSAGE_LIMIT), file=target)]) from error
     tree = found.start if isinstance(found, ChildSpec) else found
     if not isinstance(tree, SupervisorSpec):
         hint = f'app = supervisor("{ROOT}", children=[…])'

@@ -14,6 +14,7 @@ import pykka
 from actors.core.actor import Actor
 from actors.core.context import enter_loop, leave_loop
 from actors.errors import ActorExitedError, AskTimeoutError
+from actors.exits import said
 from actors.jobs.workers import Reload, Task
 from actors.messages import HANDLES, Handles, Message
 from supervisors.branches import record_of
@@ -135,7 +136,7 @@ def ask_actor(services: Services, wanted: SendArguments, responder: Responder) -
         except pykka.Timeout as error:
             responder.fail("timeout", str(error), f"actorctl describe {wanted.path}")
         except Exception as error:
-            responder.fail("failed", f"{type(error).__name__}: {error}", f"actorctl why {wanted.path}")
+            responder.fail("failed", said(error), f"actorctl why {wanted.path}")
 
     future.add_done_callback(answered)
 
@@ -149,6 +150,12 @@ def _message(services: Services, wanted: SendArguments) -> Message[Any]:
         known = ", ".join(sorted(types)) or "no typed messages"
         hint = f"did you mean {near[0]}?" if near else f"it takes: {known}"
         raise SelectorError("not_found", f"{wanted.path} has no handler for {wanted.message}", hint)
+    unknown = [field for field in wanted.payload if field not in kind.__struct_encode_fields__]
+    if unknown:
+        near = get_close_matches(unknown[0], kind.__struct_encode_fields__, n=1)
+        fields = ", ".join(kind.__struct_encode_fields__) or "none"
+        hint = f"did you mean {near[0]}?" if near else f"fields of {name}: {fields}"
+        raise SelectorError("usage", f"{name} has no field {unknown[0]}", hint)
     try:
         message: Message[Any] = msgspec.convert(wanted.payload, kind)
     except msgspec.ValidationError as error:

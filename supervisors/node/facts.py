@@ -15,6 +15,7 @@ from msgspec import Struct
 from actors.core.inspection import ViewState, read_state
 from actors.core.system import ActorSystem
 from actors.events import NodeChanged
+from actors.exits import said
 from actors.history.feed import HistoryFeed
 from actors.history.protocol import Query, QueryFailed, QueryResult
 from actors.history.protocol import Statistics as AskRecorder
@@ -177,7 +178,7 @@ class NodeFacts:
             try:
                 state = read_state(future.get(timeout=0))
             except Exception as error:  # shown in its place: the rest of the description is still wanted
-                state = {"error": f"{type(error).__name__}: {error}"}
+                state = {"error": said(error)}
             answer(state)
 
         future.add_done_callback(answered)

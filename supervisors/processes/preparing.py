@@ -8,6 +8,7 @@ import sysconfig
 import time
 from typing import Final
 
+from actors.exits import said
 from supervisors.processes.childside import Ground, load_actor
 from supervisors.processes.protocol import Prepare, Prepared
 from supervisors.processes.rehearsal import rehearse
@@ -27,7 +28,7 @@ def prepare(wanted: Prepare) -> tuple[Prepared, Ground | None]:
     try:
         load_actor(wanted.target)
     except BaseException as error:
-        return Prepared(time.monotonic() - began, (), f"{type(error).__name__}: {error}"), None
+        return Prepared(time.monotonic() - began, (), said(error)), None
     files = imported_files(set(sys.modules) - before)
     problem = f"it imports more than {FILES_LIMIT} files that may change" if len(files) > FILES_LIMIT else ""
     ground = None

@@ -161,6 +161,41 @@ def test_parking_keeps_the_offender_away_and_the_siblings_running():
     assert (view.state, view.parked) == ("restarting", True)
 
 
+def test_a_supervisor_that_parks_starts_without_a_child_whose_first_start_fails_and_retries_it():
+    backoff = Backoff(first=2.0, jitter=0.0)
+    spec = supervisor(child("a", backoff=backoff), child("b"), intensity=3, on_limit=OnLimit.PARK)
+
+    world = World(spec, starts={"a": ["fail", "ok"]})
+
+    assert (world.is_ready, world.ended, world.running()) == (True, None, ["b"])
+    view = view_child(world.state, "a")
+    assert view is not None
+    assert (view.state, view.parked) == ("restarting", False)
+    assert launched(world.pass_time(2.0)) == ["a"]
+    assert world.running() == ["a", "b"]
+
+
+def test_a_first_start_that_fails_counts_against_the_limit_and_is_parked_beyond_it():
+    spec = supervisor(child("a"), child("b"), intensity=2, on_limit=OnLimit.PARK, park_every=60.0)
+
+    world = World(spec, starts={"a": ["fail"] * 9})
+    world.pass_time(0.0)
+
+    assert (world.ended, world.running()) == (None, ["b"])
+    view = view_child(world.state, "a")
+    assert view is not None
+    assert (view.state, view.parked) == ("restarting", True)
+
+
+@pytest.mark.parametrize("strategy", [ALL, REST])
+def test_where_siblings_are_bound_a_failing_first_start_ends_the_start_of_a_supervisor_that_parks(strategy):
+    spec = supervisor(child("a"), child("b"), strategy=strategy, on_limit=OnLimit.PARK)
+
+    world = World(spec, starts={"b": ["fail"]})
+
+    assert (world.is_ready, world.ended is not None, world.running()) == (False, True, [])
+
+
 def test_a_parked_child_is_tried_for_ever_slowly_and_is_not_announced_or_counted_again():
     world = parked_world()
     world.exited("a")

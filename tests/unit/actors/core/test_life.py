@@ -147,7 +147,7 @@ def test_a_start_that_raises_is_a_failed_start(error, where, system: ActorSystem
 def test_a_factory_that_makes_no_actor_is_a_failed_start(factory, system: ActorSystem):
     _, outcomes = _spawn(system, factory, "pool")
 
-    assert "not an Actor made by this call" in outcomes.expect(StartFailed).reason.crash.message
+    assert "what was to make an actor returned" in outcomes.expect(StartFailed).reason.crash.message
 
 
 def test_an_actor_whose_init_forgets_super_is_a_failed_start_that_says_so(system: ActorSystem):
@@ -157,7 +157,8 @@ def test_an_actor_whose_init_forgets_super_is_a_failed_start_that_says_so(system
 
     _, outcomes = _spawn(system, Forgetful, "pool")
 
-    assert "super().__init__()" in outcomes.expect(StartFailed).reason.crash.message
+    message = outcomes.expect(StartFailed).reason.crash.message
+    assert "Forgetful.__init__ does not call super().__init__()" in message
 
 
 def test_a_factory_may_start_other_actors_on_its_way(system: ActorSystem, placement):

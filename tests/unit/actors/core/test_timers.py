@@ -112,6 +112,18 @@ def test_a_timer_that_makes_no_sense_is_refused(clock, delay, interval):
         Timers(clock, "test").schedule(delay, print, interval=interval)
 
 
+@pytest.mark.parametrize("call", ["after", "every"])
+@pytest.mark.parametrize("seconds", [-1.0, float("nan"), "2s"], ids=["negative", "nan", "text"])
+def test_a_timer_of_an_actor_that_makes_no_sense_crashes_the_actor_and_leaves_nothing(call, seconds, placement):
+    with ActorSystem("test") as system:
+        launched = launch(system, lambda: Heart(Collector()), path="/a", placement=placement)
+
+        with pytest.raises((ValueError, TypeError)):
+            launched.ref.ask(Tell(lambda actor: getattr(actor, call)(seconds, Beat())), timeout=10)
+
+        assert launched.outcomes.expect(Exited).reason.crash is not None
+
+
 def test_cancelled_timers_do_not_pile_up(clock):
     timers = Timers(clock, "test")
     for _ in range(10_000):

@@ -188,6 +188,14 @@ def test_quiet_silences_notes_and_hints():
     assert err == ""
 
 
+def test_the_word_hint_is_coloured_and_nothing_of_the_colour_is_shown_as_text():
+    out, err = io.StringIO(), io.StringIO()
+
+    Output(out, err, Terminal(), Terminal(None, True, True)).hint("actorctl \x07ps", Choice())
+
+    assert err.getvalue() == "\x1b[2mhint:\x1b[0m actorctl \\x07ps\n"
+
+
 def test_hints_go_to_people_not_to_programs():
     assert written(Choice(), hints=("actorctl ps",))[1] == "hint: actorctl ps\n"
     assert written(Choice(Format.JSON), hints=("actorctl ps",))[1] == ""
