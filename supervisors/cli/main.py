@@ -66,6 +66,7 @@ def make_group() -> ActorctlGroup:
         help=_ABOUT,
         rich_markup_mode=markup(),
         invoke_without_command=True,
+        context_settings={"help_option_names": ["--help", "-h"]},
     )
 
     def root(context: typer.Context, **given: Any) -> None:

@@ -1,6 +1,6 @@
 """The one output layer: every reading command hands its answer here, and every format is made here.
 
-    table   for people: aligned columns; on a narrow terminal one block a row; nothing is ever cut
+    table   for people: aligned columns, the last one wrapped; on a narrow terminal one block a row; nothing is ever cut
     wide    the same with every column
     json    one document, `supervisors.views.documents`; written plainly, never through a layout library
     jsonl   one item a line; what streams print
@@ -17,7 +17,7 @@ from collections.abc import Callable, Iterable, Sequence
 from datetime import UTC, datetime
 from difflib import get_close_matches
 from enum import Enum
-from typing import Any, TextIO
+from typing import Any, Final, TextIO
 
 from msgspec import Struct
 
@@ -28,6 +28,8 @@ from supervisors.views import ColumnView, HeaderView
 from supervisors.views.documents import document, plain
 
 GAP = "  "
+LAST_LEAST: Final = 30
+"""Columns that the last cell of a row needs to be wrapped below itself; with fewer a row becomes a block of lines."""
 
 
 class Format(Enum):
@@ -256,14 +258,25 @@ def table(items: Sequence[Any], columns: Sequence[Column], terminal: Terminal) -
     cells = [[column.text(item) for column in columns] for item in items]
     heads = [column.key.upper().replace("_", " ") for column in columns]
     widths = [max(cell_width(head), *(cell_width(row[i]) for row in cells)) for i, head in enumerate(heads)]
-    if terminal.width is not None and sum(widths) + len(GAP) * (len(widths) - 1) > terminal.width:
-        return _blocks(items, columns, cells, terminal)
+    hanging = " " * (sum(widths[:-1]) + len(GAP) * (len(widths) - 1))
+    if terminal.width is not None and len(hanging) + widths[-1] > terminal.width:
+        if terminal.width - len(hanging) < LAST_LEAST or columns[-1].is_right:
+            return _blocks(items, columns, cells, terminal)
+        widths[-1] = 0
     lines = [terminal.paint(_row(heads, widths, columns), Style.STRONG)]
     for item, row in zip(items, cells, strict=True):
+        row[-1], *more = [row[-1]] if widths[-1] else hung(row[-1], terminal.width or 0, hanging)
         padded = [pad(cell, width, right=c.is_right) for cell, width, c in zip(row, widths, columns, strict=True)]
         painted = [terminal.paint(p, c.style(item)) if c.style else p for p, c in zip(padded, columns, strict=True)]
         lines.append(GAP.join(painted).rstrip())
+        lines.extend(more)
     return lines
+
+
+def hung(text: str, width: int, hanging: str) -> list[str]:
+    """Return the lines of a last cell that starts `hanging` deep: the first without that indent, the others with it."""
+    first, *more = wrap(text, width, hanging)
+    return [first[len(hanging) :], *more]
 
 
 def facts(pairs: Iterable[tuple[str, str]], terminal: Terminal, indent: str = "") -> list[str]:

@@ -8,11 +8,20 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
-from supervisors.cli.rendering import GAP, Choice, Column, Format, Output, chosen
+from supervisors.cli.rendering import GAP, LAST_LEAST, Choice, Column, Format, Output, chosen, hung
 from supervisors.cli.terminal import Style, cell_width, pad, wrap
 from supervisors.views.documents import plain
 
-WIDTHS: Final[Mapping[str, int]] = {"seq": 8, "at": 12, "severity": 8, "topic": 18, "path": 20, "type": 16, "state": 12}
+WIDTHS: Final[Mapping[str, int]] = {
+    "seq": 8,
+    "at": 12,
+    "severity": 8,
+    "topic": 18,
+    "path": 20,
+    "type": 17,
+    "state": 12,
+    "level": 7,
+}
 """Columns a stream's table sets aside: it cannot wait for the widest value. A longer value pushes its row aside."""
 
 
@@ -60,13 +69,17 @@ class Stream:
             pad(cell, width, right=c.is_right) for cell, width, c in zip(cells, widths, self._columns, strict=True)
         ]
         line = GAP.join(padded).rstrip()
+        below: list[str] = []
         if terminal.width is not None and cell_width(line) > terminal.width:
-            first, *rest = wrap(GAP.join(cell for cell in cells if cell != "-"), terminal.width - 2)
-            return [first, *(f"  {more}" for more in rest)]
+            hanging = " " * (cell_width(line) - cell_width(padded[-1].rstrip()))
+            if terminal.width - len(hanging) < LAST_LEAST:
+                first, *rest = wrap(GAP.join(cell for cell in cells if cell != "-"), terminal.width - 2)
+                return [first, *(f"  {more}" for more in rest)]
+            padded[-1], *below = hung(cells[-1], terminal.width, hanging)
         painted = [
             terminal.paint(p, c.style(item)) if c.style else p for p, c in zip(padded, self._columns, strict=True)
         ]
-        lines = [GAP.join(painted).rstrip()]
+        lines = [GAP.join(painted).rstrip(), *below]
         if not self._has_head:
             self._has_head = True
             heads = [c.key.upper().replace("_", " ") for c in self._columns]

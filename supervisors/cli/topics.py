@@ -42,7 +42,7 @@ These stand before or after the command:
 OUTPUT: Final = """\
 Data goes to stdout; notes, hints and errors go to stderr. Nothing is ever cut.
 
-  table   aligned columns; on a terminal too narrow for them, one block a row
+  table   aligned columns, the last one wrapped; on a terminal too narrow for that, one block a row
   wide    the same with every column
   json    one document: {"kind": ..., "apiVersion": "actors/v1", "items": [...]}; the schemas: actorctl schema
   jsonl   one item a line; so do streams (events -f, tap) under -o json too

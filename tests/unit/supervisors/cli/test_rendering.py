@@ -196,6 +196,19 @@ def test_the_word_hint_is_coloured_and_nothing_of_the_colour_is_shown_as_text():
     assert err.getvalue() == "\x1b[2mhint:\x1b[0m actorctl \\x07ps\n"
 
 
+def test_a_long_last_cell_is_wrapped_below_itself_and_the_table_stays_one():
+    columns = (Column("path", lambda row: row[0]), Column("text", lambda row: row[1]))
+    rows = [("/io/gmail", "one two three four five six seven eight nine ten"), ("/a", "short")]
+
+    assert table(rows, columns, Terminal(width=44)) == [
+        "PATH       TEXT",
+        "/io/gmail  one two three four five six seven",
+        "           eight nine ten",
+        "/a         short",
+    ]
+    assert table(rows, columns, Terminal(width=40))[0] == "/io/gmail"  # too narrow: blocks
+
+
 def test_hints_go_to_people_not_to_programs():
     assert written(Choice(), hints=("actorctl ps",))[1] == "hint: actorctl ps\n"
     assert written(Choice(Format.JSON), hints=("actorctl ps",))[1] == ""
