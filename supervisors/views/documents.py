@@ -15,8 +15,8 @@ from typing import Any, Generic, TypeVar
 import msgspec
 from msgspec import Struct, field
 
-from supervisors.views.activity import ActivityView
 from supervisors.views.base import API_VERSION, Instant, View
+from supervisors.views.busyness import ActivityView
 from supervisors.views.commands import (
     AnswerView,
     ColumnView,
