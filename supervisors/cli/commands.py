@@ -45,6 +45,7 @@ MODULES: Final = {
     "down": "ending",
     "reload": "reloading",
     "daemon": "daemon",
+    "service": "services",
     "jobs": "jobs",
     "queue": "queues",
     "dlq": "queues",

@@ -19,10 +19,12 @@ from supervisors.cli.logs import logs
 from supervisors.cli.reloading import reload
 from supervisors.cli.rendering import Page
 from supervisors.cli.running import ServiceName, run
+from supervisors.cli.services import carry_out
 from supervisors.cli.starting import READY_SECONDS, ConfigFile, NoWait, Patience, Tree, start
 from supervisors.cli.terminal import Terminal
 from supervisors.cli.texts import plural
 from supervisors.cli.trees import status
+from supervisors.node.install.choosing import KINDS, Installed, is_usually_system, read_installed
 from supervisors.requests import Arguments
 from supervisors.views import PauseView
 
@@ -81,7 +83,7 @@ def restart(
 ) -> None:
     """End the node and start it again as it was started: same file, same home, same folder.
 
-    A node that a service manager keeps is restarted by that manager: see actorctl service.
+    A node that a service manager keeps is restarted by that manager.
     """
     from supervisors.node.statefile import read_state
 
@@ -95,11 +97,16 @@ def restart(
             "actorctl down, then start it as before",
         )
     if record.service:
-        raise CommandError(
-            "conflict",
-            f"the node is kept by {record.service}, which would start it again by itself; nothing was stopped",
-            "actorctl service restart",
-        )
+        kind, _, name = record.service.partition(":")
+        installed = read_installed(home) or Installed(kind, name, is_usually_system())
+        if kind not in KINDS:
+            raise CommandError(
+                "conflict",
+                f"the node is kept by {record.service}, which would start it again by itself; nothing was stopped",
+                "restart it there",
+            )
+        carry_out(call, "restart", installed)
+        return
     call.write(end_node(call, drain=drain, reason=reason))
     if call.exit_code:
         return

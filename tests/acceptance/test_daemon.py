@@ -171,7 +171,7 @@ def test_drain_returns_at_once_and_the_node_ends_by_itself(folder: Folder) -> No
 
 def test_a_duplicate_that_a_service_manager_started_waits_and_takes_over(folder: Folder) -> None:
     assert folder.ctl("up").code == 0
-    with node(folder.path, ["--service", "systemd:test"]) as second:
+    with node(folder.path, ["--service", "elsewhere:test"]) as second:
         second.wait_line("waiting for it to end")
         assert second.process.poll() is None
         os.kill(folder.state["process"]["pid"], signal.SIGKILL)
@@ -180,12 +180,12 @@ def test_a_duplicate_that_a_service_manager_started_waits_and_takes_over(folder:
 
         assert folder.state["process"]["pid"] == second.process.pid
         refused = folder.ctl("daemon", "restart")
-        assert (refused.code, "systemd:test" in refused.err) == (7, True)
+        assert (refused.code, "elsewhere:test" in refused.err) == (7, True)
 
 
 def test_a_duplicate_that_waits_ends_when_it_is_told_to(folder: Folder) -> None:
     assert folder.ctl("up").code == 0
-    with node(folder.path, ["--service", "systemd:test"]) as second:
+    with node(folder.path, ["--service", "elsewhere:test"]) as second:
         second.wait_line("waiting for it to end")
 
         second.signal(signal.SIGTERM)
