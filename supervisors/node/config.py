@@ -14,13 +14,13 @@ from pydantic import model_validator
 from supervisors.node.childoptions import ChildOptions as ChildOptions
 from supervisors.node.childoptions import MailboxConfig as MailboxConfig
 from supervisors.node.childoptions import Placement, WhenDownWord
+from supervisors.node.dependencies import Dependencies
 from supervisors.node.fields import (
     A_REFERENCE,
     ActorPath,
     Choice,
     Count,
     Cron,
-    Dependencies,
     Duration,
     Endpoint,
     EnvironmentName,

@@ -17,7 +17,6 @@ from pydantic_core import CoreSchema, PydanticCustomError, core_schema
 
 from actors.addresses import check_path, check_segment
 from actors.errors import AddressError
-from supervisors.node.awaiting import is_dependency
 from supervisors.node.counting import CountError, evaluate_count, this_machine
 from supervisors.node.durations import DurationError, SizeError, parse_duration, parse_size, read_rate
 from supervisors.node.faults import MESSAGE_LIMIT, cut, hints
@@ -287,13 +286,6 @@ def _endpoint(value: object) -> str:
     return text
 
 
-def _dependency(value: object) -> str:
-    text = read_text(value)
-    if not is_dependency(text):
-        refuse(f"{cut(text)!r} is nothing that can be waited for", "tcp://host:port, unix:///socket or file:///path")
-    return text
-
-
 def _cron(value: object) -> str:
     from actors.scheduling.cron import check  # brings croniter: only where a schedule is written
     from actors.scheduling.expression import CronError
@@ -397,7 +389,6 @@ Cron = Annotated[str, Kind("cron expression", _cron)]
 Count = Annotated[str, Kind("number or arithmetic", _count)]
 Table = Annotated[dict[str, Any], Kind("table", _table, is_text=False)]
 Texts = Annotated[tuple[str, ...], ListOf("list of text", _line_of_text)]
-Dependencies = Annotated[tuple[str, ...], ListOf("list of addresses", _dependency)]
 Paths = Annotated[tuple[str, ...], ListOf("list of paths", _path)]
 SecretNames = Annotated[dict[str, str], Before("list of names, or table", _secret_names, is_text=False)]
 A_REFERENCE: Final = Before("secret reference", _secret_table, is_text=False)
