@@ -164,6 +164,13 @@ class Engine:
             self._watchers.setdefault(number, []).append(ended)
         return True
 
+    @property
+    def is_settled(self) -> bool:
+        """Whether everything is written, and all that follows from it done."""
+        with self._lock:
+            ledger = self.ledger
+            return self._flush is None and not (ledger.dirty or ledger.effects or self._adds)
+
     def live(self, number: int) -> Job | None:
         """Return an unfinished job; for reading one field at a time."""
         return self.ledger.jobs.get(number)

@@ -203,7 +203,10 @@ def job(kind: str, *, queue: str = "", attempts: int | None = None, timeout: flo
         parameters = list(inspect.signature(function).parameters.values())
         if not 1 <= len(parameters) <= 2:
             raise TypeError(f"{_place(function)} takes its payload, and a Run if it wants one")
-        hints = get_type_hints(function)
+        try:
+            hints = get_type_hints(function)
+        except NameError as error:
+            raise TypeError(f"{_place(function)}: {error}; import what annotations name at the top") from None
         payload = hints.get(parameters[0].name, Any)
         try:
             decode = msgspec.json.Decoder(payload).decode

@@ -1,8 +1,8 @@
 """Workers for jobs of any kind: on the pool or a thread of the queues' own process, or in a process of their own.
 
-A worker says that it is ready when it is asked, which its start brings about, does one try after another, and says how
-each ended. What a handler raises fails the try and leaves the worker as it is; a worker that ends fails its try, and
-its supervisor brings it back.
+A worker says that it is ready as it starts and when it is asked, does one try after another, and says how each ended.
+What a handler raises fails the try and leaves the worker as it is; a worker that ends fails its try, and its supervisor
+brings it back.
 """
 
 from __future__ import annotations
@@ -64,10 +64,12 @@ class JobWorker(Actor):
         self._queue = queue
         self._jobs = jobs
         self._done = 0
-        self._now = ""
+
+    def on_start(self) -> None:
+        self.announce(Announce())
 
     def state_view(self) -> dict[str, object]:
-        return {"queue": self._queue, "job": self._now, "done": self._done}
+        return {"queue": self._queue, "done": self._done}
 
     @on(Announce)
     def announce(self, _: Announce) -> None:

@@ -1,0 +1,133 @@
+"""The engine over a store that fails: nothing begins that is not written, and nothing that ended is forgotten."""
+
+from __future__ import annotations
+
+import pytest
+
+from actors.jobs.accepting import Accepted, JobsRefusedError
+from actors.jobs.engine import Engine
+from actors.jobs.handlers import job as handler
+from actors.jobs.handlers import spec_of
+from actors.jobs.jobtable import MemoryTable
+from actors.jobs.records import Again, Begin, Ended, Halt, Stop
+from actors.jobs.selecting import Selection
+from actors.jobs.specs import QueueSpec
+from actors.policies.backoff import Backoff
+from actors.policies.ratelimit import RateLimit
+
+
+@handler("engine.work")
+def work(_: int) -> None:
+    """Never called."""
+
+
+class Bench:
+    """An engine over memory, with a clock moved by hand, and what it wanted done."""
+
+    def __init__(self, **rules: object) -> None:
+        self.now = 1_000.0
+        self.effects: list[object] = []
+        self.table = MemoryTable()
+        self.engine = Engine(
+            self.table, now=lambda: self.now, perform=self.effects.extend, alarm=lambda _: None
+        )  # fmt: skip
+        self.engine.open([QueueSpec(name="default", backoff=Backoff(first=1.0, jitter=0.0), **rules)])  # type: ignore[arg-type]
+
+    def add(self, count: int = 1, **options: object) -> list[int]:
+        answers: list[Accepted | JobsRefusedError] = []
+        self.engine.add([spec_of(work, 1, **options) for _ in range(count)], answers.append)
+        (answer,) = answers
+        if isinstance(answer, JobsRefusedError):
+            raise answer
+        return [int(id.removeprefix("job-")) for id in answer.ids]
+
+    def workers(self, count: int) -> None:
+        for number in range(count):
+            self.engine.worker_free("default", f"/w/{number}", 1)
+
+    def begun(self) -> list[int]:
+        return [effect.job.number for effect in self.effects if isinstance(effect, Begin)]
+
+    def states(self) -> dict[int, str]:
+        return {job.number: job.state for job in self.table.select(Selection())}
+
+
+def test_on_a_full_disk_new_jobs_are_refused_nothing_begins_and_what_ended_is_written_later():
+    bench = Bench()
+    bench.workers(1)
+    first, second = bench.add(2)
+    bench.table.fails = "no space left"
+
+    bench.engine.finished(first, 1, "1")
+    with pytest.raises(JobsRefusedError, match="no space left"):
+        bench.add()
+    assert bench.begun() == [first]
+    assert bench.states() == {first: "running", second: "waiting"}
+    bench.table.fails = None
+    bench.engine.pass_time()
+
+    assert bench.begun() == [first, second]
+    assert bench.states() == {first: "succeeded", second: "running"}
+    assert [effect.job.number for effect in bench.effects if isinstance(effect, Ended)] == [first]
+    assert bench.add() == [second + 1]
+
+
+def test_a_rate_bounds_what_begins_and_time_brings_more():
+    bench = Bench(rate=RateLimit(2, 1.0))
+    bench.workers(5)
+    ids = bench.add(5)
+
+    assert bench.begun() == ids[:2]
+    assert bench.engine.ledger.alarm == pytest.approx(1_000.5)
+    bench.now += 0.5
+    bench.engine.pass_time()
+    assert bench.begun() == ids[:3]
+    bench.now -= 3_600.0
+    bench.engine.pass_time()
+    assert bench.begun() == ids[:3]
+
+
+def test_a_job_over_its_time_is_asked_to_end_then_its_worker_is_ended_and_its_try_has_failed():
+    bench = Bench(timeout=10.0, grace=2.0, attempts=2)
+    bench.workers(1)
+    (id,) = bench.add()
+
+    bench.now += 10.0
+    bench.engine.pass_time()
+    assert bench.effects[-1] == Halt(id, "/w/0", "not done within 10 s")
+    bench.now += 2.0
+    bench.engine.pass_time()
+    assert isinstance(bench.effects[-1], Stop)
+    bench.engine.worker_lost("default", "/w/0", "/w/0 was killed")
+
+    again = bench.effects[-1]
+    assert isinstance(again, Again)
+    assert (again.attempt, again.why) == (1, "not done within 10 s: /w/0 was killed")
+
+
+def test_a_recurring_job_keeps_its_slots_and_counts_those_that_passed():
+    bench = Bench()
+    bench.workers(1)
+    (id,) = bench.add(every=10.0)
+    bench.now += 35.0
+    bench.engine.finished(id, 1, "1")
+
+    following = bench.engine.live(id + 1)
+    assert following is not None
+    assert (following.run_at, following.note) == (1_040.0, f"3 slots before it passed while job-{id} was not done")
+
+
+def test_old_jobs_are_forgotten_by_age_and_number_but_never_unfinished_ones():
+    from actors.jobs.specs import Keep
+
+    bench = Bench()
+    bench.workers(1)
+    done = bench.add(3)
+    for id in done:
+        bench.engine.finished(id, 1, "1")
+    (open_one,) = bench.add()
+
+    assert bench.table.expire("default", Keep(most=2), bench.now) == 1
+    assert set(bench.states()) == {*done[1:], open_one}
+    assert bench.table.expire("default", Keep(succeeded=5.0), bench.now + 6.0) == 2
+    assert set(bench.states()) == {open_one}
