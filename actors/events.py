@@ -227,9 +227,12 @@ class RunFinished(Event, frozen=True):
 
     Attributes:
         run: Name of what ran.
-        outcome: `succeeded`, `failed`, `skipped`, `timed-out`, `cancelled`.
+        outcome: `succeeded`, `failed`, `skipped`, `timed-out`, `cancelled`; of slots that came late also `missed`,
+            and `merged` into a later one.
         seconds: How long it took.
         detail: One line: the result's summary, or the error.
+        slot_at: Of a schedule's run: the scheduled instant, wall seconds since the epoch; else 0.
+        slots: How many slots in a row it tells of, from `slot_at` on.
     """
 
     TOPIC: ClassVar[str] = "run"
@@ -238,11 +241,45 @@ class RunFinished(Event, frozen=True):
     outcome: str
     seconds: float
     detail: str = ""
+    slot_at: float = 0.0
+    slots: int = 1
 
     @property
     def severity(self) -> str:
         """A run that failed or took too long is an error."""
         return "error" if self.outcome in {"failed", "timed-out"} else "info"
+
+
+class ScheduleChanged(Event, frozen=True):
+    """A schedule was put in force, changed or taken out; `path` is the scheduler.
+
+    Attributes:
+        schedule: Its id.
+        state: `added`, `changed`, `removed`, `paused`, `resumed`, `ended`, `disabled`, `unwritten`: its slots cannot be
+            claimed on disk and wait.
+        detail: The note, or why.
+    """
+
+    TOPIC: ClassVar[str] = "cron"
+
+    schedule: str
+    state: str
+    detail: str = ""
+
+    @property
+    def severity(self) -> str:
+        """What nobody asked for is a warning."""
+        return "warning" if self.state in {"disabled", "unwritten"} else "info"
+
+
+class BreakerChanged(Event, frozen=True):
+    """The circuit breaker of that key is `closed`, `open` or `half-open` now; `path` is whose it is."""
+
+    TOPIC: ClassVar[str] = "cron"
+    SEVERITY: ClassVar[str] = "warning"
+
+    breaker: str
+    state: str
 
 
 class JobsRecovered(Event, frozen=True):
@@ -407,6 +444,8 @@ EVENT_TYPES: tuple[type[Event], ...] = (
     AskFailed,
     CommandDone,
     RunFinished,
+    ScheduleChanged,
+    BreakerChanged,
     JobsRecovered,
     JobRetried,
     JobsDisabled,

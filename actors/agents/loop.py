@@ -29,7 +29,7 @@ from actors.agents.tasks import task_of
 from actors.errors import ActorRuntimeError
 from actors.events import MetricSampled, RunFinished
 from actors.exits import said
-from actors.jobs.cycles import Cycle, CycleDone, Register, Registration, Unregister
+from actors.jobs.cycles import CancelCycle, Cycle, CycleDone, Register, Registration, Unregister
 from actors.jobs.requests import SETTINGS
 from actors.messages import Message
 
@@ -100,6 +100,9 @@ class AgentLoop(Actor):
         options: Settings of the task.
         scheduler: Path of the scheduler.
         queue: Path of the work queue.
+        overlap: Policy of slots that come during a run: `skip`, `queue`, `delay`, `timeout`, `cancel-other`; "" for
+            `skip`.
+        missed: Policy of slots from a time when nothing ran: `skip`, `once`, `all`; "" for `once`.
 
     Raises:
         ValueError: An argument is out of range; the task or one of its options is unknown; not exactly one of
@@ -130,6 +133,8 @@ class AgentLoop(Actor):
         options: dict[str, Any] | None = None,
         scheduler: str = "/sys/scheduler",
         queue: str = "/work/queue",
+        overlap: str = "",
+        missed: str = "",
     ) -> None:
         super().__init__()
         if bool(schedule) == (every > 0):
@@ -145,12 +150,15 @@ class AgentLoop(Actor):
         self._schedule, self._every, self._timezone = schedule, every, timezone
         self._timeout = timeout
         self._run_at_start = run_at_start
+        self._overlap, self._missed = overlap, missed
         self._home, self._root = Path(home), Path(root)
         self._scheduler, self._queue = check_path(scheduler), check_path(queue)
         self._state: core.State = Resting()
         self._registered = False
         self._next_at = 0.0
         self._last: RunFinished | None = None
+        self._acting: asyncio.Future[Result] | None = None
+        self._cancelling = ""
         self._runs: dict[str, int] = {}
 
     # -- life ---------------------------------------------------------------------------------------
@@ -198,6 +206,13 @@ class AgentLoop(Actor):
         if self._feed(due):
             await self._act()
 
+    @on(CancelCycle)
+    async def cancel_cycle(self, message: CancelCycle) -> None:
+        state, acting = self._state, self._acting
+        if isinstance(state, Working) and state.slot_at == message.slot_at and acting is not None:
+            self._cancelling = message.why or "cancelled"
+            acting.cancel()
+
     @on(Announce)
     async def announce(self, _: Announce) -> None:
         if not self._registered:
@@ -220,7 +235,12 @@ class AgentLoop(Actor):
         crash: Exception | None = None
         try:
             async with asyncio.timeout(self._timeout) as limit:
-                result = await self._task.run(self._context)
+                self._acting = asyncio.ensure_future(self._task.run(self._context))
+                result = await self._acting
+        except asyncio.CancelledError:
+            if not self._cancelling:
+                raise  # the loop is stopped, not its run
+            outcome, detail = Outcome.CANCELLED, self._cancelling
         except (OSError, ActorRuntimeError) as error:  # TimeoutError is an OSError
             if isinstance(error, TimeoutError) and limit.expired():
                 outcome, detail = Outcome.TIMED_OUT, f"not done within {self._timeout:g} s"
@@ -231,6 +251,9 @@ class AgentLoop(Actor):
             outcome, detail = Outcome.FAILED, said(error)
         else:
             outcome, detail = _outcome(result)
+        finally:
+            self._acting = None
+        self._cancelling = ""
         self._feed(Finished(outcome, self.system.clock.monotonic(), _one_line(detail), self.system.chance.random()))
         if crash is not None:
             raise crash
@@ -248,9 +271,10 @@ class AgentLoop(Actor):
                     self._runs[outcome] = self._runs.get(outcome, 0) + 1
                     self.system.bus.publish(self._last)
                 case Done(slot_at):
-                    scheduler = self.system.ref(self._scheduler)
-                    if scheduler.is_alive():  # one that comes later knows nothing of this slot
-                        scheduler.tell(CycleDone(self.path, slot_at))
+                    scheduler, last = self.system.ref(self._scheduler), self._last
+                    assert last is not None  # a slot is reported before it is done
+                    if scheduler.is_alive():  # one that comes later asks at the registration what this loop is at
+                        scheduler.tell(CycleDone(self.path, slot_at, last.outcome, last.detail, last.seconds))
         return acts
 
     def _end_run(self, why: str) -> None:
@@ -274,6 +298,9 @@ class AgentLoop(Actor):
             tags=self._tags,
             run_now=self._run_at_start and first,
             generation=self.incarnation.generation,
+            busy_with=self._state.slot_at if isinstance(self._state, Working) else 0.0,
+            overlap=self._overlap,
+            missed=self._missed,
         )
         scheduler = self.system.ref(self._scheduler)
         watched = scheduler.target

@@ -22,6 +22,7 @@ from actors.events import (
     ActorStartFailed,
     ActorStateChanged,
     AskFailed,
+    BreakerChanged,
     CommandDone,
     DeadLettered,
     Event,
@@ -36,6 +37,7 @@ from actors.events import (
     QueueChanged,
     RestartScheduled,
     RunFinished,
+    ScheduleChanged,
     SpareChanged,
     TreeChanged,
     UsageHigh,
@@ -211,6 +213,15 @@ def _run(head: Head, event: RunFinished) -> Described:
     return f"{run} {outcome} in {event.seconds:.3g} s{tail}", 0, ("runs", (*head, run, outcome, event.seconds, detail))
 
 
+def _schedule(head: Head, event: ScheduleChanged) -> Described:
+    tail = f": {event.detail}" if event.detail else ""
+    return f"schedule {event.schedule} {event.state}{tail}", 0, None
+
+
+def _breaker(head: Head, event: BreakerChanged) -> Described:
+    return f"breaker {event.breaker} is {event.state}", 0, None
+
+
 def _recovered(head: Head, event: JobsRecovered) -> Described:
     more = "".join(
         f", {count} {said}"
@@ -300,6 +311,8 @@ _describers: dict[type[Event], Callable[[Head, Any], Described]] = {
     AskFailed: _failed_ask,
     CommandDone: _command,
     RunFinished: _run,
+    ScheduleChanged: _schedule,
+    BreakerChanged: _breaker,
     JobsRecovered: _recovered,
     JobRetried: _retried,
     JobsDisabled: _disabled,

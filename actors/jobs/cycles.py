@@ -39,6 +39,9 @@ class Register(Message[Registration], frozen=True):
         tags: Words to select it by.
         run_now: Whether one run is due at once, beside the schedule.
         generation: Which instance at `path` says so; a new one ends the run of the one before.
+        busy_with: Slot that this instance is at, 0 for none; a scheduler that thinks of another one is put right.
+        overlap: A policy of overlaps, by its word; "" for `skip`.
+        missed: A policy of missed slots, by its word; "" for `once`.
     """
 
     path: str
@@ -50,6 +53,9 @@ class Register(Message[Registration], frozen=True):
     tags: tuple[str, ...] = ()
     run_now: bool = False
     generation: int = 0
+    busy_with: float = 0.0
+    overlap: str = ""
+    missed: str = ""
 
 
 class Unregister(Message[None], frozen=True):
@@ -72,11 +78,27 @@ class Cycle(Message[None], frozen=True):
     next_at: float = 0.0
 
 
+class CancelCycle(Message[None], frozen=True):
+    """Cancel the run for the slot at `slot_at`, if it is under way; its end is told by `CycleDone`."""
+
+    slot_at: float
+    why: str = ""
+
+
 class CycleDone(Message[None], frozen=True):
-    """The run for the slot at `slot_at` has ended, whatever its outcome."""
+    """The run for the slot at `slot_at` has ended.
+
+    Attributes:
+        outcome: `succeeded`, `failed`, `timed-out`, `cancelled` or `skipped`.
+        detail: One line.
+        seconds: How long it took.
+    """
 
     path: str
     slot_at: float
+    outcome: str = "succeeded"
+    detail: str = ""
+    seconds: float = 0.0
 
 
 class RunAnswer(Struct, frozen=True):
@@ -90,32 +112,3 @@ class RunNow(Message[RunAnswer], frozen=True):
     """Run what is scheduled for `path` once, now; refused while a run of it is under way."""
 
     path: str
-
-
-class ScheduleView(Struct, frozen=True):
-    """One schedule as it stands.
-
-    Attributes:
-        when: The cron expression, or `every 30 s`.
-        next_at: Wall instant of the next slot.
-        running_since: Wall instant of the slot being run, or None.
-        away: Whether the actor at `path` is down at the moment.
-        runs, skipped, missed: Slots sent off, skipped, and missed (the node was late), since the scheduler started.
-    """
-
-    path: str
-    name: str
-    when: str
-    timezone: str
-    priority: str
-    tags: tuple[str, ...]
-    next_at: float
-    running_since: float | None
-    away: bool
-    runs: int
-    skipped: int
-    missed: int
-
-
-class ListSchedules(Message[tuple[ScheduleView, ...]], frozen=True):
-    """Ask for every schedule, ordered by next slot."""

@@ -1,342 +1,387 @@
-"""The rules of a schedule: which slot is due, what is skipped, what was missed. Pure.
+"""The rules of one schedule: which slot begins, waits, is refused, merged or missed, and what follows a run. Pure.
 
-    Registered --> waiting --slot due--> running --Ended--> waiting
-                      |                     |
-                      +------OwnerDown------+--> away --Registered--> waiting
+    step(entry, event, now) -> (entry, effects)
 
-A slot is (path, scheduled instant). Each has one end: sent off, skipped with a reason (`overlap`, `not running`), or
-missed: when a look at the clock finds several slots past (the machine slept, the clock was set forward), the latest is
-run once and those before it are missed; one later than a day is missed too. A clock set back repeats no slot: the next
-one stays where it was. Intervals follow the monotonic clock and know nothing of the wall clock's steps.
+                 +-- refused ------------------------------> skipped
+    slot due ----+-- Begin --> running --+-- succeeded, cancelled, failed for good --> that
+                 |      ^         ^      +-- failed, tried again --> retrying --(delay)--> running
+                 +-- waiting -----+ (its turn)
+                 +-- found late, not run ------------------> merged, missed
 
-Whether a run is under way is known from `Ended` and `OwnerDown` alone, so that it cannot stick after a crash.
+A slot is (schedule, scheduled instant, round); the round tells runs of the same instant apart (a backfill). Each slot
+comes to exactly one end, and every end is an effect. What is under way is `Entry.live`, which only `Ended` and
+`Barred` make shorter: there is no running flag that could stick.
+
+While a run waits for its retry it counts as under way, so under `skip` a retry wins over the next slot.
 """
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
-from typing import Final, assert_never
-from zoneinfo import ZoneInfo
+from typing import assert_never
 
-from msgspec import Struct
 from msgspec.structs import replace
 
-from actors.scheduling.cron import next_after
-from actors.scheduling.expression import Expression
-
-PRIORITIES: Final = ("high", "normal", "low")
-LATEST: Final = 86_400.0
-"""A slot later than this many seconds is not run any more."""
-_COUNTED: Final = 1_000
-
-
-class Now(Struct, frozen=True):
-    """The two clocks read together: `wall` seconds since the epoch, `mono` monotonic seconds."""
-
-    wall: float
-    mono: float
-
-
-class Cron(Struct, frozen=True):
-    """Fires by the wall clock of a zone."""
-
-    expression: Expression
-    zone: ZoneInfo
-
-
-class Every(Struct, frozen=True):
-    """Fires each `seconds`, by the monotonic clock."""
-
-    seconds: float
-
-
-class Plan(Struct, frozen=True):
-    """What is scheduled: for whom, when, and who goes first. `priority` is one of `PRIORITIES`."""
-
-    path: str
-    name: str
-    when: Cron | Every
-    priority: str = "normal"
-    tags: tuple[str, ...] = ()
+from actors.policies import retry as retries
+from actors.policies.overlap import Delay, Overlap, Policy, Queue, Refuse, Replace, Start, decide
+from actors.policies.retry import Again
+from actors.scheduling.backlog import GRACE, Due, cron_due, first_interval, interval_due
+from actors.scheduling.plans import Every, Plan, Schedule, stamp
+from actors.scheduling.states import (
+    NEVER,
+    Barred,
+    Begin,
+    Came,
+    Cancelled,
+    Changed,
+    Effect,
+    Ended,
+    Entry,
+    Event,
+    Hold,
+    Keep,
+    Looked,
+    Now,
+    Paused,
+    Resumed,
+    Run,
+    Settle,
+    Step,
+    Stop,
+    Tell,
+    Wanted,
+    Went,
+)
 
 
-class Entry(Struct, frozen=True):
-    """One plan in force.
-
-    Attributes:
-        due_at: Wall instant of the next slot.
-        due_mono: Monotonic instant of the next slot; only of meaning to `Every`.
-        running: Slot of the run under way, or None.
-        away_since: Monotonic instant its actor went down, or None.
-    """
-
-    plan: Plan
-    due_at: float
-    due_mono: float
-    running: float | None = None
-    away_since: float | None = None
-    runs: int = 0
-    skipped: int = 0
-    missed: int = 0
-
-
-class State(Struct, frozen=True):
-    """Every entry by path."""
-
-    entries: dict[str, Entry] = {}
-
-
-class Registered(Struct, frozen=True):
-    """The actor of `plan` is there; `run_now` asks for one run at once."""
-
-    plan: Plan
-    run_now: bool = False
-
-
-class Unregistered(Struct, frozen=True):
-    path: str
-
-
-class Looked(Struct, frozen=True):
-    """The clocks were read; anything due is due."""
-
-
-class Ended(Struct, frozen=True):
-    path: str
-    slot_at: float
-
-
-class OwnerDown(Struct, frozen=True):
-    """The actor at `path` ended; `expected` when it was stopped rather than failed."""
-
-    path: str
-    expected: bool
-
-
-class Requested(Struct, frozen=True):
-    """A person wants one run now."""
-
-    path: str
-
-
-Event = Registered | Unregistered | Looked | Ended | OwnerDown | Requested
-
-
-class Dispatch(Struct, frozen=True):
-    path: str
-    slot_at: float
-    by_hand: bool = False
-
-
-class Skip(Struct, frozen=True):
-    path: str
-    name: str
-    slot_at: float
-    why: str
-
-
-class Miss(Struct, frozen=True):
-    """`count` slots from `first_at` to `last_at` were not run; `at_least` when counting stopped there."""
-
-    path: str
-    name: str
-    first_at: float
-    last_at: float
-    count: int
-    at_least: bool = False
-
-
-class Forget(Struct, frozen=True):
-    """The entry was dropped: its actor stayed away too long."""
-
-    path: str
-    name: str
-
-
-Effect = Dispatch | Skip | Miss | Forget
-Step = tuple[State, tuple[Effect, ...]]
-
-
-def step(state: State, event: Event, now: Now, *, forget_after: float = 600.0) -> Step:
-    """Return the state after `event` and what is to be done, in order.
-
-    Args:
-        state: The entries so far.
-        event: What happened.
-        now: The clocks at that moment.
-        forget_after: Seconds an actor may be down by failure before its schedule is dropped.
-    """
+def step(entry: Entry, event: Event, now: Now) -> Step:
+    """Return the entry after `event` and what is to be done, in order."""
+    effects: list[Effect] = []
     match event:
-        case Registered(plan, run_now):
-            return _registered(state, plan, run_now, now)
-        case Unregistered(path):
-            return _without(state, path), ()
         case Looked():
-            return _looked(state, now, forget_after)
-        case Ended(path, slot_at):
-            entry = state.entries.get(path)
-            if entry is None or entry.running != slot_at:
-                return state, ()  # a run of an earlier instance
-            return _with(state, replace(entry, running=None)), ()
-        case OwnerDown(path, expected):
-            entry = state.entries.get(path)
-            if entry is None:
-                return state, ()
-            if expected:
-                return _without(state, path), ()
-            return _with(state, replace(entry, running=None, away_since=now.mono)), ()
-        case Requested(path):
-            return _requested(state, path, now)
+            entry = _looked(entry, now, effects)
+        case Ended():
+            entry = _ended(entry, event, now, effects)
+        case Barred(run, why):
+            entry = _barred(entry, run, why, now, effects)
+        case Wanted(runs, overlap):
+            for run in runs:
+                entry = _meet(entry, run, now, effects, overlap, is_late=run.kind == "backfill")
+            entry = _drained(entry, now, effects)
+        case Paused(note, by):
+            if entry.standing.paused is None:
+                entry = _pause(entry, note, by, effects)
+        case Resumed():
+            if entry.standing.paused is not None:
+                standing = replace(entry.standing, paused=None, paused_by="", since=now.wall, failures=0)
+                entry = scheduled(replace(entry, standing=standing, streak=0), now, now.wall)
+                effects += [Keep(standing), Tell("resumed", "")]
+        case Cancelled(why):
+            entry = _cancel_all(entry, why, effects)
+        case Changed(plan):
+            entry = _changed(entry, plan, now, effects)
+        case Went():
+            for run in entry.live:
+                entry = _ended(
+                    entry, Ended(run.slot_at, run.round, "failed", "the actor ended during the run"), now, effects
+                )
+            entry = replace(entry, away_since=now.mono)
+        case Came():
+            entry = replace(entry, away_since=None)
         case _:
             assert_never(event)
+    return entry, effects
 
 
-def why_not_now(state: State, path: str) -> str:
-    """Return why a run of `path` cannot be sent off at this moment, or "" when it can."""
-    entry = state.entries.get(path)
-    if entry is None:
-        return f"nothing is scheduled for {path}"
+def usual_step(entry: Entry, now: Now) -> Step | None:
+    """Return what `step` does of a plain schedule whose slot is due in time with nothing in its way, else None.
+
+    It is there for speed: this is the way of nearly every slot.
+    """
+    slot_at = entry.due_at
+    if (
+        entry.live
+        or entry.waiting
+        or not entry.plan.is_plain
+        or slot_at is None
+        or entry.fire_at > now.wall
+        or now.wall - slot_at > GRACE
+        or entry.away_since is not None
+        or entry.disabled
+    ):
+        return None
+    following = entry.plan.after(slot_at)
+    if following is None or following <= now.wall:
+        return None
+    run = Run(slot_at)
+    entry = replace(entry, due_at=following, fire_at=following, last_slot=slot_at, live=(run,), streak=0)
+    return entry, [Begin(run)]
+
+
+def why_not_now(entry: Entry, overlap: Overlap | None = None) -> str:
+    """Return why a run asked for by hand would not begin, nor wait its turn; "" where it would."""
+    if entry.disabled:
+        return entry.disabled
     if entry.away_since is not None:
         return "not running"
-    if entry.running is not None:
-        return f"overlap: the run of {_text(entry.running)} is still under way"
+    rule = overlap or entry.plan.schedule.overlap
+    decision = decide(rule, len(entry.live), len(entry.waiting), entry.streak)
+    if isinstance(decision, Refuse):
+        since = f", of {stamp(entry.live[0].slot_at)}" if entry.live else ""
+        return f"{decision.why}{since}"
     return ""
 
 
-def next_due(state: State, now: Now) -> float | None:
-    """Return the seconds until the earliest slot, 0 or more; None when nothing is scheduled."""
-    waits = [
-        entry.due_mono - now.mono if isinstance(entry.plan.when, Every) else entry.due_at - now.wall
-        for entry in state.entries.values()
-    ]
-    return max(0.0, min(waits)) if waits else None
+def scheduled(entry: Entry, now: Now, cursor: float) -> Entry:
+    """Return `entry` with its first slot after the wall instant `cursor`; without one where it is not in force."""
+    standing, plan = entry.standing, entry.plan
+    if standing.paused is not None or standing.ended or entry.disabled:
+        return replace(entry, due_at=None, fire_at=NEVER, due_mono=NEVER)
+    if isinstance(plan.when, Every):
+        seconds = plan.when.seconds
+        due = min(cursor + seconds, now.wall + seconds)  # a clock set back must not make it wait
+        if plan.schedule.start_at > now.wall:
+            due = plan.schedule.start_at
+        due_at, due_mono = first_interval(plan, due, now.wall, now.mono)
+        return replace(entry, due_at=due_at, due_mono=due_mono if due_at is not None else NEVER)
+    due_at = plan.after(cursor)
+    return replace(entry, due_at=due_at, fire_at=plan.fire_at(due_at) if due_at is not None else NEVER)
 
 
-def _registered(state: State, plan: Plan, run_now: bool, now: Now) -> Step:
-    known = state.entries.get(plan.path)
-    if known is not None and known.plan.when == plan.when:
-        entry = replace(known, plan=plan, away_since=None)
+# -- slots ----------------------------------------------------------------------------------------------
+
+
+def _looked(entry: Entry, now: Now, effects: list[Effect]) -> Entry:
+    if entry.waiting or entry.live:
+        entry = _timers(entry, now, effects)
+    if entry.due_at is None:
+        return entry
+    plan = entry.plan
+    if type(plan.when) is Every:
+        if entry.due_mono > now.mono:
+            return entry
+        due = interval_due(plan, entry.due_mono, entry.last_slot, now.wall, now.mono)
     else:
-        due_at, due_mono = _following(plan.when, now.wall, now.mono)
-        entry = Entry(plan, due_at, due_mono)
-        if known is not None:
-            entry = replace(entry, running=known.running, runs=known.runs, skipped=known.skipped, missed=known.missed)
-    state = _with(state, entry)
-    return _requested(state, plan.path, now, by_hand=False) if run_now else (state, ())
+        if entry.fire_at > now.wall:
+            return entry
+        due = cron_due(plan, entry.due_at, now.wall)
+    return _worked_off(entry, due, now, effects)
 
 
-def _requested(state: State, path: str, now: Now, *, by_hand: bool = True) -> Step:
-    if why_not_now(state, path):
-        return state, ()
-    entry = state.entries[path]
-    slot_at = now.wall
-    return _with(state, replace(entry, running=slot_at, runs=entry.runs + 1)), (Dispatch(path, slot_at, by_hand),)
-
-
-def _looked(state: State, now: Now, forget_after: float) -> Step:
-    effects: list[Effect] = []
-    entries = dict(state.entries)
-    for entry in sorted(state.entries.values(), key=lambda e: (PRIORITIES.index(e.plan.priority), e.due_at)):
-        path = entry.plan.path
-        if entry.away_since is not None and now.mono - entry.away_since >= forget_after:
-            del entries[path]
-            effects.append(Forget(path, entry.plan.name))
+def _worked_off(entry: Entry, due: Due, now: Now, effects: list[Effect]) -> Entry:
+    plan, following = entry.plan, due.following
+    last = due.run[-1] if due.run else due.spans[-1].last if due.spans else entry.last_slot
+    for span in due.spans:
+        effects.append(Settle(Run(span.first), span.state, span.why, 0.0, span.last, span.count))
+    if type(plan.when) is Every:
+        entry = replace(entry, due_at=following, due_mono=due.mono if following is not None else NEVER, last_slot=last)
+    else:
+        fire_at = NEVER if following is None else plan.fire_at(following)
+        entry = replace(entry, due_at=following, fire_at=fire_at, last_slot=last)
+    is_late = len(due.run) > 1
+    for slot_at in due.run:
+        if entry.standing.ended:
+            effects.append(Settle(Run(slot_at), "skipped", entry.standing.ended))
             continue
-        due = _due(entry, now)
-        if due is None:
-            continue
-        entries[path] = _settle(entry, due, state, now, effects)
-    return State(entries), tuple(effects)
+        entry = _meet(entry, Run(slot_at), now, effects, None, is_late)
+    if is_late:
+        entry = _drained(entry, now, effects)
+    if following is None and not entry.standing.ended:
+        entry = _finish(entry, "no further slot", effects)
+    return entry
 
 
-class _Due(Struct, frozen=True):
-    """The slots of one entry that have come: `latest`, `earlier` ones before it, and where the next one is."""
+def _meet(entry: Entry, run: Run, now: Now, effects: list[Effect], overlap: Overlap | None, is_late: bool) -> Entry:
+    """Begin `run`, let it wait, or refuse it; one that `is_late` waits its turn whatever the policy says."""
+    if entry.away_since is not None or entry.disabled:
+        effects.append(Settle(run, "skipped", entry.disabled or "not running"))
+        return entry
+    rule = overlap or entry.plan.schedule.overlap
+    if is_late and rule.policy is not Policy.ALLOW_ALL:
+        effects.append(Hold(run, "waiting", "its turn comes after those before it"))
+        return _counted(replace(entry, waiting=(*entry.waiting, run)), run, effects)
+    decision = decide(rule, len(entry.live), len(entry.waiting), entry.streak)
+    match decision:
+        case Start():
+            effects.append(Begin(run))
+            streak = entry.streak if run.kind != "schedule" else 0
+            return _counted(replace(entry, live=(*entry.live, run), streak=streak), run, effects)
+        case Queue():
+            effects.append(Hold(run, "waiting", "the run before it is still under way"))
+            return _counted(replace(entry, waiting=(*entry.waiting, run), streak=entry.streak + 1), run, effects)
+        case Delay(seconds):
+            run = replace(run, due_mono=now.mono + seconds, is_delayed=True)
+            effects.append(Hold(run, "waiting", f"delayed by {seconds:g} s"))
+            return _counted(replace(entry, waiting=(*entry.waiting, run), streak=entry.streak + 1), run, effects)
+        case Replace():
+            for other in entry.waiting:
+                effects.append(Settle(other, "skipped", f"replaced by {stamp(run.slot_at)}"))
+            entry = _counted(replace(entry, waiting=(run,), streak=0), run, effects)
+            effects.append(Hold(run, "waiting", "until the run before it has ended"))
+            entry = _stop_live(entry, f"replaced by {stamp(run.slot_at)}", effects)
+            return _drained(entry, now, effects)
+        case Refuse(why):
+            if entry.live:
+                why = f"{why}, of {stamp(entry.live[0].slot_at)}"
+            effects.append(Settle(run, "skipped", why))
+            return replace(entry, streak=entry.streak + 1)
+        case _:
+            assert_never(decision)
 
-    first: float
-    latest: float
-    earlier: int
-    before_latest: float
-    at_least: bool
-    next_at: float
-    next_mono: float
+
+def _counted(entry: Entry, run: Run, effects: list[Effect]) -> Entry:
+    """Count a scheduled run that was taken on; the last one allowed ends the schedule."""
+    most = entry.plan.schedule.max_runs
+    if run.kind != "schedule" or not most:
+        return entry
+    standing = replace(entry.standing, runs=entry.standing.runs + 1)
+    entry = replace(entry, standing=standing)
+    if standing.runs >= most:
+        return _finish(entry, f"it has had its {most} runs", effects)
+    effects.append(Keep(standing))
+    return entry
 
 
-def _settle(entry: Entry, due: _Due, state: State, now: Now, effects: list[Effect]) -> Entry:
-    path, name = entry.plan.path, entry.plan.name
-    entry = replace(entry, due_at=due.next_at, due_mono=due.next_mono)
-    if due.earlier:
-        effects.append(Miss(path, name, due.first, due.before_latest, due.earlier, due.at_least))
-        entry = replace(entry, missed=entry.missed + due.earlier)
-    if now.wall - due.latest > LATEST:
-        effects.append(Miss(path, name, due.latest, due.latest, 1))
-        return replace(entry, missed=entry.missed + 1)
-    why = why_not_now(state, path)
-    if why:
-        effects.append(Skip(path, name, due.latest, why))
-        return replace(entry, skipped=entry.skipped + 1)
-    effects.append(Dispatch(path, due.latest))
-    return replace(entry, running=due.latest, runs=entry.runs + 1)
+def _finish(entry: Entry, why: str, effects: list[Effect]) -> Entry:
+    standing = replace(entry.standing, ended=why)
+    effects += [Keep(standing), Tell("ended", why)]
+    return replace(entry, standing=standing, due_at=None, fire_at=NEVER, due_mono=NEVER)
 
 
-def _due(entry: Entry, now: Now) -> _Due | None:
-    when = entry.plan.when
-    if isinstance(when, Every):
-        late = now.mono - entry.due_mono
-        if late < 0:
-            return None
-        earlier = int(late // when.seconds)
-        latest_mono = entry.due_mono + earlier * when.seconds
-        latest = now.wall - (now.mono - latest_mono)
-        first = latest - earlier * when.seconds
-        following = latest_mono + when.seconds
-        return _Due(first, latest, earlier, latest - when.seconds, False, now.wall + following - now.mono, following)
-    if entry.due_at > now.wall:
-        return None
-    first = before = latest = entry.due_at
-    earlier, at_least = 0, False
-    while (following := _cron_after(when, latest)) <= now.wall:
-        if earlier == _COUNTED:  # a long sleep: count no further
-            at_least = True
-            before, latest = latest, _latest(when, now.wall, following - latest) or following
-            following = _cron_after(when, now.wall)
+def _timers(entry: Entry, now: Now, effects: list[Effect]) -> Entry:
+    """Begin the attempts whose delay is over; decide about slots that the policy `delay` let wait."""
+    for run in entry.live:
+        if run.due_mono and run.due_mono <= now.mono:
+            again = replace(run, due_mono=0.0)
+            entry = replace(entry, live=_swapped(entry.live, again))
+            effects.append(Begin(again))
+    for run in entry.waiting:
+        if run.is_delayed and run.due_mono <= now.mono:
+            entry = replace(entry, waiting=_without(entry.waiting, run))
+            if entry.live:
+                why = f"overlap: still under way after the delay, of {stamp(entry.live[0].slot_at)}"
+                effects.append(Settle(run, "skipped", why))
+            else:
+                run = replace(run, due_mono=0.0, is_delayed=False)
+                entry = replace(entry, live=(run,), streak=0)
+                effects.append(Begin(run))
+    return entry
+
+
+# -- runs -----------------------------------------------------------------------------------------------
+
+
+def _ended(entry: Entry, event: Ended, now: Now, effects: list[Effect]) -> Entry:
+    run = _find(entry.live, event.slot_at, event.round)
+    if run is None or run.due_mono:
+        return entry  # of an attempt that was settled before
+    outcome, detail = event.outcome, event.detail
+    if run.ending and outcome != "succeeded":
+        outcome, detail = "cancelled", run.ending
+    if outcome in {"failed", "timed-out"}:
+        custom, rule = event.delay, entry.plan.schedule.retry
+        verdict = retries.again_after(
+            rule, run.attempt, event.failure, event.chance, delay=None if custom is None else lambda _: custom
+        )
+        if isinstance(verdict, Again):
+            again = replace(run, attempt=run.attempt + 1, due_mono=now.mono + verdict.delay)
+            effects.append(Hold(again, "retrying", detail, verdict.delay))
+            return replace(entry, live=_swapped(entry.live, again))
+        if verdict.why:
+            detail = f"{detail} ({verdict.why})"
+    return _settled(entry, run, outcome, detail, event.seconds, now, effects)
+
+
+def _barred(entry: Entry, run: Run, why: str, now: Now, effects: list[Effect]) -> Entry:
+    if _find(entry.live, run.slot_at, run.round) is None:
+        return entry
+    state = "skipped" if run.attempt == 1 else "failed"
+    return _settled(entry, run, state, why if run.attempt == 1 else f"not tried again: {why}", 0.0, now, effects)
+
+
+def _settled(entry: Entry, run: Run, state: str, why: str, seconds: float, now: Now, effects: list[Effect]) -> Entry:
+    effects.append(Settle(run, state, why, seconds))
+    entry = replace(entry, live=_without(entry.live, run))
+    most = entry.plan.schedule.pause_after
+    if most and state in {"succeeded", "failed", "timed-out"}:
+        failures = 0 if state == "succeeded" else entry.standing.failures + 1
+        if failures != entry.standing.failures:
+            entry = replace(entry, standing=replace(entry.standing, failures=failures))
+            if failures >= most and entry.standing.paused is None:
+                entry = _pause(entry, f"{failures} failed runs in a row", "itself", effects)
+            else:
+                effects.append(Keep(entry.standing))
+    return _drained(entry, now, effects) if entry.waiting else entry
+
+
+def _drained(entry: Entry, now: Now, effects: list[Effect]) -> Entry:
+    """Begin what waits for its turn, as far as there is room."""
+    rule = entry.plan.schedule.overlap
+    most = rule.limit if rule.policy is Policy.CONCURRENT else 1
+    while len(entry.live) < most:
+        run = next((run for run in entry.waiting if not run.is_delayed), None)
+        if run is None:
             break
-        before, latest = latest, following
-        earlier += 1
-    return _Due(first, latest, earlier, before, at_least, following, 0.0)
+        entry = replace(entry, waiting=_without(entry.waiting, run), live=(*entry.live, run))
+        effects.append(Begin(run))
+    return entry
 
 
-def _latest(when: Cron, wall: float, gap: float) -> float | None:
-    """Return the latest slot at or before `wall`, or None when there is none within about a day before it."""
-    back = gap
-    while back <= 4 * LATEST:
-        found: float | None = None
-        slot = _cron_after(when, wall - back)
-        while slot <= wall:
-            found = slot
-            slot = _cron_after(when, slot)
-        if found is not None:
-            return found
-        back *= 4
+def _stop_live(entry: Entry, why: str, effects: list[Effect]) -> Entry:
+    for run in entry.live:
+        if run.due_mono:  # between two attempts: nothing runs
+            effects.append(Settle(run, "cancelled", why))
+            entry = replace(entry, live=_without(entry.live, run))
+        elif not run.ending:
+            entry = replace(entry, live=_swapped(entry.live, replace(run, ending=why)))
+            effects.append(Stop(run, why))
+    return entry
+
+
+def _cancel_all(entry: Entry, why: str, effects: list[Effect]) -> Entry:
+    effects += [Settle(run, "cancelled", why) for run in entry.waiting]
+    return _stop_live(replace(entry, waiting=()), why, effects)
+
+
+# -- the schedule ---------------------------------------------------------------------------------------
+
+
+def _pause(entry: Entry, note: str, by: str, effects: list[Effect]) -> Entry:
+    standing = replace(entry.standing, paused=note, paused_by=by)
+    effects += [Keep(standing), Tell("paused", f"{note} (by {by})" if note and by else note or (by and f"by {by}"))]
+    return replace(entry, standing=standing, due_at=None, fire_at=NEVER, due_mono=NEVER)
+
+
+def _changed(entry: Entry, plan: Plan, now: Now, effects: list[Effect]) -> Entry:
+    before = entry.plan.schedule
+    entry = replace(entry, plan=plan, disabled="")
+    if before == plan.schedule:
+        return entry
+    effects.append(Tell("changed", ""))
+    if timing_of(before) == timing_of(plan.schedule) and not entry.standing.ended:
+        return entry
+    standing = replace(entry.standing, since=now.wall, ended="", runs=0)
+    effects.append(Keep(standing))
+    return scheduled(replace(entry, standing=standing), now, now.wall)
+
+
+def timing_of(schedule: Schedule) -> tuple[object, ...]:
+    """Return what decides when the slots are; slots count anew where it changes."""
+    names = ("cron", "every", "at", "timezone", "jitter", "start_at", "end_at", "exclude", "max_runs")
+    return tuple(getattr(schedule, name) for name in names)
+
+
+def _find(runs: tuple[Run, ...], slot_at: float, round: int) -> Run | None:
+    for run in runs:
+        if run.slot_at == slot_at and run.round == round:
+            return run
     return None
 
 
-def _following(when: Cron | Every, wall: float, mono: float) -> tuple[float, float]:
-    if isinstance(when, Every):
-        return wall + when.seconds, mono + when.seconds
-    return _cron_after(when, wall), 0.0
+def _without(runs: tuple[Run, ...], gone: Run) -> tuple[Run, ...]:
+    if len(runs) == 1:
+        return ()
+    return tuple(run for run in runs if run.slot_at != gone.slot_at or run.round != gone.round)
 
 
-def _cron_after(when: Cron, wall: float) -> float:
-    return next_after(when.expression, when.zone, datetime.fromtimestamp(wall, UTC)).timestamp()
-
-
-def _with(state: State, entry: Entry) -> State:
-    return State({**state.entries, entry.plan.path: entry})
-
-
-def _without(state: State, path: str) -> State:
-    return State({p: e for p, e in state.entries.items() if p != path})
-
-
-def _text(at: float) -> str:
-    return datetime.fromtimestamp(at, UTC).strftime("%H:%M:%S")
+def _swapped(runs: tuple[Run, ...], changed: Run) -> tuple[Run, ...]:
+    return tuple(changed if run.slot_at == changed.slot_at and run.round == changed.round else run for run in runs)

@@ -54,15 +54,56 @@ def next_after(expression: Expression, zone: ZoneInfo, after: datetime) -> datet
     """
     if after.tzinfo is None:
         raise ValueError("after is an aware datetime")
-    walls = walls_of(expression)
-    start = math.floor(after.timestamp())
     try:
-        found = _next_steady(walls, zone, start)
-        if found is None:
-            found = (_next_fixed if expression.fixed else _next_interval)(walls, zone, start)
-        return datetime.fromtimestamp(found, UTC)
-    except (_NeverError, OverflowError, ValueError):
-        raise CronError(expression.text, f"does not fire within {YEARS} years after {after.isoformat()}") from None
+        return datetime.fromtimestamp(times_of(expression, zone).after(math.floor(after.timestamp())), UTC)
+    except (OverflowError, ValueError) as error:
+        if isinstance(error, CronError):
+            raise
+        raise _never(expression, after.isoformat()) from None
+
+
+class Times:
+    """The instants of one expression in one zone, in whole seconds since the epoch: the quick way for many of them.
+
+    Made by `times_of`, which gives all who ask for the same the same one. Any thread may ask; the latest answer is
+    kept, since schedules that share an expression ask for the same.
+    """
+
+    __slots__ = ("_latest", "_next", "_walls", "_zone", "expression")
+
+    def __init__(self, expression: Expression, zone: ZoneInfo) -> None:
+        self.expression = expression
+        self._zone = zone
+        self._walls = walls_of(expression)
+        self._next = _next_fixed if expression.fixed else _next_interval
+        self._latest: tuple[int, int] = (-1, -1)
+
+    def after(self, start: int) -> int:
+        """Return the first instant strictly after `start`.
+
+        Raises:
+            CronError: It does not fire within sixty years, or not before the year 10000.
+        """
+        asked, found = self._latest
+        if asked == start:
+            return found
+        try:
+            steady = _next_steady(self._walls, self._zone, start)
+            found = self._next(self._walls, self._zone, start) if steady is None else steady
+        except (_NeverError, OverflowError, ValueError):
+            raise _never(self.expression, f"{start} s") from None
+        self._latest = start, found
+        return found
+
+
+@lru_cache(maxsize=4096)
+def times_of(expression: Expression, zone: ZoneInfo) -> Times:
+    """Return the times of `expression` in `zone`."""
+    return Times(expression, zone)
+
+
+def _never(expression: Expression, after: str) -> CronError:
+    return CronError(expression.text, f"does not fire within {YEARS} years after {after}")
 
 
 class _NeverError(Exception):

@@ -1,45 +1,66 @@
-"""The scheduler's tick: sends `Cycle` to whoever has a schedule, at the slot's instant, and never waits for a handler.
+"""The scheduler: keeps schedules, claims each slot on disk before anything is run for it, never waits for a run.
 
-Actors register by message and are monitored; one that comes back after a crash registers again. The rules are
-`core`'s; here are clocks, timers and messages. The wait for the next slot is a timer of the monotonic clock, but never
-a longer one than `wall_check` seconds, after which the wall clock is read again: a clock that was set, or a machine
-that slept, is noticed by then.
+    clocks --> Engine (the rules) --> Books --> ledger: claimed, on disk --> Runner --> Finished --> Engine --> ledger
 
-Schedules are in memory: after this actor restarts they come back as the actors register again, and slots that fell
-into the gap are neither run nor recorded.
+The wait for the next slot is a timer of the monotonic clock, but never a longer one than `wall_check` seconds, after
+which the wall clock is read again: a clock that was set, or a machine that slept, is noticed by then.
+
+Schedules come from the configuration, from whoever sends `PutSchedule`, and from actors that register themselves
+(loops). The last are in force while their actor is there; what became of their slots is kept like that of the others.
+A claim that cannot be written (a full disk) is tried again each second; until then nothing is run for it.
 """
 
 from __future__ import annotations
 
 import logging
-from datetime import UTC, datetime
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
 
+import msgspec
 from msgspec.structs import replace
 
 from actors import Actor, Down, MailboxSpec, on
 from actors.core.timers import ActorTimer
-from actors.events import RunFinished
-from actors.jobs.cycles import (
-    Cycle,
-    CycleDone,
-    ListSchedules,
-    Register,
-    Registration,
-    RunAnswer,
-    RunNow,
-    ScheduleView,
-    Unregister,
-)
+from actors.events import BreakerChanged, RunFinished, ScheduleChanged
+from actors.jobs.cycles import CycleDone, Register, Registration, RunAnswer, RunNow, Unregister
 from actors.messages import Message
-from actors.scheduling import core
-from actors.scheduling.core import Cron, Dispatch, Every, Forget, Miss, Now, Skip
-from actors.scheduling.cron import check
-from actors.scheduling.expression import CronError
-from actors.scheduling.zones import ZoneError, zone_of
+from actors.policies.overlap import Overlap, Policy
+from actors.scheduling import desk
+from actors.scheduling.beginning import begin_with
+from actors.scheduling.books import Books
+from actors.scheduling.engine import Engine
+from actors.scheduling.figures import next_at
+from actors.scheduling.ledger import DiskLedger, Ledger, MemoryLedger, Slot
+from actors.scheduling.owners import Owners
+from actors.scheduling.performing import Flush, Performer, Written
+from actors.scheduling.plans import Missed, MissedPolicy, Plan, Schedule, plan_of
+from actors.scheduling.requests import (
+    Backfill,
+    BackfillAnswer,
+    CancelRuns,
+    GetSchedule,
+    ListSchedules,
+    ListSlots,
+    PauseSchedules,
+    PutSchedule,
+    RemoveSchedules,
+    ResumeSchedules,
+    RunSchedules,
+    ScheduleDetail,
+    ScheduleView,
+    Touched,
+    WhySchedule,
+)
+from actors.scheduling.running import Finished, Key, Runner
+from actors.scheduling.states import Ended, Event, Now, Run, Settle, Standing, Wanted
+from actors.scheduling.zones import zone_of
 
 logger = logging.getLogger(__name__)
 
 _SHORTEST = 0.001
+_AGAIN = 1.0
+_PRUNE = 3600.0
 
 
 class Wake(Message[None], frozen=True):
@@ -47,140 +68,295 @@ class Wake(Message[None], frozen=True):
 
 
 class SchedulerTick(Actor):
-    """Keeps time for every loop; see the module.
+    """Keeps time; see the module.
 
     Args:
-        timezone: Zone of cron expressions that name none.
+        timezone: Zone of schedules that name none.
         wall_check: Longest wait between two looks at the wall clock, in seconds.
-        forget_after: Seconds an actor may be down by failure before its schedule is dropped.
+        forget_after: Seconds an actor may be down by failure before its schedule is out of force.
+        home: The runtime's directory, which has the file of state; "" keeps everything in memory.
+        schedules: Schedules of the configuration: the fields of `Schedule`. Those it had before and not any more go.
+        keep: Seconds that the ends of slots are kept.
+        threads: Handlers run at once.
 
     Raises:
         ZoneError: `timezone` is no time zone.
-        ValueError: A number is not positive.
+        ValueError: A number is not positive, or a schedule cannot be.
     """
 
     mailbox = MailboxSpec(capacity=100_000, full="reject")  # it must never make a loop wait
 
-    def __init__(self, timezone: str = "UTC", wall_check: float = 30.0, forget_after: float = 600.0) -> None:
+    def __init__(
+        self,
+        timezone: str = "UTC",
+        wall_check: float = 30.0,
+        forget_after: float = 600.0,
+        home: str = "",
+        schedules: list[dict[str, Any]] | None = None,
+        keep: float = 172_800.0,
+        threads: int = 16,
+    ) -> None:
         super().__init__()
-        if wall_check <= 0 or forget_after <= 0:
-            raise ValueError("wall_check and forget_after are positive seconds")
+        if wall_check <= 0 or forget_after <= 0 or keep <= 0:
+            raise ValueError("wall_check, forget_after and keep are positive seconds")
+        if threads < 1:
+            raise ValueError(f"threads is 1 or more, got {threads}")
         zone_of(timezone)
         self._timezone = timezone
         self._wall_check = wall_check
         self._forget_after = forget_after
-        self._state = core.State()
-        self._zones: dict[str, str] = {}
-        self._generations: dict[str, int] = {}
-        self._watched: dict[int, str] = {}
+        self._home = home
+        self._keep = keep
+        self._threads = threads
+        try:
+            self._configured = msgspec.convert(schedules or [], list[Schedule])
+        except msgspec.ValidationError as error:
+            raise ValueError(f"schedules: {error}") from None
+        self._plans = {s.id: plan_of(replace(s, origin="config"), timezone) for s in self._configured}
+        self.engine = Engine()
+        self.books = Books()
+        self.removed: set[Key] = set()
+        """Runs whose schedule was removed; their end is still noted."""
         self._timer: ActorTimer | None = None
+        self._armed_for = 0.0
         self._looks = 0
         self._clock_steps = 0
         self._read: Now | None = None
+        self._pruned = 0.0
+        self._ledger: Ledger = MemoryLedger()
+
+    # -- life ---------------------------------------------------------------------------------------
 
     def on_start(self) -> None:
-        self._arm()
+        self.runner = Runner(self.system, self.path, self._threads)
+        self.owners = Owners(self)
+        if self._home:
+            disk = DiskLedger(Path(self._home) / "state.db")
+            if disk.damaged is not None:
+                logger.error(
+                    "the file of state was damaged; it is %s now, and its schedules are not known", disk.damaged
+                )
+            self._ledger = disk
+        self.hands = Performer(self, self._ledger)
+        now = self.now()
+        begin_with(self, self._ledger.load(), self._plans, now)
+        self.commit()
+        for finished in self.runner.underway.of(self.path).values():
+            if finished is not None:
+                self.finished(finished)
+        self._pruned = now.mono
+        self.arm()
+
+    def on_stop(self) -> None:
+        self.hands.flush()  # what runs goes on: the next scheduler hears of its end, or finds it cut short
+        self._ledger.close()
+
+    def on_failure(self, *_: object) -> None:
+        self._ledger.close()
 
     def state_view(self) -> dict[str, object]:
+        soonest = desk.views(self, ())[:5]
         return {
-            "schedules": len(self._state.entries),
+            "schedules": len(self.engine.entries),
             "next": [
-                {"path": view.path, "when": view.when, "next_at": _stamp(view.next_at)} for view in self._views()[:5]
+                {"id": view.id, "when": view.when, "next_at": desk.stamp_or_none(view.next_at)} for view in soonest
             ],
             "looks": self._looks,
             "clock_steps": self._clock_steps,
+            "unwritten": sum(len(claim.batch.slots) for claim in self.hands.refused),
         }
 
-    @on(Register)
-    def register(self, message: Register) -> Registration:
-        try:
-            plan = self._plan(message)
-        except (CronError, ZoneError, ValueError) as error:
-            return Registration(False, why=str(error))
-        path = plan.path
-        if self._generations.get(path) not in (None, message.generation):
-            self._step(core.OwnerDown(path, expected=False))  # its `Down` may still be on its way
-        self._watch(path, message.generation)
-        self._zones[path] = message.timezone or self._timezone
-        self._step(core.Registered(plan, message.run_now))
-        self._arm()
-        return Registration(True, self._state.entries[path].due_at)
-
-    @on(Unregister)
-    def unregister(self, message: Unregister) -> None:
-        self._step(core.Unregistered(message.path))
-
-    @on(CycleDone)
-    def cycle_done(self, message: CycleDone) -> None:
-        self._step(core.Ended(message.path, message.slot_at))
-
-    @on(RunNow)
-    def run_now(self, message: RunNow) -> RunAnswer:
-        why = core.why_not_now(self._state, message.path)
-        if why:
-            return RunAnswer(False, why)
-        self._step(core.Requested(message.path))
-        return RunAnswer(True)
-
-    @on(ListSchedules)
-    def list_schedules(self, _: ListSchedules) -> tuple[ScheduleView, ...]:
-        return self._views()
-
-    @on(Down)
-    def owner_down(self, down: Down) -> None:
-        path = self._watched.pop(down.monitor, None)
-        if path is not None:
-            self._step(core.OwnerDown(path, expected=not down.reason.is_abnormal))
+    # -- time ---------------------------------------------------------------------------------------
 
     @on(Wake)
     def wake(self, _: Wake) -> None:
         self._looks += 1
-        self._step(core.Looked())
-        self._arm()
+        now = self.now()
+        self.owners.forget(now, self._forget_after)
+        self.hands.do(self.engine.look(now), now)
+        if now.mono - self._pruned >= _PRUNE:
+            self._pruned = now.mono
+            self._ledger.prune(now.wall - self._keep)
+        if self.hands.refused:
+            self.hands.write_again()
+        self.arm()
 
-    def _plan(self, message: Register) -> core.Plan:
-        if bool(message.cron) == (message.every > 0):
-            raise ValueError(f"{message.path}: give cron, or every in positive seconds, one of the two")
-        if message.priority not in core.PRIORITIES:
-            raise ValueError(f"{message.path}: priority is one of {', '.join(core.PRIORITIES)}")
-        when: Cron | Every
-        if message.cron:
-            when = Cron(check(message.cron), zone_of(message.timezone or self._timezone))
-        else:
-            when = Every(message.every)
-        return core.Plan(message.path, message.name, when, message.priority, message.tags)
+    @on(Written)
+    def written(self, message: Written) -> None:
+        self.hands.written(message.claim, message.why)
 
-    def _watch(self, path: str, generation: int) -> None:
-        """Monitor the instance that is at `path` now, in place of the one before."""
-        if self._generations.get(path) == generation and path in self._watched.values():
+    @on(Flush)
+    def flush(self, _: Flush) -> None:
+        self.hands.flush()
+
+    @on(Finished)
+    def finished(self, message: Finished) -> None:
+        id, slot_at, round = message.key
+        self.runner.heard(message.key)
+        if message.key in self.removed:
+            self.removed.discard(message.key)
+            now = self.now()
+            run = Run(slot_at, round)
+            self.hands.do([(id, Settle(run, message.outcome, message.detail, message.seconds))], now)
             return
-        self._generations[path] = generation
-        self._watched = {number: p for number, p in self._watched.items() if p != path}
-        self._watched[self.monitor(self.system.ref(path)).number] = path
+        entry = self.engine.entries.get(id)
+        delay = None
+        if entry is not None and entry.plan.schedule.retry_delay and message.outcome in {"failed", "timed-out"}:
+            attempt = next((r.attempt for r in entry.live if r.slot_at == slot_at and r.round == round), 1)
+            try:
+                delay = self.runner.custom_delay(entry.plan.schedule, attempt)
+            except Exception as error:  # the user's function may do anything
+                logger.warning("the delay of %s could not be had, the rule's own holds: %s", id, error)
+        chance = self.system.chance.random()
+        self.feed(
+            id,
+            Ended(slot_at, round, message.outcome, message.detail, message.seconds, message.failure, chance, delay),
+        )
 
-    def _step(self, event: core.Event) -> None:
-        """Feed `event` to the rules and perform what they say, in order."""
-        now = self._now()
-        self._state, effects = core.step(self._state, event, now, forget_after=self._forget_after)
-        for effect in effects:
-            match effect:
-                case Dispatch(path, slot_at, by_hand):
-                    self.system.ref(path).tell(Cycle(slot_at, by_hand, self._state.entries[path].due_at))
-                case Skip(path, name, slot_at, why):
-                    self._record(path, name, f"slot {_stamp(slot_at)}: {why}", now)
-                case Miss(path, name, first_at, last_at, count, at_least):
-                    more = "at least " if at_least else ""
-                    span = _stamp(first_at) + (f" to {_stamp(last_at)}" if count > 1 else "")
-                    self._record(path, name, f"missed {more}{count} slots, {span}: the clock was past them", now)
-                case Forget(path, name):
-                    self._generations.pop(path, None)
-                    self._record(path, name, f"schedule dropped: away for {self._forget_after:g} s", now)
-                    logger.warning("the schedule of %s was dropped: it stayed away", path)
+    # -- loops --------------------------------------------------------------------------------------
 
-    def _record(self, path: str, name: str, detail: str, now: Now) -> None:
-        self.system.bus.publish(RunFinished(now.wall, path, name, "skipped", 0.0, detail))
+    @on(Register)
+    def register(self, message: Register) -> Registration:
+        schedule = Schedule(
+            id=message.path.strip("/"),
+            cron=message.cron,
+            every=message.every,
+            timezone=message.timezone,
+            to=message.path,
+            title=message.name,
+            tags=message.tags,
+            priority=message.priority,
+            origin="actor",
+        )
+        try:
+            if message.overlap:
+                schedule = replace(schedule, overlap=Overlap(Policy(message.overlap)))
+            if message.missed:
+                schedule = replace(schedule, missed=Missed(MissedPolicy(message.missed)))
+            plan = plan_of(schedule, self._timezone)
+        except ValueError as error:
+            return Registration(False, why=str(error))
+        now = self.now()
+        self.owners.registered(plan, message, now)
+        self.arm()
+        return Registration(True, next_at(self.engine.entries[schedule.id], now))
 
-    def _now(self) -> Now:
+    @on(Unregister)
+    def unregister(self, message: Unregister) -> None:
+        self.owners.gone(message.path)
+
+    @on(CycleDone)
+    def cycle_done(self, message: CycleDone) -> None:
+        id = message.path.strip("/")
+        self.runner.heard((id, message.slot_at, 0))
+        self.feed(id, Ended(message.slot_at, 0, message.outcome, message.detail, message.seconds), is_told=True)
+
+    @on(Down)
+    def owner_down(self, down: Down) -> None:
+        self.owners.down(down, self.now())
+
+    @on(RunNow)
+    def run_now(self, message: RunNow) -> RunAnswer:
+        id = message.path.strip("/")
+        if id not in self.engine.entries:
+            return RunAnswer(False, f"nothing is scheduled for {message.path}")
+        touched = desk.run_once(self, id, None, self.now())
+        return RunAnswer(touched.state == "started", touched.why)
+
+    # -- people ---------------------------------------------------------------------------------------
+
+    @on(PutSchedule)
+    def put_schedule(self, message: PutSchedule) -> Touched:
+        return desk.put(self, message)
+
+    @on(RemoveSchedules)
+    def remove_schedules(self, message: RemoveSchedules) -> tuple[Touched, ...]:
+        return desk.remove(self, message)
+
+    @on(PauseSchedules)
+    def pause_schedules(self, message: PauseSchedules) -> tuple[Touched, ...]:
+        return desk.pause(self, message)
+
+    @on(ResumeSchedules)
+    def resume_schedules(self, message: ResumeSchedules) -> tuple[Touched, ...]:
+        return desk.resume(self, message)
+
+    @on(CancelRuns)
+    def cancel_runs(self, message: CancelRuns) -> tuple[Touched, ...]:
+        return desk.cancel(self, message)
+
+    @on(RunSchedules)
+    def run_schedules(self, message: RunSchedules) -> tuple[Touched, ...]:
+        return desk.run(self, message)
+
+    @on(Backfill)
+    def backfill(self, message: Backfill) -> BackfillAnswer:
+        return desk.backfill(self, self._ledger, message)
+
+    @on(ListSchedules)
+    def list_schedules(self, message: ListSchedules) -> tuple[ScheduleView, ...]:
+        return desk.views(self, message.tags)
+
+    @on(GetSchedule)
+    def get_schedule(self, message: GetSchedule) -> ScheduleDetail | None:
+        return desk.detail(self, message.id)
+
+    @on(ListSlots)
+    def list_slots(self, message: ListSlots) -> tuple[Slot, ...]:
+        self.hands.flush()
+        return desk.slots(self, self._ledger, message)
+
+    @on(WhySchedule)
+    def why_schedule(self, message: WhySchedule) -> tuple[str, ...]:
+        return desk.why(self, message.id)
+
+    # -- for the modules beside ---------------------------------------------------------------------
+
+    @property
+    def timezone(self) -> str:
+        """Zone of schedules that name none."""
+        return self._timezone
+
+    def feed(self, id: str, event: Event, *, is_told: bool = False, now: Now | None = None) -> None:
+        """Tell a schedule what happened and do what follows; `is_told` where its actor tells of a run's end itself."""
+        now = now or self.now()
+        self.hands.do(self.engine.feed(id, event, now), now, is_told=is_told)
+        self.arm()
+
+    def arm(self) -> None:
+        """Wait for the next slot, or `wall_check` seconds, whichever is sooner."""
+        clock = self.system.clock
+        now = Now(clock.time(), clock.monotonic())
+        longest = min(self._wall_check, _AGAIN) if self.hands.refused else self._wall_check
+        due = self.engine.wait(now)
+        delay = longest if due is None else min(longest, max(due, _SHORTEST))
+        if self._timer is not None and self._timer.is_active:
+            if self._armed_for <= now.mono + delay:
+                return  # it looks before that anyway
+            self._timer.cancel()
+        self._armed_for = now.mono + delay
+        self._timer = self.after(delay, Wake())
+
+    def restore(self, plan: Plan, now: Now, standing: Standing, cursor: float, slots: Iterable[Slot]) -> None:
+        """Put a schedule in force with what was left of it, and begin what waits."""
+        schedule = plan.schedule
+        why = self.runner.why_not(schedule)
+        if why:
+            logger.warning("schedule %s is disabled: %s", schedule.id, why)
+            self.publish(ScheduleChanged(now.wall, self.path, schedule.id, "disabled", why))
+        underway = frozenset(self.runner.underway.of(self.path))
+        self.books.restore(self.engine, plan, now, standing, cursor, tuple(slots), underway, why)
+        self.hands.do(self.engine.feed(schedule.id, Wanted(()), now), now)
+
+    def commit(self) -> str:
+        """Write what has gathered and wait until it is on disk; return why it is not, or ""."""
+        return self.hands.commit()
+
+    def publish(self, event: RunFinished | ScheduleChanged | BreakerChanged) -> None:
+        """Publish `event` on the bus."""
+        self.system.bus.publish(event)
+
+    def now(self) -> Now:
         """Read both clocks; a step of the wall clock against the monotonic one is counted and logged."""
         clock = self.system.clock
         now, before = Now(clock.time(), clock.monotonic()), self._read
@@ -191,40 +367,3 @@ class SchedulerTick(Actor):
                 self._clock_steps += 1
                 logger.warning("the wall clock stepped by %+.1f s", step)
         return now
-
-    def _arm(self) -> None:
-        """Wait for the next slot, or `wall_check` seconds, whichever is sooner."""
-        if self._timer is not None:
-            self._timer.cancel()
-        due = core.next_due(self._state, self._now())
-        delay = self._wall_check if due is None else min(self._wall_check, max(due, _SHORTEST))
-        self._timer = self.after(delay, Wake())
-
-    def _views(self) -> tuple[ScheduleView, ...]:
-        now = self._now()
-        views = []
-        for entry in self._state.entries.values():
-            plan, when = entry.plan, entry.plan.when
-            if isinstance(when, Every):
-                entry = replace(entry, due_at=now.wall + entry.due_mono - now.mono)
-            views.append(
-                ScheduleView(
-                    path=plan.path,
-                    name=plan.name,
-                    when=f"every {when.seconds:g} s" if isinstance(when, Every) else when.expression.text,
-                    timezone="" if isinstance(when, Every) else self._zones[plan.path],
-                    priority=plan.priority,
-                    tags=plan.tags,
-                    next_at=entry.due_at,
-                    running_since=entry.running,
-                    away=entry.away_since is not None,
-                    runs=entry.runs,
-                    skipped=entry.skipped,
-                    missed=entry.missed,
-                )
-            )
-        return tuple(sorted(views, key=lambda view: view.next_at))
-
-
-def _stamp(at: float) -> str:
-    return datetime.fromtimestamp(at, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")

@@ -8,16 +8,16 @@ from typing import Annotated, Any
 
 import typer
 
+from supervisors.cli import schedules
 from supervisors.cli.calling import Call, Panel, Shape, command
+from supervisors.cli.cronapp import app, cron_app
 from supervisors.cli.failures import CommandError, usage
 from supervisors.cli.rendering import Column, Listing, Page, facts
 from supervisors.cli.terminal import Style, Terminal
 from supervisors.cli.texts import duration, plural, printable
 from supervisors.views import CronView, RunView, SyntaxFaultView
 
-app = typer.Typer()
-cron_app = typer.Typer(help="Say what a cron expression means.", no_args_is_help=False)
-app.add_typer(cron_app, name="cron", rich_help_panel=Panel.PROJECT.value)
+__all__ = ["app", "schedules"]
 
 Text = Annotated[str, typer.Argument(metavar="EXPRESSION", help="5 fields, 6 with seconds first, or a name: @daily.")]
 Zone = Annotated[str, typer.Option("--tz", metavar="ZONE", help="Whose wall clock: an IANA name.")]

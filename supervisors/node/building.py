@@ -32,6 +32,7 @@ from supervisors.node.ordering import in_start_order
 from supervisors.node.positions import KeyPath
 from supervisors.node.programs import ProgramConfig, start_of
 from supervisors.node.queueing import QueueConfig, rules_of
+from supervisors.node.schedules import schedules_of
 from supervisors.node.secretive import secretive_start
 from supervisors.programs import ProgramStart
 from supervisors.specs import (
@@ -256,6 +257,10 @@ class _Builder:
             "home": str(self._home),
             "root": str(self._root),
         }
+        if loop.overlap != "skip":
+            kwargs["overlap"] = loop.overlap
+        if loop.missed != "once":
+            kwargs["missed"] = loop.missed
         if loop.task is not None:
             kwargs["task"] = loop.task
         if loop.cron is not None:
@@ -302,7 +307,10 @@ class _Builder:
                 "memory_bytes": history.memory_max,
             }
         if use == SCHEDULER:
-            return {"timezone": self._config.runtime.timezone}
+            facts: dict[str, Any] = {"timezone": self._config.runtime.timezone, "home": str(self._home)}
+            if self._config.schedules:
+                facts["schedules"] = schedules_of(self._config.schedules, self._config.runtime.timezone)
+            return facts
         if use == RESOURCES:
             return {"disks": [str(self._root)]}
         return {}

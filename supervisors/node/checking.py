@@ -21,13 +21,14 @@ from supervisors.node.config import ChildDefaults, ChildOptions, Config, SecretC
 from supervisors.node.counting import Machine
 from supervisors.node.credentials import SecretError, find_secret, secret_source
 from supervisors.node.entries import Entry, Role, entries_of, is_path
-from supervisors.node.faults import cut, hints
+from supervisors.node.faults import MESSAGE_LIMIT, cut, hints
 from supervisors.node.fields import path_hint, suggestion
 from supervisors.node.layers import Layered
 from supervisors.node.options import SYSTEM, options_of
 from supervisors.node.ordering import check_needs
 from supervisors.node.positions import KeyPath
 from supervisors.node.programs import ProgramConfig
+from supervisors.node.schedules import schedule_faults
 from supervisors.node.shapes import show_path
 from supervisors.programs import program_faults
 from supervisors.specs import Restart
@@ -85,6 +86,7 @@ def check(subject: Subject) -> Iterator[Fault]:
         yield from _placement(subject, supervisor, settings)
     yield from _backoffs(subject, entries)
     yield from _loops(subject)
+    yield from _schedules(subject)
     yield from _io(subject)
     yield from _secrets(subject)
     yield from _programs(subject)
@@ -232,6 +234,14 @@ def _loops(subject: Subject) -> Iterator[Fault]:
             yield subject.fault(at, what, 'cron = "*/5 * * * *", or every = "5m"')
         if loop.timezone is not None and loop.cron is None:
             yield subject.fault((*at, "timezone"), "only a cron schedule has a time zone", "leave it out")
+
+
+def _schedules(subject: Subject) -> Iterator[Fault]:
+    for id, schedule in subject.config.schedules.items():
+        at: KeyPath = ("schedules", id)
+        if not subject.is_damaged(at):
+            for below, message, hint in schedule_faults(id, schedule, subject.config.runtime.timezone):
+                yield subject.fault((*at, *below), cut(message, MESSAGE_LIMIT), hint)
 
 
 def _io(subject: Subject) -> Iterator[Fault]:

@@ -43,6 +43,7 @@ from supervisors.node.fields import (
 )
 from supervisors.node.programs import ProgramConfig
 from supervisors.node.queueing import QueueConfig
+from supervisors.node.schedules import ScheduleConfig
 from supervisors.node.sections import (
     BudgetConfig,
     HeartbeatConfig,
@@ -58,6 +59,8 @@ StrategyWord = Annotated[str, Choice("one_for_one", "one_for_all", "rest_for_one
 OnLimitWord = Annotated[str, Choice("escalate", "park")]
 AutoShutdownWord = Annotated[str, Choice("never", "any_significant", "all_significant")]
 PriorityWord = Annotated[str, Choice("high", "normal", "low")]
+LoopOverlapWord = Annotated[str, Choice("skip", "queue", "delay", "timeout", "cancel-other")]
+MissedWord = Annotated[str, Choice("skip", "once", "all")]
 TransportWord = Annotated[str, Choice("auto", "ipc", "tcp")]
 LevelWord = Annotated[str, Choice("debug", "info", "warning", "error")]
 FormatWord = Annotated[str, Choice("auto", "human", "json")]
@@ -237,6 +240,8 @@ class LoopConfig(ChildOptions):
     tags: Texts = key("Labels to select by.", [])
     requires: Paths = key("Services that it cannot work without; until they are configured it says so.", [])
     run_at_start: Truth = key("Whether the first cycle runs at once.", False)
+    overlap: LoopOverlapWord = key("What becomes of a slot while the cycle before it is under way.", "skip")
+    missed: MissedWord = key("Which of the slots from a time when nothing ran are run.", "once")
     options: Table = key("Settings of the task.", {})
     enabled: Truth = key("Whether it is part of the tree at all.", True)
 
@@ -339,3 +344,4 @@ class Config(Section):
     io: IoConfig = key("Settings of the I/O services.", {})
     work: WorkConfig | None = key("Job queue and workers.", None)
     queues: dict[Segment, QueueConfig] = key("Queues of jobs by name.", {})
+    schedules: dict[str, ScheduleConfig] = key("Schedules by id.", {})

@@ -63,6 +63,13 @@ if TYPE_CHECKING:  # what type checkers read; a test holds it against the names 
     )
     from supervisors.views.past import ChangeView
     from supervisors.views.reload import ReloadItem, ReloadView
+    from supervisors.views.schedules import (
+        ReasonView,
+        ScheduleChangeView,
+        ScheduleDetailView,
+        ScheduleView,
+        SlotView,
+    )
     from supervisors.views.taps import ReplayView, ReportedView, SnapshotView, TapReaderView, TapsView
     from supervisors.views.tree import (
         BudgetView,
@@ -147,6 +154,13 @@ else:
                 "ReloadItem",
                 "ReloadView",
             ),
+            "supervisors.views.schedules": (
+                "ReasonView",
+                "ScheduleChangeView",
+                "ScheduleDetailView",
+                "ScheduleView",
+                "SlotView",
+            ),
             "supervisors.views.taps": (
                 "ReplayView",
                 "ReportedView",
@@ -214,14 +228,19 @@ __all__ = [
     "PingView",
     "PlanView",
     "QueryView",
+    "ReasonView",
     "ReloadItem",
     "ReloadView",
     "ReplayView",
     "ReportedView",
     "RunView",
+    "ScheduleChangeView",
+    "ScheduleDetailView",
+    "ScheduleView",
     "SchemaView",
     "SentView",
     "ShutdownView",
+    "SlotView",
     "SnapshotView",
     "SparesView",
     "SpecView",

@@ -31,6 +31,7 @@ from supervisors.views.commands import (
 )
 from supervisors.views.past import ChangeView
 from supervisors.views.reload import ReloadItem
+from supervisors.views.schedules import SCHEDULE_DOCUMENTS
 from supervisors.views.taps import TapReaderView
 from supervisors.views.tree import DescribeView, EventRow, HeaderView, NodeView, StatusView, WhyView
 
@@ -344,6 +345,7 @@ DOCUMENTS: dict[str, Any] = {
     "JobWhy": JobWhyView,
     "QueueList": QueueView,
     "CronList": CronView,
+    **SCHEDULE_DOCUMENTS,
     "RunList": RunView,
     "CheckList": CheckView,
     "VersionList": VersionView,

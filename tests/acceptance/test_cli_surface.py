@@ -43,7 +43,9 @@ EXAMPLES |= {"id": "job-2", "kind": "mail.send", "limit": "100/s"}
 """A value for each argument that a command cannot do without, by the argument's name."""
 
 NEEDED = {"selectors": {"start", "stop", "restart", "suspend", "resume", "kill", "reset", "wait"}, "query": {"sql"}}
-NEEDED["ids"] = {"jobs retry", "jobs cancel", "jobs promote", "jobs delete", "dlq retry", "dlq drop"}
+NEEDED["ids"] = {"jobs retry", "jobs cancel", "jobs promote", "jobs delete", "dlq retry", "dlq drop"} | {
+    f"cron {verb}" for verb in ("remove", "pause", "resume", "run", "cancel")
+}
 """Arguments that are optional to the parser and yet needed."""
 
 ADDED = {name: ["--count", "2"] for name in STREAMS}

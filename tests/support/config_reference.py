@@ -5,7 +5,7 @@ python tests/support/config_reference.py     prints them, to be laid into the do
 
 from __future__ import annotations
 
-from supervisors.node import config, programs, queueing, sections
+from supervisors.node import config, programs, queueing, schedules, sections
 from supervisors.node.shapes import Shape, keys_of
 from supervisors.node.showing import write
 
@@ -38,6 +38,9 @@ TABLES: dict[str, type[sections.Section]] = {
     "`[queues.NAME]`": queueing.QueueConfig,
     "`retry`": queueing.RetryConfig,
     "`keep`": queueing.KeepConfig,
+    "`[schedules.ID]`": schedules.ScheduleConfig,
+    "`retry` of a schedule": schedules.RetryConfig,
+    "`breaker` of a schedule": schedules.BreakerConfig,
     "`[io]`": config.IoConfig,
     "`[io.gmail]`": config.MailConfig,
     "`[io.browser]`": config.BrowserConfig,

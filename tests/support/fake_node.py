@@ -57,8 +57,12 @@ from supervisors.views import (
     ReloadItem,
     ReloadView,
     ReportedView,
+    ScheduleChangeView,
+    ScheduleDetailView,
+    ScheduleView,
     SentView,
     ShutdownView,
+    SlotView,
     SpecView,
     SqlView,
     StatusView,
@@ -364,6 +368,8 @@ class FakeNode:
             reply = {"items": [QueueView(name="mail", state="paused", note="the server moves", waiting=3, failed=1)]}
         elif arguments.message in {"RetryJobs", "DropJobs"}:
             reply = ["job-2"]
+        elif arguments.path == "/sys/scheduler":
+            reply = _SCHEDULES[arguments.message]
         else:
             self._at(arguments.path)
         return AnswerView(path=arguments.path, message=arguments.message, reply=reply)
@@ -400,6 +406,40 @@ class FakeNode:
             is_truncated=arguments.limit < 2,
             seconds=0.006,
         )
+
+
+_BACKUP = ScheduleView(
+    id="backup",
+    when="0 2 * * *",
+    timezone="Europe/Berlin",
+    tags=("maintenance",),
+    next_at=1_795_222_800.0,
+    state="paused",
+    note="the disk is being replaced (by ada)",
+    last_at=1_795_136_400.0,
+    last_state="failed",
+    last_why="OSError: no space left",
+    runs=8,
+    ends={"succeeded": 6, "failed": 1, "skipped": 1},
+)
+_CHANGE = ScheduleChangeView(id="backup", state="changed", run="backup@2026-11-21T07:15:00Z")
+_SLOT = SlotView(
+    schedule="backup", slot_at=1_795_136_400.0, state="failed", why="OSError: no space left", ended_at=1_795_136_441.0
+)
+_SCHEDULES: dict[str, Any] = {
+    "ListSchedules": [_BACKUP, ScheduleView(id="poll", when="every 30 s", state="running")],
+    "GetSchedule": ScheduleDetailView(
+        view=_BACKUP, schedule={"id": "backup", "cron": "0 2 * * *", "handler": "my_jobs:backup", "jitter": 5.0}
+    ),
+    "PutSchedule": _CHANGE,
+    "WhySchedule": ["paused: the disk is being replaced (by ada)", "the next slot is 2026-11-22T02:00:00Z"],
+    "Backfill": {"runs": ["backup@2026-11-20T02:00:00Z#1"], "left_out": 2, "why": ""},
+    "ListSlots": [_SLOT],
+    **{
+        verb: [_CHANGE]
+        for verb in ("RemoveSchedules", "PauseSchedules", "ResumeSchedules", "CancelRuns", "RunSchedules")
+    },
+}
 
 
 class RefusalError(Exception):

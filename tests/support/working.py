@@ -84,6 +84,11 @@ class Stage:
         self._launches[path].stop(reason)
         return self.exit_of(path)
 
+    def kill(self, path: str) -> None:
+        """End the actor at `path` at once, as nothing but the end of its process would: none of its hooks runs."""
+        launch = self._launches.pop(path)
+        self.wait(lambda: launch.abandon() or None, f"the end of {path}")
+
     def exit_of(self, path: str) -> ExitReason:
         """Wait for the actor at `path` to end; return the reason."""
 

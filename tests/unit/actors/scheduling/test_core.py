@@ -1,292 +1,361 @@
-"""Slots: due, skipped, missed; and that nothing makes a run look under way for ever."""
+"""What becomes of the slots of one schedule: the rules, a case each. Runs against a ledger are in `properties`."""
 
 from __future__ import annotations
 
 from datetime import UTC, datetime
 
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
-from actors.scheduling.core import (
-    Cron,
-    Dispatch,
+from actors.policies.overlap import Overlap, Policy
+from actors.policies.retry import Retry, Strategy, failure_of
+from actors.scheduling import core
+from actors.scheduling.engine import Engine
+from actors.scheduling.plans import Missed, MissedPolicy, Schedule, ScheduleError, plan_of
+from actors.scheduling.states import (
+    Begin,
+    Cancelled,
+    Changed,
     Ended,
-    Every,
-    Forget,
+    Hold,
+    Keep,
     Looked,
-    Miss,
     Now,
-    OwnerDown,
-    Plan,
-    Registered,
-    Requested,
-    Skip,
-    State,
-    Unregistered,
-    next_due,
-    step,
-    why_not_now,
+    Paused,
+    Resumed,
+    Run,
+    Settle,
+    Standing,
+    Stop,
+    Tell,
 )
-from actors.scheduling.cron import check
-from actors.scheduling.zones import zone_of
 
-START = datetime(2025, 5, 5, 12, 0, 0, tzinfo=UTC).timestamp()
-UTC_ZONE = zone_of("UTC")
+NOON = datetime(2026, 3, 2, 12, tzinfo=UTC).timestamp()
 
 
-def cron(text: str) -> Cron:
-    return Cron(check(text), UTC_ZONE)
+class Bench:
+    """One schedule, and clocks that move together from noon on."""
 
+    def __init__(self, **fields) -> None:
+        fields = {"cron": "* * * * *", "handler": "m:f", **fields}
+        self.engine = Engine()
+        self.wall, self.mono = NOON, 50.0
+        self.engine.put(plan_of(Schedule(id="s", **fields)), self.now, Standing(since=NOON))
 
-def plan(when: Cron | Every, path: str = "/agents/00", priority: str = "normal") -> Plan:
-    return Plan(path, f"loop{path[-2:]}", when, priority)
+    @property
+    def now(self) -> Now:
+        return Now(self.wall, self.mono)
 
+    @property
+    def entry(self):
+        return self.engine.entries["s"]
 
-def now(seconds: float, step_of_wall: float = 0.0) -> Now:
-    return Now(START + seconds + step_of_wall, 1000.0 + seconds)
+    def at(self, seconds: float) -> list[object]:
+        """Look at the clock so many seconds after noon."""
+        self.mono += NOON + seconds - self.wall
+        self.wall = NOON + seconds
+        return [effect for _, effect in self.engine.look(self.now)]
 
+    def feed(self, event) -> list[object]:
+        return [effect for _, effect in self.engine.feed("s", event, self.now)]
 
-def after(*events: tuple[object, Now]) -> tuple[State, tuple[object, ...]]:
-    state, effects = State(), ()
-    for event, at in events:
-        state, effects = step(state, event, at)
-    return state, effects
+    def end(self, slot: float, outcome: str = "succeeded", **more) -> list[object]:
+        return self.feed(Ended(NOON + slot, 0, outcome, **more))
 
 
-def test_a_slot_is_sent_off_once_when_it_is_due():
-    state, effects = after((Registered(plan(cron("*/30 * * * * *"))), now(1)), (Looked(), now(29.9)))
-    assert effects == ()
+def begun(effects) -> list[float]:
+    return [effect.run.slot_at - NOON for effect in effects if isinstance(effect, Begin)]
 
-    state, effects = step(state, Looked(), now(30.01))
-    assert effects == (Dispatch("/agents/00", START + 30),)
 
-    assert step(state, Looked(), now(30.02))[1] == ()
+def ends(effects) -> list[tuple[float, str, int]]:
+    return [(e.run.slot_at - NOON, e.state, e.count) for e in effects if isinstance(e, Settle)]
 
 
-def test_a_slot_is_skipped_while_the_run_before_it_is_under_way():
-    state, effects = after((Registered(plan(cron("*/30 * * * * *"))), now(1)), (Looked(), now(30)), (Looked(), now(60)))
+def test_a_slot_begins_at_its_instant_and_not_before():
+    bench = Bench()
 
-    assert effects == (Skip("/agents/00", "loop00", START + 60, "overlap: the run of 12:00:30 is still under way"),)
-    assert state.entries["/agents/00"].skipped == 1
+    assert bench.at(59.9) == []
+    assert begun(bench.at(60.0)) == [60.0]
+    assert bench.entry.due_at == NOON + 120
 
 
-def test_a_run_that_ended_lets_the_next_slot_run():
-    _, effects = after(
-        (Registered(plan(cron("*/30 * * * * *"))), now(1)),
-        (Looked(), now(30)),
-        (Ended("/agents/00", START + 30), now(40)),
-        (Looked(), now(60)),
-    )
+@pytest.mark.parametrize("policy", [Policy.SKIP, Policy.CONCURRENT], ids=lambda p: p.value)
+def test_an_overlap_is_skipped_with_its_reason(policy):
+    bench = Bench(overlap=Overlap(policy))
+    bench.at(60)
 
-    assert effects == (Dispatch("/agents/00", START + 60),)
+    effects = bench.at(120)
 
+    assert ends(effects) == [(120.0, "skipped", 1)]
+    assert "overlap" in effects[0].why
+    assert bench.entry.due_at == NOON + 180
 
-def test_an_end_of_another_slot_leaves_the_run_under_way():
-    state, _ = after(
-        (Registered(plan(cron("*/30 * * * * *"))), now(1)),
-        (Looked(), now(30)),
-        (Ended("/agents/00", START), now(40)),
-    )
 
-    assert state.entries["/agents/00"].running == START + 30
+def test_a_queued_slot_begins_when_the_run_before_it_ends():
+    bench = Bench(overlap=Overlap(Policy.QUEUE))
+    bench.at(60)
 
+    assert [type(effect) for effect in bench.at(120)] == [Hold]
+    assert ends(bench.at(180)) == [(180.0, "skipped", 1)]
+    effects = bench.end(60)
 
-def test_a_crash_during_a_run_does_not_leave_it_under_way():
-    _, effects = after(
-        (Registered(plan(cron("*/30 * * * * *"))), now(1)),
-        (Looked(), now(30)),
-        (OwnerDown("/agents/00", expected=False), now(35)),
-        (Registered(plan(cron("*/30 * * * * *"))), now(36)),
-        (Looked(), now(60)),
-    )
+    assert (ends(effects), begun(effects)) == ([(60.0, "succeeded", 1)], [120.0])
 
-    assert effects == (Dispatch("/agents/00", START + 60),)
 
+def test_a_delayed_slot_is_decided_when_its_delay_is_over():
+    bench = Bench(overlap=Overlap(Policy.DELAY, delay=5.0))
+    bench.at(60)
+    bench.at(120)
+    assert bench.engine.wait(bench.now) == 5.0
+    assert ends(bench.at(125)) == [(120.0, "skipped", 1)]
 
-def test_a_slot_of_an_actor_that_is_down_is_skipped_as_not_running():
-    _, effects = after(
-        (Registered(plan(cron("*/30 * * * * *"))), now(1)),
-        (OwnerDown("/agents/00", expected=False), now(5)),
-        (Looked(), now(30)),
-    )
+    bench.at(180)
+    bench.end(60)
+    assert begun(bench.at(185)) == [180.0]
 
-    assert effects == (Skip("/agents/00", "loop00", START + 30, "not running"),)
 
+def test_the_third_overlap_in_a_row_ends_the_old_run_and_begins_when_it_has_ended():
+    bench = Bench(overlap=Overlap(Policy.TIMEOUT))
+    bench.at(60)
+    assert ends(bench.at(120)) == [(120.0, "skipped", 1)]
+    assert ends(bench.at(180)) == [(180.0, "skipped", 1)]
 
-def test_an_actor_that_was_stopped_has_no_schedule_any_more():
-    state, _ = after(
-        (Registered(plan(cron("*/30 * * * * *"))), now(1)), (OwnerDown("/agents/00", expected=True), now(5))
-    )
+    effects = bench.at(240)
+    assert [type(effect) for effect in effects] == [Hold, Stop]
+    assert begun(effects) == []
+    effects = bench.end(60, "failed")
 
-    assert state == State()
+    assert ends(effects) == [(60.0, "cancelled", 1)]
+    assert begun(effects) == [240.0]
 
 
-def test_an_actor_away_for_long_is_forgotten():
-    state, effects = after(
-        (Registered(plan(cron("0 0 1 1 *"))), now(1)),
-        (OwnerDown("/agents/00", expected=False), now(5)),
-        (Looked(), now(605)),
-    )
+def test_cancel_other_lets_the_latest_win():
+    bench = Bench(overlap=Overlap(Policy.CANCEL_OTHER))
+    bench.at(60)
+    bench.at(120)
 
-    assert effects == (Forget("/agents/00", "loop00"),)
-    assert state == State()
+    effects = bench.at(180)
+    assert ends(effects) == [(120.0, "skipped", 1)]
+    assert not any(isinstance(effect, Stop) for effect in effects)  # it was told once
+    assert begun(bench.end(60, "cancelled")) == [180.0]
 
 
-def test_after_a_sleep_the_latest_slot_runs_once_and_those_before_it_are_missed():
-    state, effects = after((Registered(plan(cron("*/10 * * * *"))), now(0)), (Looked(), now(0, 3_700)))
+def test_allow_all_runs_beside_the_others():
+    bench = Bench(overlap=Overlap(Policy.ALLOW_ALL))
 
-    assert effects == (
-        Miss("/agents/00", "loop00", START + 600, START + 3_000, 5),
-        Dispatch("/agents/00", START + 3_600),
-    )
-    assert state.entries["/agents/00"].missed == 5
-    assert state.entries["/agents/00"].due_at == START + 4_200
+    assert begun(bench.at(60)) + begun(bench.at(120)) + begun(bench.at(180)) == [60.0, 120.0, 180.0]
+    assert len(bench.entry.live) == 3
 
 
-def test_a_slot_later_than_a_day_is_missed_and_not_run():
-    monday = cron("0 13 * * MON")
+def test_a_failed_run_is_tried_again_within_its_slot_and_wins_over_the_next_one():
+    bench = Bench(retry=Retry(2, Strategy.FIXED, first=70.0, max=70.0))
+    bench.at(60)
 
-    _, effects = after((Registered(plan(monday)), now(0)), (Looked(), now(0, 3 * 86_400)))
+    (hold,) = bench.end(60, "failed", detail="gone")
+    assert (hold.state, hold.delay, hold.run.attempt) == ("retrying", 70.0, 2)
+    assert ends(bench.at(120)) == [(120.0, "skipped", 1)]
+    assert begun(bench.at(130)) == [60.0]
+    effects = bench.end(60, "failed", detail="gone")
 
-    assert effects == (Miss("/agents/00", "loop00", START + 3_600, START + 3_600, 1),)
+    assert effects[0].why == "gone (after 2 attempts)"
+    assert bench.entry.live == ()
 
 
-def test_a_long_sleep_is_counted_to_a_thousand_and_the_latest_slot_still_found():
-    _, effects = after((Registered(plan(cron("* 0 * * *"))), now(0)), (Looked(), now(0, 30 * 86_400 - 12 * 3_600)))
+def test_an_error_that_is_never_retried_fails_at_once():
+    bench = Bench(retry=Retry(5, never=("ValueError",)))
+    bench.at(60)
 
-    missed, run = effects
-    assert missed.count == 1_000
-    assert missed.at_least
-    assert run == Dispatch("/agents/00", START + 30 * 86_400 - 12 * 3_600)
+    assert ends(bench.end(60, "failed", failure=failure_of(ValueError("bad")))) == [(60.0, "failed", 1)]
 
 
-def test_a_clock_set_back_repeats_no_slot():
-    state, _ = after(
-        (Registered(plan(cron("*/30 * * * * *"))), now(1)),
-        (Looked(), now(30)),
-        (Ended("/agents/00", START + 30), now(31)),
-    )
-
-    assert step(state, Looked(), now(60, -60))[1] == ()
-    assert step(state, Looked(), now(120, -60))[1] == (Dispatch("/agents/00", START + 60),)
-
-
-def test_an_interval_follows_the_monotonic_clock_through_a_step_of_the_wall_clock():
-    state, _ = after((Registered(plan(Every(30.0))), now(0)))
-
-    state, early = step(state, Looked(), now(29, 7_200))
-    _, due = step(state, Looked(), now(31, -7_200))
-
-    assert early == ()
-    assert due == (Dispatch("/agents/00", START + 30 - 7_200),)
-
-
-def test_an_interval_with_several_slots_past_runs_once():
-    _, effects = after((Registered(plan(Every(10.0))), now(0)), (Looked(), now(35)))
-
-    assert effects == (
-        Miss("/agents/00", "loop00", START + 10, START + 20, 2),
-        Dispatch("/agents/00", START + 30),
-    )
-
-
-def test_of_several_due_at_once_the_high_priority_goes_first():
-    minute = cron("* * * * *")
-    _, effects = after(
-        (Registered(plan(minute, "/agents/01", "low")), now(1)),
-        (Registered(plan(minute, "/agents/02", "normal")), now(1)),
-        (Registered(plan(minute, "/agents/03", "high")), now(1)),
-        (Looked(), now(60)),
-    )
-
-    assert [effect.path for effect in effects] == ["/agents/03", "/agents/02", "/agents/01"]
-
-
-def test_registering_again_changes_no_slot():
-    first, _ = after((Registered(plan(cron("*/10 * * * *"))), now(1)))
-
-    again, effects = step(first, Registered(plan(cron("*/10 * * * *"))), now(599))
-
-    assert effects == ()
-    assert again == first
-
-
-def test_another_expression_makes_no_missed_slot():
-    state, _ = after((Registered(plan(cron("*/10 * * * *"))), now(1)))
-
-    state, _ = step(state, Registered(plan(cron("0 * * * *"))), now(700))
-
-    assert state.entries["/agents/00"].due_at == START + 3_600
-    assert step(state, Looked(), now(701))[1] == ()
-
-
-def test_a_first_run_can_be_asked_for_beside_the_schedule():
-    state, effects = after((Registered(plan(cron("0 2 * * *")), run_now=True), now(1)))
-
-    assert effects == (Dispatch("/agents/00", START + 1),)
-    assert state.entries["/agents/00"].due_at == START + 14 * 3_600
-
-
-def test_a_run_by_hand_is_refused_while_one_is_under_way():
-    state, effects = after((Registered(plan(cron("0 2 * * *"))), now(1)), (Requested("/agents/00"), now(2)))
-    assert effects == (Dispatch("/agents/00", START + 2, by_hand=True),)
-
-    assert "still under way" in why_not_now(state, "/agents/00")
-    assert step(state, Requested("/agents/00"), now(3)) == (state, ())
-
-
-def test_what_is_unregistered_never_comes_due():
-    state, _ = after((Registered(plan(cron("* * * * *"))), now(1)), (Unregistered("/agents/00"), now(2)))
-
-    assert next_due(state, now(2)) is None
-    assert step(state, Looked(), now(3_600))[1] == ()
-
-
-@pytest.mark.parametrize(("when", "seconds"), [(cron("*/30 * * * * *"), 29.0), (Every(20.0), 20.0)])
-def test_the_wait_is_until_the_earliest_slot(when, seconds):
-    state, _ = after((Registered(plan(when)), now(1)), (Registered(plan(cron("0 2 * * *"), "/agents/01")), now(1)))
-
-    assert next_due(state, now(1)) == seconds
-
-
-@settings(max_examples=80, deadline=None)
-@given(
-    st.lists(
-        st.tuples(
-            st.sampled_from(["look", "end", "crash", "register", "request"]),
-            st.floats(0, 400),
-            st.sampled_from([0.0, 0.0, 0.0, 120.0, -90.0]),
-        ),
-        max_size=40,
-    )
+@pytest.mark.parametrize(
+    ("rule", "expected", "run"),
+    [
+        (Missed(), [(60.0, "merged", 4)], [300.0]),
+        (Missed(MissedPolicy.SKIP), [(60.0, "missed", 4)], [300.0]),
+        (Missed(MissedPolicy.ALL, most=2), [(60.0, "missed", 3)], [240.0]),
+        (Missed(window=100.0), [(60.0, "missed", 3), (240.0, "merged", 1)], [300.0]),
+    ],
+    ids=["once", "skip", "all", "window"],
 )
-def test_every_slot_has_exactly_one_end_whatever_happens(happenings):
-    path = "/agents/00"
-    at, shift = 1.0, 0.0
-    state, _ = step(State(), Registered(plan(cron("* * * * *"), path)), now(at))
-    ledger: list[float] = []
-    for kind, seconds, jump in happenings:
-        at += seconds
-        shift += jump
-        running = state.entries[path].running
-        event = {
-            "look": Looked(),
-            "end": Ended(path, running or 0.0),
-            "crash": OwnerDown(path, expected=False),
-            "register": Registered(plan(cron("* * * * *"), path)),
-            "request": Requested(path),
-        }[kind]
-        state, effects = step(state, event, now(at, shift), forget_after=1e9)
-        for effect in effects:
-            match effect:
-                case Dispatch(_, slot_at, by_hand):
-                    ledger.extend([] if by_hand else [slot_at])
-                case Skip(_, _, slot_at, _):
-                    ledger.append(slot_at)
-                case Miss(_, _, first_at, last_at, count):
-                    slots = [first_at + 60 * n for n in range(count)]
-                    assert slots[-1] == last_at
-                    ledger.extend(slots)
+def test_slots_found_past_go_the_way_of_their_policy(rule, expected, run):
+    bench = Bench(missed=rule)
 
-    assert ledger == [START + 60 * (n + 1) for n in range(len(ledger))]
+    effects = bench.at(310)
+
+    assert ends(effects) == expected
+    assert begun(effects) == run
+    assert bench.entry.due_at == NOON + 360
+
+
+def test_with_all_the_missed_ones_run_one_after_another_oldest_first():
+    bench = Bench(missed=Missed(MissedPolicy.ALL, most=3))
+    bench.at(310)
+
+    assert [begun(bench.end(slot)) for slot in (180, 240, 300)] == [[240.0], [300.0], []]
+
+
+def test_slots_that_are_skipped_when_missed_are_not_run_even_the_latest_where_it_is_late():
+    bench = Bench(cron="0 * * * *", missed=Missed(MissedPolicy.SKIP))
+
+    assert ends(bench.at(3_600 + 61)) == [(3_600.0, "missed", 1)]
+
+
+def test_a_long_sleep_is_worked_off_in_pieces_and_counted_to_the_unit():
+    bench = Bench(cron="*/5 * * * * *", missed=Missed(window=1e9))
+    effects = bench.at(20_000)
+    looks = 1
+    while bench.engine.wait(bench.now) == 0.0:
+        effects += bench.at(20_000)
+        looks += 1
+
+    assert sum(count for _, _, count in ends(effects)) + len(begun(effects)) == 4_000
+    assert begun(effects) == [20_000.0]
+    assert looks > 1
+
+
+def test_an_interval_follows_the_monotonic_clock():
+    bench = Bench(cron="", every=60.0)
+    bench.wall -= 7_200.0
+    bench.mono += 60.0
+
+    (effect,) = bench.engine.look(bench.now)
+    assert effect[1] == Begin(Run(NOON - 7_200.0))
+
+
+def test_an_interval_never_gives_an_instant_twice_when_the_clock_is_set_back():
+    bench = Bench(cron="", every=60.0, overlap=Overlap(Policy.ALLOW_ALL))
+    first = begun(bench.at(60))
+    bench.wall -= 60.0
+    second = begun(bench.at(60))
+
+    assert first == [60.0]
+    assert 60.0 < second[0] < 60.1
+
+
+def test_pausing_makes_no_slot_and_resuming_misses_none():
+    bench = Bench()
+    assert [type(e) for e in bench.feed(Paused("for a while", "ada"))] == [Keep, Tell]
+    assert bench.at(600) == []
+
+    bench.feed(Resumed())
+    assert bench.entry.due_at == NOON + 660
+    assert bench.at(630) == []
+
+
+def test_failed_runs_in_a_row_pause_it():
+    bench = Bench(pause_after=2)
+    bench.at(60)
+    bench.end(60, "failed")
+    bench.at(120)
+    effects = bench.end(120, "failed")
+
+    assert bench.entry.standing.paused == "2 failed runs in a row"
+    assert Tell("paused", "2 failed runs in a row (by itself)") in effects
+    assert bench.entry.due_at is None
+
+
+def test_it_ends_after_its_runs():
+    bench = Bench(max_runs=2)
+    bench.at(60)
+    bench.end(60)
+    effects = bench.at(120)
+
+    assert begun(effects) == [120.0]
+    assert bench.entry.standing.ended == "it has had its 2 runs"
+    assert bench.at(600) == []
+
+
+def test_a_one_shot_fires_once_and_ends():
+    bench = Bench(cron="", at=NOON + 90)
+
+    assert begun(bench.at(90)) == [90.0]
+    assert bench.entry.standing.ended == "no further slot"
+
+
+def test_no_slot_before_its_start_after_its_end_and_on_excluded_days():
+    bench = Bench(
+        cron="0 12 * * *", start_at=NOON + 86_400, end_at=NOON + 5 * 86_400, exclude=("2026-03-04..2026-03-05",)
+    )
+    slots = []
+    while bench.entry.due_at is not None:
+        slots.append((bench.entry.due_at - NOON) / 86_400)
+        bench.at(bench.entry.due_at - NOON)
+        bench.end(slots[-1] * 86_400)
+
+    assert slots == [1.0, 4.0, 5.0]
+
+
+def test_jitter_moves_the_firing_and_not_the_slot():
+    bench = Bench(jitter=600.0)
+
+    fire_at = bench.entry.fire_at - NOON
+    assert 60.0 <= fire_at < 120.0  # before the next one
+    assert begun(bench.at(fire_at)) == [60.0]
+
+
+def test_another_definition_goes_on_with_what_runs_and_counts_its_slots_anew():
+    bench = Bench()
+    bench.at(60)
+    bench.at(90)
+    bench.feed(Changed(plan_of(Schedule(id="s", cron="30 * * * *", handler="m:f"))))
+
+    assert bench.entry.due_at == NOON + 1_800
+    assert len(bench.entry.live) == 1
+
+
+def test_cancelling_ends_what_runs_and_what_waits():
+    bench = Bench(overlap=Overlap(Policy.QUEUE))
+    bench.at(60)
+    bench.at(120)
+
+    effects = bench.feed(Cancelled("enough"))
+
+    assert ends(effects) == [(120.0, "cancelled", 1)]
+    assert [effect.why for effect in effects if isinstance(effect, Stop)] == ["enough"]
+    assert ends(bench.end(60, "failed")) == [(60.0, "cancelled", 1)]
+
+
+def test_the_end_of_a_run_that_is_not_under_way_changes_nothing():
+    bench = Bench()
+
+    assert bench.end(60) == []
+
+
+def test_the_usual_way_says_what_the_whole_rules_say():
+    bench = Bench()
+    bench.mono += 60.5
+    bench.wall += 60.5
+
+    assert core.usual_step(bench.entry, bench.now) == core.step(bench.entry, Looked(), bench.now)
+
+
+@pytest.mark.parametrize(
+    ("fields", "field"),
+    [
+        ({"cron": "61 * * * *"}, "cron"),
+        ({"cron": "0 0 30 2 *"}, "cron"),
+        ({"timezone": "Mars/Base"}, "timezone"),
+        ({"every": 5.0}, ""),
+        ({"cron": ""}, ""),
+        ({"priority": "urgent"}, "priority"),
+        ({"tags": ("a b",)}, "tags"),
+        ({"handler": "nothing"}, "handler"),
+        ({"to": "/x"}, ""),
+        ({"timeout": 0.0}, "timeout"),
+        ({"jitter": float("nan")}, "jitter"),
+        ({"exclude": ("yesterday",)}, "exclude"),
+        ({"exclude": ("2026-03-05..2026-03-04",)}, "exclude"),
+        ({"payload": "{"}, "payload"),
+        ({"payload": "[" * 100_000}, "payload"),
+        ({"start_at": 9.0, "end_at": 8.0}, "end_at"),
+        ({"id": "x" * 300}, "id"),
+        ({"id": "../x"}, "id"),
+        ({"id": ""}, "id"),
+    ],
+    ids=lambda value: "-".join(value) if isinstance(value, dict) else None,
+)
+def test_what_cannot_be_is_refused_with_its_field(fields, field):
+    with pytest.raises(ScheduleError) as caught:
+        plan_of(Schedule(**{"id": "s", "cron": "* * * * *", "handler": "m:f", **fields}))
+
+    assert caught.value.field == field
