@@ -144,13 +144,15 @@ class FileTable:
             "ORDER BY number DESC LIMIT ? OFFSET ?"
         )
 
-        def work(writer: sqlite3.Connection) -> int:
-            found = writer.execute(old, values).fetchall()
-            found += writer.execute(many, (queue, now, CLEANED_AT_ONCE, keep.most)).fetchall()
-            writer.executemany("DELETE FROM jobs_all WHERE number = ?", found)
-            return len(found)
+        def query(reader: sqlite3.Connection) -> list[tuple[int]]:  # not on the writer's thread: it looks at all rows
+            found: list[tuple[int]] = reader.execute(old, values).fetchall()
+            found += reader.execute(many, (queue, now, CLEANED_AT_ONCE, keep.most)).fetchall()
+            return found
 
-        return self._file.write(work).result()
+        found = self._file.read(query)
+        if found:
+            self.delete([number for (number,) in found])
+        return len(found)
 
     def close(self) -> None:
         self._file.close()

@@ -18,7 +18,8 @@ from actors.policies.backoff import Backoff
 
 STEP: Final = """
 CREATE TABLE jobs_all (
-    number INTEGER PRIMARY KEY AUTOINCREMENT,
+    number INTEGER PRIMARY KEY,
+    state TEXT NOT NULL,
     queue TEXT NOT NULL,
     kind TEXT NOT NULL,
     payload TEXT NOT NULL,
@@ -34,7 +35,6 @@ CREATE TABLE jobs_all (
     batch TEXT NOT NULL,
     source TEXT NOT NULL,
     created_at REAL NOT NULL,
-    state TEXT NOT NULL,
     run_at REAL NOT NULL,
     attempt INTEGER NOT NULL,
     after TEXT NOT NULL,
@@ -48,10 +48,9 @@ CREATE TABLE jobs_all (
     ending TEXT NOT NULL,
     result TEXT
 ) STRICT;
-CREATE INDEX jobs_unfinished ON jobs_all (number)
-    WHERE state IN ('waiting', 'delayed', 'blocked', 'disabled', 'running');
+CREATE TABLE jobs_last (number INTEGER NOT NULL) STRICT;
+INSERT INTO jobs_last VALUES (0);
 CREATE INDEX jobs_windows ON jobs_all (window_at) WHERE window_at > 0;
-CREATE INDEX jobs_letters ON jobs_all (number) WHERE state = 'failed';
 CREATE TABLE jobs_queues (
     name TEXT PRIMARY KEY,
     paused INTEGER NOT NULL,
@@ -117,6 +116,7 @@ def write(connection: sqlite3.Connection, changes: Changes) -> None:
     """Write rows."""
     if changes.inserted:
         connection.executemany(INSERT, changes.inserted)
+        connection.execute("UPDATE jobs_last SET number = max(number, ?)", (max(row[0] for row in changes.inserted),))
     if changes.updated:
         connection.executemany(UPDATE, changes.updated)
 
@@ -162,5 +162,4 @@ def read_jobs(connection: sqlite3.Connection, numbers: Iterable[int]) -> list[Jo
 
 def last_number(connection: sqlite3.Connection) -> int:
     """Return the highest number ever given, 0 for none."""
-    found = connection.execute("SELECT seq FROM sqlite_sequence WHERE name = 'jobs_all'").fetchone()
-    return int(found[0]) if found is not None else 0
+    return int(connection.execute("SELECT number FROM jobs_last").fetchone()[0])

@@ -49,6 +49,8 @@ MODULES: Final = {
     "jobs": "jobs",
     "queue": "queues",
     "dlq": "queues",
+    "backup": "backups",
+    "restore": "backups",
     "send": "messaging",
     "ask": "messaging",
     "key": "keys",

@@ -16,7 +16,7 @@ from supervisors.cli.jobs import Id, page_of
 from supervisors.cli.rendering import Column, Listing, Page
 from supervisors.cli.terminal import Style
 from supervisors.node.durations import parse_duration, read_rate
-from supervisors.views.documents import QueueView
+from supervisors.views.work import QueueView
 
 app = typer.Typer()
 queue_app = typer.Typer(help="Queues of jobs: look, pause, resume, drain, throttle.", no_args_is_help=False)

@@ -75,8 +75,7 @@ def write(value: Any, shape: Shape) -> str:
 
 
 def _reference(secret: SecretConfig) -> str:
-    place = next(name for name in ("env", "file", "keyring") if getattr(secret, name) is not None)
-    return f"{{ {place} = {toml_of(getattr(secret, place))} }}"
+    return f"{{ env = {toml_of(secret.env)} }}" if secret.env is not None else f"{{ file = {toml_of(secret.file)} }}"
 
 
 def toml_of(value: Any, name: str = "") -> str:

@@ -48,9 +48,6 @@ if TYPE_CHECKING:  # what type checkers read; a test holds it against the names 
         DownView,
         FaultView,
         FileView,
-        JobsChangedView,
-        JobView,
-        JobWhyView,
         LogView,
         RunView,
         SchemaView,
@@ -187,6 +184,7 @@ else:
             ),
         },
     )
+from supervisors.views.work import JobsChangedView, JobView, JobWhyView
 
 __all__ = [
     "API_VERSION",

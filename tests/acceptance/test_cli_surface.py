@@ -27,6 +27,9 @@ from support.fake_node import FakeNode, RefusalError, fake_node
 from support.json_schema import violations
 
 from actors.events import ActorStateChanged
+from actors.jobs.store import JOBS
+from actors.state.backup import backup
+from actors.state.file import open_state
 from supervisors.cli.calling import Shape
 from supervisors.cli.commands import ALIASES, ELSEWHERE, MODULES
 from supervisors.cli.main import all_commands
@@ -49,6 +52,7 @@ NEEDED["ids"] = {"jobs retry", "jobs cancel", "jobs promote", "jobs delete", "dl
 """Arguments that are optional to the parser and yet needed."""
 
 ADDED = {name: ["--count", "2"] for name in STREAMS}
+ADDED |= {"backup": ["--verify"]}
 ADDED |= {"down": ["--no-wait"], "daemon stop": ["--no-wait"], "top": ["--once", "--window", "10ms"]}
 """Options with which a command ends by itself here: the fake node never goes."""
 
@@ -63,6 +67,9 @@ def node(tmp_path_factory: pytest.TempPathFactory) -> Iterator[FakeNode]:
             "path": "/io/gmail",
             "text": "late",
         }
+        open_state(node.home / "state.db", JOBS).close()
+        EXAMPLES["copy"] = EXAMPLES["to"] = str(node.home / "copy.db")
+        backup(node.home / "state.db", node.home / "copy.db")
         (node.home / "logs").mkdir()
         (node.home / "logs" / "node.log").write_text(json.dumps(line) + "\nno JSON at all\n")
         ended = threading.Event()

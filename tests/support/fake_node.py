@@ -78,7 +78,7 @@ from supervisors.views import (
     instant,
     to_wire,
 )
-from supervisors.views.documents import QueueView
+from supervisors.views.work import QueueView
 from transport.control.protocol import Request
 from transport.control.responder import Responder
 from transport.control.server import ControlServer

@@ -26,6 +26,7 @@ import time
 from collections import Counter
 from pathlib import Path
 
+from actors.core.outcomes import Outcome, Started
 from actors.core.system import ActorSystem
 from actors.jobs.accepting import JobsRefusedError
 from actors.jobs.client import Jobs
@@ -61,13 +62,18 @@ def serve(home: Path, *, is_last: bool) -> None:
         "name": "default", "workers": ["/work/w*"], "repeats": 1000, "backoff": {"first": 0.01, "max": 0.01},
     }  # fmt: skip
     started = threading.Semaphore(0)
+
+    def on_outcome(outcome: Outcome) -> None:
+        if isinstance(outcome, Started):
+            started.release()
+
     system.spawn(
         lambda: JobQueues(home=str(home), queues=[queue]), path="/work/jobs", placement="thread",
-        on_outcome=lambda _: started.release(),
+        on_outcome=on_outcome,
     )  # fmt: skip
     assert started.acquire(timeout=LIMIT)
     for worker in range(4):
-        system.spawn(JobWorker, path=f"/work/w{worker}", on_outcome=lambda _: started.release())
+        system.spawn(JobWorker, path=f"/work/w{worker}", on_outcome=on_outcome)
         assert started.acquire(timeout=LIMIT)
     jobs = Jobs(system)
     if is_last:
