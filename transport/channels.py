@@ -81,8 +81,9 @@ class Channel:
         *,
         window: int = WINDOW,
         mailbox: MailboxSpec = DEFAULT_MAILBOX,
+        mailbox_of: Callable[[str], MailboxSpec] | None = None,
         capacity_bytes: int = CAPACITY_BYTES,
-        transmit_here: Callable[[bytes, bool], None] | None = None,
+        transmit_here: Callable[[bytes], None] | None = None,
     ) -> None:
         """Open the way.
 
@@ -92,9 +93,9 @@ class Channel:
             schedule: Has a function called on that thread, soon.
             window: User messages of one lane that may be under way; both sides are given the same.
             mailbox: Capacity of a lane and its answer to full.
+            mailbox_of: The same for the lane of the actor at a path, where actors of the peer differ.
             capacity_bytes: Bytes that may wait in a lane; a single larger message is let in when it is empty.
-            transmit_here: Sends one frame on the thread that calls it, and is told whether that thread will listen for
-                an answer next; None: only the socket's owner can send.
+            transmit_here: Sends one frame on the thread that calls it; None: only the socket's owner can.
         """
         self.name = name
         self.capacity = mailbox.capacity
@@ -103,7 +104,7 @@ class Channel:
         self._transmit_here = transmit_here
         self._schedule = schedule
         self._system: deque[bytes] = deque()
-        self._user = Outgoing(name, window, mailbox, capacity_bytes)
+        self._user = Outgoing(name, window, mailbox_of or (lambda _path: mailbox), capacity_bytes)
         self._receipts = Receipts(max(1, window // 4))
         self._sending = threading.Lock()  # one thread at a time takes and transmits, or frames would overtake
         self._closed: str | None = None
@@ -180,12 +181,8 @@ class Channel:
         """As `post`, but leave it to the caller to have it sent (`flush_here`)."""
         return self._user.add(parcel)
 
-    def send_at_once(self, parcel: Parcel, *, listens: bool = False) -> bool:
+    def send_at_once(self, parcel: Parcel) -> bool:
         """Send a user message on this thread where nothing waits before it; False: it cannot be, `put` it.
-
-        Args:
-            parcel: The message.
-            listens: Whether this thread will listen for an answer next.
 
         Raises:
             PeerLostError: The channel is closed.
@@ -197,7 +194,7 @@ class Channel:
             if self._system or not self._user.pass_through(parcel):
                 return False
             self._frames += 1
-            transmit(b"\x91" + parcel.data, listens)
+            transmit(b"\x91" + parcel.data)
         finally:
             self._sending.release()
         if self._system or self._user.is_ready:  # queued by who found the right to send taken
@@ -227,7 +224,7 @@ class Channel:
             self.awake()
             return
         try:
-            self._send_all(lambda frame: transmit(frame, False))
+            self._send_all(transmit)
         finally:
             self._sending.release()
         if self._system or self._user.is_ready:  # queued by who found the right to send taken

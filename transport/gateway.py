@@ -183,7 +183,7 @@ class Gateway:
         channel = self._channel
         parcel = Parcel(path, message, pack_ask(path, type_name, payload, ask.number, timeout), ask.number, ask.is_open)
         try:
-            taken = (waits and channel.send_at_once(parcel, listens=self._listen is not None)) or channel.put(parcel)
+            taken = (waits and channel.send_at_once(parcel)) or channel.put(parcel)
         except PeerLostError as error:
             self._fail_own(ask, ActorExitedError(path, f"is not there: {error.why}"))
         except MailboxFullError as error:

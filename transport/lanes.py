@@ -13,6 +13,8 @@ from typing import Any, Final
 
 from msgspec import Struct
 
+from actors.core.mailbox import MailboxSpec
+
 RUN_MAX: Final = 256
 """Messages of one run."""
 
@@ -106,6 +108,7 @@ class Lane:
 
     Attributes:
         path: The actor; "" where one lane is for all of a peer.
+        mailbox: How much it holds, and its answer to full.
         waiting: What has not been sent, oldest first.
         open: The newest run in `waiting`, while it takes more: whoever holds the channel's lock may append to it.
         under_way: What was sent and not yet accepted, oldest first.
@@ -122,6 +125,7 @@ class Lane:
         "blocked",
         "dropped",
         "is_queued",
+        "mailbox",
         "open",
         "out",
         "path",
@@ -130,8 +134,9 @@ class Lane:
         "waiting",
     )
 
-    def __init__(self, path: str) -> None:
+    def __init__(self, path: str, mailbox: MailboxSpec) -> None:
         self.path = path
+        self.mailbox = mailbox
         self.waiting: deque[Parcel | Run] = deque()
         self._count = self._size = 0  # of what waits, without the open run
         self.open: Run | None = None

@@ -34,7 +34,6 @@ class Listener:
     def __call__(self, ask: RemoteAsk, timeout: float | None) -> None:
         """Wait until `ask` is answered, for `timeout` seconds at most, or until somebody else is to read."""
         if can_be_torn() or not self._socket.borrow():
-            self._socket.look()
             return
         worker = here.worker
         if worker is None:

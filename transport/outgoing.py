@@ -8,6 +8,7 @@ from __future__ import annotations
 import threading
 import time
 from collections import deque
+from collections.abc import Callable
 from typing import Any, Final
 
 from actors.core.context import here, on_loop
@@ -31,20 +32,20 @@ class Outgoing:
         rejected, dropped, blocked: As `channels.ChannelStatistics` has them.
     """
 
-    def __init__(self, name: str, window: int, mailbox: MailboxSpec, capacity_bytes: int) -> None:
+    def __init__(self, name: str, window: int, mailbox_of: Callable[[str], MailboxSpec], capacity_bytes: int) -> None:
         """Begin with no lane; the arguments are those of `channels.Channel`."""
         self.by_target = False
         self.sent = self.accepted = 0
         self.rejected = self.dropped = self.blocked = 0
         self._name = name
         self._window = window
-        self._mailbox = mailbox
-        self._capacity = mailbox.capacity
+        self._mailbox_of = mailbox_of
         self._capacity_bytes = capacity_bytes
         self._lanes: dict[str, Lane] = {}
         self._ready: deque[Lane] = deque()  # lanes that have something to send
         self._lock = threading.Lock()  # guards the lanes and closing
         self._room = threading.Condition(self._lock)
+        self._held_up = 0  # senders that wait for room
         self._closed: str | None = None
 
     @property
@@ -89,7 +90,7 @@ class Outgoing:
             lane = self._lane_for(path, len(data))
             if lane is None:
                 return False
-            room = self._capacity - lane.count
+            room = lane.mailbox.capacity - lane.count
             lane.add_tell(type_name, message, data, room, self._room_bytes(lane))
             self._queue(lane)
         return True
@@ -143,7 +144,7 @@ class Outgoing:
         key = path if self.by_target else ""
         lane = self._lanes.get(key)
         if lane is None:
-            lane = self._lanes[key] = Lane(key)
+            lane = self._lanes[key] = Lane(key, self._mailbox_of(key))
         return lane
 
     def _queue(self, lane: Lane) -> None:
@@ -152,7 +153,7 @@ class Outgoing:
             self._ready.append(lane)
 
     def _has_room(self, lane: Lane, size: int) -> bool:
-        if lane.count >= self._capacity:
+        if lane.count >= lane.mailbox.capacity:
             return False
         return not lane.waiting or size <= self._room_bytes(lane)
 
@@ -167,7 +168,7 @@ class Outgoing:
 
     def _make_room(self, lane: Lane, size: int) -> bool:
         """Wait or refuse; False: the message is to become a dead letter."""
-        spec = self._mailbox
+        spec = lane.mailbox
         if spec.full == "dead-letter":
             self.dropped += 1
             lane.dropped += 1
@@ -179,11 +180,13 @@ class Outgoing:
             worker = here.worker
             if worker is not None:
                 worker.blocks()
+            self._held_up += 1
             try:
                 while self._closed is None and not self._has_room(lane, size):
                     if not self._room.wait(until - time.monotonic()):
                         break
             finally:
+                self._held_up -= 1
                 if worker is not None:
                     worker.goes_on()
             if self._closed is not None or self._has_room(lane, size):
@@ -227,7 +230,7 @@ class Outgoing:
                     size += len(item.data)
                 if len(ready) > 1:
                     ready.rotate(-1)
-            if taken and self._mailbox.full == "block":
+            if taken and self._held_up:
                 self._room.notify_all()
 
     def _let_go(self, lane: Lane) -> None:

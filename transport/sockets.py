@@ -158,22 +158,23 @@ class Socket:
 
     # On any thread, in place of the reactor's.
 
-    def send_here(self, parts: Frames, *, listens: bool = False) -> None:
+    def send_here(self, parts: Frames, *, looks: bool = True) -> None:
         """Send a message on this thread where nothing waits before it; else as `send`. Never blocks on the wire.
 
         Args:
             parts: The message.
-            listens: Whether this thread will `borrow` the socket next, or `look` where it cannot.
+            looks: Whether to `look` after it; who sends much at once does that after the last.
 
         Raises:
             OutboxFullError, SocketClosedError: As `send`.
         """
-        why = FULL
-        if self._stuck is None and not self._outbox:
-            with self._use:
-                if self._closed:
-                    raise SocketClosedError(self.name)
-                why = self._bare.send(parts)
+        if self._stuck is not None or self._outbox:
+            self.send(parts)
+            return
+        with self._use:
+            if self._closed:
+                raise SocketClosedError(self.name)
+            why = self._bare.send(parts)
         if why == FULL and self._spec.kind != zmq.ROUTER:
             self.send(parts)
         elif why:
@@ -181,7 +182,7 @@ class Socket:
         else:
             self._sent += 1
             self._frames_sent += 1
-            if not listens:
+            if looks:
                 self.look()
 
     def look(self) -> None:

@@ -19,7 +19,17 @@ from supervisors.cli.states import limit, mark, phrase
 from supervisors.cli.terminal import Style, Terminal, wrap
 from supervisors.cli.texts import duration, instant, plural, printable, size
 from supervisors.requests import DescribeArguments, WhyArguments
-from supervisors.views import CauseView, DescribeView, EventRow, NodeKind, NodeView, SparesView, SpecView, WhyView
+from supervisors.views import (
+    CauseView,
+    DescribeView,
+    EventRow,
+    NodeKind,
+    NodeView,
+    SendingView,
+    SparesView,
+    SpecView,
+    WhyView,
+)
 
 app = typer.Typer()
 
@@ -112,6 +122,9 @@ def _description(view: DescribeView, terminal: Terminal, zone: tzinfo | None) ->
     if view.spares is not None:
         yield from _section("spares", terminal)
         yield from facts(_spares_facts(view.spares), terminal, "  ")
+    if view.sending is not None:
+        yield from _section("on its way", terminal)
+        yield from facts(_sending_facts(view.sending), terminal, "  ")
     if view.state is not None:
         yield from _section("state", terminal)
         pairs = [(printable(str(key)), printable(str(value))) for key, value in view.state.items()]
@@ -234,6 +247,16 @@ def _spares_facts(spares: SparesView) -> list[tuple[str, str]]:
         ("lost", str(spares.lost)),
         ("nursery", nursery),
         ("this start", _STARTS.get(spares.last_start, spares.last_start)),
+    ]
+
+
+def _sending_facts(sending: SendingView) -> list[tuple[str, str]]:
+    return [
+        ("waiting here", f"{sending.waiting}, {size(sending.waiting_bytes)}" if sending.waiting else "0"),
+        ("under way", str(sending.under_way)),
+        ("refused", str(sending.rejected) if sending.rejected else ""),
+        ("dead letters", str(sending.dropped) if sending.dropped else ""),
+        ("senders held up", str(sending.blocked) if sending.blocked else ""),
     ]
 
 

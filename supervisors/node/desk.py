@@ -269,6 +269,7 @@ class ControlDesk:
             spec=spec,
             handlers=self._node.handlers_of(arguments.path),
             spares=self._node.spares_of(arguments.path) if spec is not None and spec.spares else None,
+            sending=self._node.sending_to(arguments.path),
             events=self._recent.about(arguments.path, arguments.events),
             drift=self._reloads.drift(arguments.path) if self._reloads is not None else (),
         )

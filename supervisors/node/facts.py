@@ -33,6 +33,7 @@ from supervisors.views import (
     HistoryView,
     NodeKind,
     NodeView,
+    SendingView,
     SparesView,
     SqlView,
     StatusView,
@@ -154,6 +155,20 @@ class NodeFacts:
             nursery_pid=figures.nursery,
             nurseries=figures.nurseries,
             last_start=figures.origin,
+        )
+
+    def sending_to(self, path: str) -> SendingView | None:
+        """Return what is on its way to the actor at `path`; None where nothing is, or it runs in this process."""
+        lane = self.processes.lane(path) if self.processes is not None else None
+        if lane is None:
+            return None
+        return SendingView(
+            waiting=lane.waiting,
+            waiting_bytes=lane.waiting_bytes,
+            under_way=lane.under_way,
+            rejected=lane.rejected,
+            dropped=lane.dropped,
+            blocked=lane.blocked,
         )
 
     def handlers_of(self, path: str) -> tuple[str, ...]:

@@ -145,7 +145,7 @@ class Child:
             lambda frame: _send(self._socket, frame),
             self._reactor.post,
             window=handover.window,
-            transmit_here=lambda frame, listens: self._socket.send_here((frame,), listens=listens),
+            transmit_here=lambda frame: self._socket.send_here((frame,)),
         )
         self._channel.count_by_target()
         self._gateway = Gateway(

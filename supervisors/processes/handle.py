@@ -45,7 +45,7 @@ from supervisors.processes.spawning import Made
 from supervisors.processes.terms import import_path_of
 from supervisors.processes.trees import signal_process
 from supervisors.programs import ProgramStart
-from transport.channels import Channel
+from transport.channels import Channel, LaneStatistics
 from transport.envelope import Envelope, Kind
 from transport.errors import MalformedFrameError
 from transport.gateway import Gateway
@@ -107,6 +107,7 @@ class ProcessChild(Life):
             shared.reactor.post,
             window=shared.window,
             mailbox=mailbox,
+            mailbox_of=self.mailbox_of,
             transmit_here=self._transmit_here,
         )
         self.gateway = Gateway(
@@ -135,12 +136,12 @@ class ProcessChild(Life):
         return self._note
 
     def suspend(self) -> None:
-        """Hold back the actor's messages."""
-        self._shared.reactor.post(lambda: self._say(Suspend()))
+        """Hold back the actor's messages: those sent from now on too."""
+        self._say(Suspend())
 
     def resume(self) -> None:
         """Let the actor's messages through again."""
-        self._shared.reactor.post(lambda: self._say(Resume()))
+        self._say(Resume())
 
     # -- for the launcher ---------------------------------------------------------------------------
 
@@ -164,6 +165,15 @@ class ProcessChild(Life):
     def origin(self) -> str:
         """How its process was made: `new`, `copy` or `spare`; "" before there is one."""
         return self._origin
+
+    def mailbox_of(self, path: str) -> MailboxSpec:
+        """Return what bounds the messages that wait here for the actor at `path` of its process."""
+        return self._request.spec.mailbox or DEFAULT_MAILBOX
+
+    def lane(self, path: str) -> LaneStatistics | None:
+        """Return the figures of what is on its way to the actor at `path` of its process; None where nothing is."""
+        lanes = {lane.path: lane for lane in self._channel.lanes()}
+        return lanes.get(path) or (lanes.get("") if path == self.path else None)
 
     def prepare(self) -> Exception | None:
         """Make what will be sent once the child has connected; return why that cannot be."""
@@ -319,9 +329,9 @@ class ProcessChild(Life):
         if self.identity is not None:
             self._shared.transmit(self.identity, frame)
 
-    def _transmit_here(self, frame: bytes, listens: bool) -> None:
+    def _transmit_here(self, frame: bytes) -> None:
         if self.identity is not None:
-            self._shared.socket.send_here((self.identity, frame), listens=listens)
+            self._shared.socket.send_here((self.identity, frame))
 
     def _take_answer(self, parts: list[bytes]) -> bool:
         return len(parts) == 2 and parts[0] == self.identity and self.gateway.take_answer(parts[1])

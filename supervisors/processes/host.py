@@ -31,6 +31,7 @@ from typing import Final
 import zmq
 from msgspec.structs import replace
 
+from actors.addresses import is_within
 from actors.core.context import enter_loop, leave_loop
 from actors.core.outcomes import StartFailed
 from actors.core.system import ActorSystem, PathTakenError
@@ -54,7 +55,7 @@ from supervisors.processes.trees import Owner, sweep_leftovers
 from supervisors.processes.wardens import WardenKeeper
 from supervisors.programs import ProgramStart
 from supervisors.specs import SupervisorSpec
-from transport.channels import WINDOW
+from transport.channels import WINDOW, LaneStatistics
 from transport.endpoints import ipc_endpoint, ipc_is_usual, remove_socket, remove_sockets, tcp_endpoint
 from transport.identity import ProcessIdentity
 from transport.reactor import Reactor
@@ -238,6 +239,11 @@ class ProcessLauncher:
         if not isinstance(child, ProcessChild):
             return self._spares.figures("")
         return replace(self._spares.figures(child.target), origin=child.origin)
+
+    def lane(self, path: str) -> LaneStatistics | None:
+        """Return the figures of what is on its way to `path` in a process of this launcher; None where nothing is."""
+        own = [life for life in tuple(self._lives) if isinstance(life, ProcessChild) and is_within(path, life.path)]
+        return own[0].lane(path) if own else None
 
     def statistics(self) -> LauncherStatistics:
         """Return the figures of this moment."""

@@ -11,6 +11,7 @@ from functools import partial
 from typing import Any
 
 from actors.addresses import Address
+from actors.core.mailbox import DEFAULT_MAILBOX, MailboxSpec
 from actors.events import Event
 from actors.exits import ExitReason
 from supervisors.children import LaunchRequest, Report
@@ -20,7 +21,7 @@ from supervisors.processes.life import Shared
 from supervisors.processes.plans import Plan, pack_plan
 from supervisors.processes.protocol import Managed, Start, Word
 from supervisors.processes.protocol import Report as NodeReport
-from supervisors.specs import SupervisorSpec
+from supervisors.specs import ChildSpec, SupervisorSpec
 from transport.remote import RemoteRef
 
 
@@ -44,6 +45,15 @@ class SubtreeChild(ProcessChild):
 
     def figures(self) -> None:
         """None: a supervisor's mailbox holds nothing a person could act on."""
+
+    def mailbox_of(self, path: str) -> MailboxSpec:
+        """As its spec says, where the tree was made with the actor at `path`; later ones have the default."""
+        below: ChildSpec | None = self._request.spec
+        for name in path.removeprefix(self.path).strip("/").split("/"):
+            start = below.start if below is not None else None
+            children = start.children if isinstance(start, SupervisorSpec) else ()
+            below = next((child for child in children if child.id == name), None)
+        return (below.mailbox if below is not None else None) or DEFAULT_MAILBOX
 
     def suspend(self) -> None:
         """Nothing: a supervisor has no messages of its own to hold back, and its duty does not pause."""

@@ -59,6 +59,7 @@ if TYPE_CHECKING:  # what type checkers read; a test holds it against the names 
         schema,
     )
     from supervisors.views.past import ChangeView
+    from supervisors.views.processes import SendingView, SparesView
     from supervisors.views.reload import ReloadItem, ReloadView
     from supervisors.views.schedules import (
         ReasonView,
@@ -79,7 +80,6 @@ if TYPE_CHECKING:  # what type checkers read; a test holds it against the names 
         NodeKind,
         NodeState,
         NodeView,
-        SparesView,
         SpecView,
         StatusView,
         TreeView,
@@ -147,6 +147,7 @@ else:
                 "schema",
             ),
             "supervisors.views.past": ("ChangeView",),
+            "supervisors.views.processes": ("SendingView", "SparesView"),
             "supervisors.views.reload": (
                 "ReloadItem",
                 "ReloadView",
@@ -176,7 +177,6 @@ else:
                 "NodeKind",
                 "NodeState",
                 "NodeView",
-                "SparesView",
                 "SpecView",
                 "StatusView",
                 "TreeView",
@@ -236,6 +236,7 @@ __all__ = [
     "ScheduleDetailView",
     "ScheduleView",
     "SchemaView",
+    "SendingView",
     "SentView",
     "ShutdownView",
     "SlotView",

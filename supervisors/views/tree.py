@@ -9,6 +9,7 @@ from msgspec import structs
 
 from actors.addresses import parent_of
 from supervisors.views.base import Instant, View
+from supervisors.views.processes import SendingView, SparesView
 
 
 class NodeKind(Enum):
@@ -263,32 +264,6 @@ class EventsView(View, frozen=True):
     truncated: bool = False
 
 
-class SparesView(View, frozen=True, gc=False):
-    """The spares of one class of process children.
-
-    Attributes:
-        wanted: How many are kept.
-        waiting: How many wait, ready.
-        making: How many are being made.
-        size_bytes: Memory that those waiting share with no other process.
-        used: How many became children.
-        lost: How many ended, did not get ready, or were of no use when they were wanted.
-        nursery_pid: The process that spares are copied from, None where there is none.
-        nurseries: How many of those were started; more than one means that one ended.
-        last_start: How the process that runs now was made: `new`, `copy` or `spare`; "" where none runs.
-    """
-
-    wanted: int
-    waiting: int
-    making: int
-    size_bytes: int
-    used: int
-    lost: int
-    nursery_pid: int | None = None
-    nurseries: int = 0
-    last_start: str = ""
-
-
 class DescribeView(View, frozen=True):
     """Answer to `describe`: one node with its spec, recent events and, on request, its state.
 
@@ -300,6 +275,7 @@ class DescribeView(View, frozen=True):
         monitored_by: Those that watch it.
         handlers: Message types it takes.
         spares: Those of its class, where its spec asks for any.
+        sending: What is on its way to it, where it runs in another process and anything is, or was turned away.
         drift: In what it differs from what the configuration files say now; empty where it does not.
         at: The instant of an answer from the history, which knows of spec, links and handlers nothing; else None.
     """
@@ -312,6 +288,7 @@ class DescribeView(View, frozen=True):
     monitored_by: tuple[str, ...] = ()
     handlers: tuple[str, ...] = ()
     spares: SparesView | None = None
+    sending: SendingView | None = None
     events: tuple[EventRow, ...] = ()
     drift: tuple[str, ...] = ()
     at: Instant | None = None

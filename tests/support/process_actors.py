@@ -44,6 +44,12 @@ class Do(Message[None], frozen=True):
     what: str
 
 
+class WaitFor(Message[None], frozen=True):
+    """Handled for as long as nobody has written a byte into the FIFO at `fifo`."""
+
+    fifo: str
+
+
 class AskOther(Message[int], frozen=True):
     """Asks the actor at `path` for `Add(n)`."""
 
@@ -119,6 +125,11 @@ class Counter(Actor):
     @on(Do)
     def do(self, message: Do) -> None:
         getattr(self, f"_{message.what}")()
+
+    @on(WaitFor)
+    def wait_for(self, message: WaitFor) -> None:
+        with open(message.fifo, "rb") as fifo:
+            fifo.read(1)
 
     @on(Facts)
     def facts(self, message: Facts) -> dict[str, str]:

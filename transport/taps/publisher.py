@@ -332,7 +332,7 @@ class TapPublisher:
 
     def _send(self, *frames: bytes) -> None:
         try:
-            self._socket.send_here(frames, listens=True)
+            self._socket.send_here(frames, looks=False)
         except SocketClosedError:
             self._dropped += 1
 

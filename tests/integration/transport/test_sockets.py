@@ -359,3 +359,59 @@ def test_a_closed_reactor_opens_nothing(run):
 
     with pytest.raises(SocketClosedError):
         loop.open(SocketSpec(zmq.ROUTER, bind=ipc_endpoint(run, "s")), echo)
+
+
+def test_what_a_thread_sends_by_itself_goes_behind_what_is_queued_and_is_not_lost(run):
+    inbox = Inbox()
+    with reactor() as near, reactor() as far:
+        server = near.open(SocketSpec(zmq.ROUTER, bind=ipc_endpoint(run, "s")), lambda _socket, frames: known(frames))
+        peers: list[bytes] = []
+        greeted = threading.Event()
+
+        def known(frames) -> None:
+            peers.append(frames[0])
+            greeted.set()
+
+        client = far.open(SocketSpec(zmq.DEALER, connect=server.endpoint), inbox)
+        client.send([b"hello"])
+        assert greeted.wait(PATIENCE)
+        held, go_on = threading.Event(), threading.Event()
+        near.post(lambda: (held.set(), go_on.wait(PATIENCE)))
+        assert held.wait(PATIENCE)
+
+        server.send([peers[0], b"queued"])
+        server.send_here([peers[0], b"behind it"])
+        go_on.set()
+
+        assert [inbox.get(), inbox.get()] == [[b"queued"], [b"behind it"]]
+        server.send_here([peers[0], b"at once"])
+        assert inbox.get() == [b"at once"]
+        server.send_here([b"nobody", b"lost"])
+        assert server.statistics().undelivered == 1
+
+
+def test_who_borrows_the_reading_gets_what_arrives_and_hands_on_what_is_not_for_it(loop, run):
+    inbox, far = Inbox(), Inbox()
+    server = loop.open(SocketSpec(zmq.PAIR, bind=ipc_endpoint(run, "s")), far)
+    with reactor() as near:
+        client = near.open(SocketSpec(zmq.PAIR, connect=server.endpoint), inbox)
+        client.send([b"hello"])
+        assert far.get() == [b"hello"]
+        wait_until(client.borrow)
+        assert not client.borrow()
+
+        for n in range(3):
+            server.send([str(n).encode()])
+        taken = []
+        while not taken:
+            message = client.receive_here(PATIENCE)
+            taken += [message] if message is not None else []
+        client.forward([b"first"])
+        client.give_back()
+
+        assert taken == [[b"0"]]
+        assert inbox.take(3) == [[b"first"], [b"1"], [b"2"]]
+        wait_until(client.borrow)
+        client.wake_borrower()
+        assert client.receive_here(PATIENCE) is None
+        client.give_back()
