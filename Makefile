@@ -62,6 +62,10 @@ trial-jobs: $(STAMP)
 soak: $(STAMP)
 	$(BIN)/python -m benchmarks.soak $(ARGS)
 
+# 50 nodes started at once, 20 rounds, one winner each time; 200 rounds of start, kill -9, start.
+starts: $(STAMP)
+	START_ROUNDS=20 STARTS_AT_ONCE=50 KILL_ROUNDS=200 $(BIN)/python -m pytest -q tests/faults/test_starts_at_once.py --timeout=7200
+
 # A million inputs and more at everything that takes bytes from others (Linux, CPython 3.11 to 3.13); keeps what it found.
 fuzz: $(STAMP)
 	$(BIN)/pip install -q --disable-pip-version-check -c constraints.txt -e '.[fuzz]'

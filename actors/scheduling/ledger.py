@@ -13,6 +13,7 @@ from __future__ import annotations
 import sqlite3
 from collections import deque
 from collections.abc import Callable, Sequence
+from itertools import chain
 from pathlib import Path
 from typing import Final, Protocol
 
@@ -59,14 +60,18 @@ SCHEDULES: Final = Migrations(
     ),
 )
 
-_UPSERT: Final = """
-INSERT INTO schedule_slots VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+_ROW: Final = f"({', '.join('?' * 14)})"
+_CLOSE: Final = """
 ON CONFLICT (schedule, slot_at, round) DO UPDATE SET
     state = excluded.state, why = excluded.why, attempt = excluded.attempt, is_repeat = excluded.is_repeat,
     began_at = coalesce(excluded.began_at, began_at), due_at = excluded.due_at, ended_at = excluded.ended_at,
     seconds = excluded.seconds
 WHERE schedule_slots.ended_at IS NULL
 """
+_UPSERT: Final = f"INSERT INTO schedule_slots VALUES {_ROW} {_CLOSE}"
+_MANY: Final = 250
+_UPSERT_MANY: Final = f"INSERT INTO schedule_slots VALUES {', '.join([_ROW] * _MANY)} {_CLOSE}"
+"""For so many rows at once: each statement carried out lets other threads run, and may wait long to go on."""
 _OLD: Final = """
 DELETE FROM schedule_slots WHERE ended_at < ? AND (
     slot_at < (SELECT max(s.slot_at) FROM schedule_slots s
@@ -333,8 +338,12 @@ def _load(connection: sqlite3.Connection) -> Stored:
 
 
 def _write(connection: sqlite3.Connection, batch: Batch) -> None:
-    if batch.slots:
-        connection.executemany(_UPSERT, batch.slots)
+    slots = batch.slots
+    for at in range(0, len(slots) - _MANY + 1, _MANY):
+        connection.execute(_UPSERT_MANY, list(chain.from_iterable(slots[at : at + _MANY])))
+    rest = slots[len(slots) - len(slots) % _MANY :] if len(slots) % _MANY else []
+    if rest:
+        connection.executemany(_UPSERT, rest)
     if batch.schedules:
         rows = [(s.id, _ENCODER.encode(s), _ENCODER.encode(standing)) for s, standing in batch.schedules]
         connection.executemany("INSERT OR REPLACE INTO schedules VALUES (?, ?, ?)", rows)

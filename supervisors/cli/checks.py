@@ -17,6 +17,14 @@ from typing import Final
 from msgspec import Struct
 
 from supervisors.cli.texts import plural, size
+from supervisors.cli.upkeep import (
+    check_inotify,
+    check_last_end,
+    check_ports,
+    check_secrets,
+    check_service,
+    check_supervised,
+)
 from supervisors.views import CheckOutcome, CheckView
 from transport.endpoints import Presence, Verdict, remove_socket, verify
 
@@ -238,6 +246,12 @@ CHECKS: Final[dict[str, Callable[[Patient], CheckView]]] = {
     "open-files": check_files,
     "clock": check_clock,
     "disk": check_disk,
+    "secrets": check_secrets,
+    "ports": check_ports,
+    "supervised": check_supervised,
+    "inotify": check_inotify,
+    "service": check_service,
+    "last-end": check_last_end,
 }
 """Every check, in order."""
 

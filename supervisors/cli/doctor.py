@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Final
+from typing import Annotated, Any, Final
 
 import typer
 
@@ -15,8 +15,9 @@ from supervisors.cli.failures import CommandError, usage
 from supervisors.cli.rendering import Column, Listing
 from supervisors.cli.terminal import Style
 from supervisors.cli.texts import plural, printable
-from supervisors.requests import Arguments
-from supervisors.views import CheckOutcome, CheckView, PingView
+from supervisors.requests import Arguments, TreeArguments
+from supervisors.views import CheckOutcome, CheckView, PingView, StatusView, TreeView
+from supervisors.views.documents import plain
 from transport.endpoints import verify
 
 app = typer.Typer()
@@ -43,7 +44,7 @@ CHECK_COLUMNS: Final = (
     document="CheckList",
     shape=Shape.LIST,
     is_local=True,
-    examples=("doctor", "doctor instance history", "doctor --fix stale-endpoints", "doctor -o json"),
+    examples=("doctor", "doctor instance history", "doctor --fix stale-endpoints", "doctor --bundle bug.zip"),
 )
 def doctor(
     call: Call,
@@ -52,10 +53,13 @@ def doctor(
     config: Annotated[
         str | None, typer.Option("--config", "-c", metavar="FILE", help="The configuration to check.")
     ] = None,
+    bundle: Annotated[
+        str, typer.Option("--bundle", metavar="FILE.zip", help="Write what others need to see, without secrets.")
+    ] = "",
 ) -> Listing:
     """Check what could keep a node from running well.
 
-    Nothing is changed, unless --fix names what may be removed.
+    Nothing is changed, unless --fix names what may be removed; a living node is never touched.
     """
     for name in names or ():
         if name not in CHECKS:
@@ -65,6 +69,8 @@ def doctor(
         _fix(call, fix, place.home)
     patient = Patient(place.home, Path(config) if config else None, verify(place.endpoints.parent), lambda: _ping(call))
     found = [_checked(name, patient) for name in names or CHECKS]
+    if bundle:
+        _bundle(call, Path(bundle).expanduser(), patient, found)
     failed = [check for check in found if check.outcome is CheckOutcome.FAILED]
     failure = None
     if failed:
@@ -90,6 +96,24 @@ def _fix(call: Call, name: str, home: Path) -> None:
         call.note(f"removed {path}")
     if not removed:
         call.note(f"{name}: nothing is stale in {home}; nothing was changed")
+
+
+def _bundle(call: Call, file: Path, patient: Patient, found: list[CheckView]) -> None:
+    from supervisors.cli.bundling import write_bundle
+
+    def ask(what: str) -> Any:
+        with connect(call) as node:
+            if what == "status":
+                return plain(node.request("status", Arguments(), StatusView))
+            return plain(node.request("tree", TreeArguments(), TreeView))
+
+    try:
+        names = write_bundle(file, patient.home, patient.config, found, ask)
+    except FileExistsError:
+        raise CommandError("conflict", f"{file} is there already; nothing was written", "name another") from None
+    except OSError as error:
+        raise CommandError("failed", f"{file} cannot be written: {error.strerror or error}") from None
+    call.note(f"wrote {file}: {', '.join(names)}; look through it before you pass it on")
 
 
 def _ping(call: Call) -> str:

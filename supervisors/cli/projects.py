@@ -108,11 +108,27 @@ def init(
     template: Annotated[
         str, typer.Option("--template", metavar="NAME", help="minimal (two actors of your own) or builtin (all of it).")
     ] = "",
+    from_supervisord: Annotated[
+        str, typer.Option("--from-supervisord", metavar="FILE", help="Take over a supervisord.conf instead.")
+    ] = "",
+    from_pm2: Annotated[
+        str, typer.Option("--from-pm2", metavar="FILE", help="Take over an ecosystem file of pm2 instead.")
+    ] = "",
+    from_aiwg: Annotated[
+        str, typer.Option("--from-aiwg", metavar="FILE", help="Take over a daemon.yaml of AIWG instead.")
+    ] = "",
 ) -> Listing:
     """Write a project that runs at once.
 
-    A commented actors.toml and actors of your own. Nothing that is there already is overwritten.
+    A commented actors.toml and actors of your own. Nothing that is there already is overwritten. What is taken over
+    from another program leaves out values that sound secret, and names what it could not take.
     """
+    taken = {"supervisord": from_supervisord, "pm2": from_pm2, "aiwg": from_aiwg}
+    named = [(kind, file) for kind, file in taken.items() if file]
+    if named:
+        if len(named) > 1 or template:
+            raise usage("one project comes from one place", "give one of --template and --from-…")
+        return _taken_over(call, Path(folder), *named[0])
     from supervisors.node.projects import TEMPLATES, ProjectExistsError, write_project
 
     name = template or next(iter(TEMPLATES))
@@ -132,6 +148,30 @@ def init(
         lambda f: str(f.path),
         hints=(f"{there}actorctl check", f"{there}actorctl run", f"{there}actorctl tree"),
     )
+
+
+def _taken_over(call: Call, folder: Path, kind: str, file: str) -> Listing:
+    from supervisors.node.loading import FILE_NAME
+    from supervisors.node.neighbours import ImportFileError, import_neighbour
+
+    source, target = Path(file).expanduser(), folder / FILE_NAME
+    if target.exists() or target.is_symlink():
+        raise CommandError("conflict", f"{target} is there already; nothing was written", "actorctl init OTHER-FOLDER")
+    try:
+        found = import_neighbour(kind, source)
+        folder.mkdir(parents=True, exist_ok=True)
+        with target.open("x", encoding="utf-8", newline="\n") as stream:
+            stream.write(found.text(source.name))
+    except ImportFileError as error:
+        raise CommandError("invalid", str(error), "actorctl init --help") from None
+    except OSError as error:
+        raise CommandError("failed", f"{error.filename or source}: {error.strerror or error}") from None
+    for note in found.notes:
+        call.note(f"not taken over: {note}")
+    for name in sorted(found.secrets):
+        call.note(f"a secret, to be set in the environment: {name}")
+    call.hint("actorctl check; actorctl run")
+    return Listing("FileList", [FileView(path=str(target))], (Column("path", lambda f: f.path),), lambda f: str(f.path))
 
 
 def _load(file: str | None, *, imports: bool, home: str | None) -> tuple[Any, list[FaultView]]:

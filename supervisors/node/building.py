@@ -320,4 +320,4 @@ class _Builder:
         return {argument: self._place(known[name]) for argument, name in names.items() if name in known}
 
     def _place(self, secret: SecretConfig) -> SecretSource:
-        return secret_source(secret.env, secret.file, self._directory)
+        return secret_source(secret.env, secret.file, self._directory, secret.keyring)

@@ -291,7 +291,7 @@ def _programs(subject: Subject) -> Iterator[Fault]:
 
 def _secret(subject: Subject, at: KeyPath, secret: SecretConfig) -> Iterator[Fault]:
     try:
-        find_secret(secret_source(secret.env, secret.file, subject.directory), subject.environ)
+        find_secret(secret_source(secret.env, secret.file, subject.directory, secret.keyring), subject.environ)
     except SecretError as error:
         yield subject.fault(at, str(error), error.hint)
 

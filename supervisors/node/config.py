@@ -133,11 +133,14 @@ class SecretConfig(Section):
 
     env: EnvironmentName | None = key("Environment variable that holds it.", None)
     file: Text | None = key("File that holds it, its last line break cut; relative to the file's folder.", None)
+    keyring: Text | None = key("`service/user` in the system's keyring; needs `actorctl[keyring]`.", None)
 
     @model_validator(mode="after")
     def _one_place(self) -> SecretConfig:
-        if (self.env is None) == (self.file is None):
-            refuse("a secret has one place", '{ env = "NAME" } or { file = "path" }')
+        if sum(place is not None for place in (self.env, self.file, self.keyring)) != 1:
+            refuse("a secret has one place", '{ env = "NAME" }, { file = "path" } or { keyring = "service/user" }')
+        if self.keyring is not None and not all(self.keyring.partition("/")):
+            refuse("a place in the keyring has a service and a user", '{ keyring = "openclaw/twilio" }')
         return self
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
+from importlib import import_module
 from pathlib import Path
 from typing import Any, Final, NoReturn
 
@@ -57,15 +58,17 @@ class Secret(str):
 
 
 class SecretSource(Struct, frozen=True, omit_defaults=True):
-    """Where a secret is found; exactly one of the two.
+    """Where a secret is found; exactly one of the three.
 
     Attributes:
         env: Name of the environment variable that holds it.
         file: Absolute path of the file that holds it.
+        keyring: `service/user` in the system's keyring.
     """
 
     env: str = ""
     file: str = ""
+    keyring: str = ""
 
     def reveal(self) -> str:
         """Return the plain text, looked up now in this process.
@@ -76,8 +79,10 @@ class SecretSource(Struct, frozen=True, omit_defaults=True):
         return find_secret(self, os.environ).reveal()
 
 
-def secret_source(env: str | None, file: str | None, directory: Path) -> SecretSource:
+def secret_source(env: str | None, file: str | None, directory: Path, keyring: str | None = None) -> SecretSource:
     """Return the source that a configuration names; a relative file starts from `directory`."""
+    if keyring is not None:
+        return SecretSource(keyring=keyring)
     if file is None:
         return SecretSource(env=env or "")
     return SecretSource(file=str(directory.absolute() / Path(file).expanduser()))
@@ -89,6 +94,8 @@ def find_secret(source: SecretSource, environ: Mapping[str, str]) -> Secret:
     Raises:
         SecretError: It is not there, cannot be read, or is empty.
     """
+    if source.keyring:
+        return _from_keyring(source.keyring)
     if not source.file:
         value = environ.get(source.env)
         if not value:
@@ -110,3 +117,23 @@ def find_secret(source: SecretSource, environ: Mapping[str, str]) -> Secret:
     if not text:
         raise SecretError(f"secret file {source.file} is empty", "write the secret into it")
     return Secret(text)
+
+
+def _from_keyring(place: str) -> Secret:
+    """Return what the system's keyring has at `service/user`; its library is only needed where a secret is there."""
+    service, _, user = place.partition("/")
+    try:
+        keyring: Any = import_module("keyring")
+    except ImportError:
+        raise SecretError(
+            f"secret {place} is in the keyring, and there is no library for it", "pip install keyring"
+        ) from None
+    try:
+        value = keyring.get_password(service, user)
+    except Exception as error:  # every backend has errors of its own; a locked one is the usual case
+        what = f"{type(error).__name__}"
+        hint = "unlock it, or name a variable or a file: a service has no session to unlock it in"
+        raise SecretError(f"secret {place} cannot be had from the keyring: {what}", hint) from None
+    if not value:
+        raise SecretError(f"the keyring has no secret {place}", f"keyring set {service} {user}")
+    return Secret(value)

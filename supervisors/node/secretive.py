@@ -14,6 +14,8 @@ from functools import cache
 from importlib import import_module
 from typing import Any, Final
 
+import msgspec
+
 from supervisors.node.credentials import SecretSource, find_secret
 from supervisors.specs import ImportStart
 
@@ -28,7 +30,7 @@ def secretive_start(use: str, args: Mapping[str, Any], secrets: Mapping[str, Sec
         args: Its keyword arguments but for the secrets.
         secrets: For each argument that is a secret, its place.
     """
-    places = {name: {"file": at.file} if at.file else {"env": at.env} for name, at in secrets.items()}
+    places = {name: msgspec.to_builtins(at) for name, at in secrets.items()}
     return ImportStart(f"{_OF}.{use.replace(':', '.')}", {"args": dict(args), "secrets": places})
 
 

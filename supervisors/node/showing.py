@@ -75,7 +75,8 @@ def write(value: Any, shape: Shape) -> str:
 
 
 def _reference(secret: SecretConfig) -> str:
-    return f"{{ env = {toml_of(secret.env)} }}" if secret.env is not None else f"{{ file = {toml_of(secret.file)} }}"
+    place = next(name for name in ("env", "file", "keyring") if getattr(secret, name) is not None)
+    return f"{{ {place} = {toml_of(getattr(secret, place))} }}"
 
 
 def toml_of(value: Any, name: str = "") -> str:

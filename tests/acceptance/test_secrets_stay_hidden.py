@@ -5,12 +5,14 @@ from __future__ import annotations
 import hashlib
 import json
 import signal
+import urllib.request
+import zipfile
 from collections.abc import Iterator
 from pathlib import Path
 from textwrap import dedent
 
 import pytest
-from support.nodes import Node, actorctl, node, wait_until
+from support.nodes import TIMEOUT, Node, actorctl, node, wait_until
 
 VARIABLE_SECRET = "correct-horse-battery"
 FILE_SECRET = "staple-of-the-file"
@@ -119,9 +121,13 @@ def test_nothing_that_is_shown_or_kept_holds_a_secret(running: Node) -> None:
             ("config", "show", "-o", "json"),
             ("sql", "select * from events", "-o", "json"),
             ("doctor",),
+            ("doctor", "--bundle", "bundle.zip"),
+            ("reload", "--dry-run"),
             ("check",),
         )
     ]
+    address = json.loads((running.home / "run" / "state.json").read_text())["http"]
+    pages = [urllib.request.urlopen(f"{address}/{page}", timeout=TIMEOUT).read() for page in ("health", "metrics")]
     running.signal(signal.SIGINT)
     code = running.wait()
 
@@ -129,6 +135,10 @@ def test_nothing_that_is_shown_or_kept_holds_a_secret(running: Node) -> None:
     assert "refused: ***" in said
     assert "asked with *** and [Secret('***')]" in said
     kept = {str(file): file.read_bytes() for file in running.home.rglob("*") if file.is_file()}
+    kept.update({f"page {number}": page for number, page in enumerate(pages)})
+    with zipfile.ZipFile(running.folder / "bundle.zip") as bundle:
+        kept.update({f"bundle {name}": bundle.read(name) for name in bundle.namelist()})
+    assert "bundle logs/node.log" in kept
     assert any(name.endswith("history.duckdb") for name in kept)
     for secret in (VARIABLE_SECRET, FILE_SECRET):
         assert secret not in said

@@ -4,6 +4,7 @@ import copy
 import json
 import logging
 import pickle
+import sys
 import traceback
 
 import pytest
@@ -103,3 +104,32 @@ def test_source_of_a_secret_is_plain_data():
     source = SecretSource(env="TOKEN")
 
     assert json.loads(json.dumps({"env": source.env})) == {"env": "TOKEN"}
+
+
+class FakeKeyring:
+    """The library, as far as it is used."""
+
+    def get_password(self, service: str, user: str) -> str | None:
+        if service == "locked":
+            raise RuntimeError("the value is hunter2")
+        return {("openclaw", "twilio"): "from-the-keyring"}.get((service, user))
+
+
+def test_a_secret_is_found_in_the_keyring_and_what_is_wrong_there_is_said_without_a_value(monkeypatch):
+    monkeypatch.setitem(sys.modules, "keyring", FakeKeyring())
+
+    assert find_secret(SecretSource(keyring="openclaw/twilio"), {}).reveal() == "from-the-keyring"
+    with pytest.raises(SecretError, match="has no secret openclaw/other"):
+        find_secret(SecretSource(keyring="openclaw/other"), {})
+    with pytest.raises(SecretError, match="RuntimeError") as locked:
+        find_secret(SecretSource(keyring="locked/user"), {})
+    assert "hunter2" not in str(locked.value)
+
+
+def test_without_the_keyrings_library_it_is_said_what_to_install(monkeypatch):
+    monkeypatch.setitem(sys.modules, "keyring", None)
+
+    with pytest.raises(SecretError) as missing:
+        find_secret(SecretSource(keyring="openclaw/twilio"), {})
+
+    assert missing.value.hint == "pip install keyring"

@@ -1,0 +1,73 @@
+"""Many nodes started at once in one home: one wins, the others end with 7, and kill -9 leaves nothing in the way.
+
+The suite does a few; `make starts` does 20 rounds of 50, and 200 rounds of start, kill -9, start.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+from functools import partial
+from pathlib import Path
+
+import pytest
+from support.nodes import ACTORCTL, TIMEOUT, actorctl, environment, node, wait_until
+
+from supervisors.node.statefile import read_state
+
+ROUNDS = int(os.environ.get("START_ROUNDS", "1"))
+STARTS = int(os.environ.get("STARTS_AT_ONCE", "8"))
+KILLS = int(os.environ.get("KILL_ROUNDS", "2"))
+
+
+def all_but_one_ended(started: list[subprocess.Popen[str]]) -> bool:
+    return sum(process.poll() is not None for process in started) >= len(started) - 1
+
+
+@pytest.mark.timeout(3600)
+def test_of_many_starts_at_once_one_wins_and_the_others_end_with_7(tmp_path: Path) -> None:
+    (tmp_path / "actors.toml").write_text("version = 1\n")
+    for round_number in range(ROUNDS):
+        started = [
+            subprocess.Popen(
+                [*ACTORCTL, "run"],
+                cwd=tmp_path,
+                env=environment(),
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.DEVNULL,
+                stderr=subprocess.PIPE,
+                text=True,
+            )
+            for _ in range(STARTS)
+        ]
+        try:
+            wait_until(partial(all_but_one_ended, started), "all but one have ended", timeout=TIMEOUT * 5)
+            (winner,) = [process for process in started if process.poll() is None]
+            wait_until(lambda: (s := read_state(tmp_path / ".actors")) and s.state == "running", "the winner is ready")
+            codes = {process.poll() for process in started if process is not winner}
+            assert codes == {7}, round_number
+            losers = [process for process in started if process is not winner]
+            assert all("already running" in process.stderr.read() for process in losers if process.stderr)
+            state = read_state(tmp_path / ".actors")
+            assert state is not None
+            assert state.process.pid == winner.pid
+            assert actorctl("status", cwd=tmp_path).code == 0
+            winner.send_signal(signal.SIGKILL)
+        finally:
+            for process in started:
+                process.kill()
+                process.wait(TIMEOUT)
+                if process.stderr is not None:
+                    process.stderr.close()
+
+
+@pytest.mark.timeout(7200)
+def test_a_node_starts_again_right_after_kill_9(tmp_path: Path) -> None:
+    (tmp_path / "actors.toml").write_text("version = 1\n")
+    for _ in range(KILLS):
+        with node(tmp_path) as running:
+            running.wait_ready()
+            assert {item["state"] for item in running.items("ps")} == {"ready"}
+            running.signal(signal.SIGKILL)
+            assert running.wait() == -signal.SIGKILL
