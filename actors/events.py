@@ -43,7 +43,7 @@ class ActorIgnored(Event, frozen=True):
 
 class ActorStateChanged(Event, frozen=True):
     """A child's state changed other than by starting or exiting (`restarting`, `stopping`, `stopped`, `suspended`,
-    `resumed`, `quarantined`, `abandoned`, `waiting`, `restart-requested`, `recycled`)."""
+    `resumed`, `reread`, `quarantined`, `abandoned`, `waiting`, `restart-requested`, `recycled`)."""
 
     TOPIC: ClassVar[str] = "actor.state"
 

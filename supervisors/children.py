@@ -112,6 +112,10 @@ class ChildHandle(Protocol):
         """Let its messages through again."""
         ...
 
+    def reread(self) -> None:
+        """Have it read its configuration again, where it is a program whose spec says how."""
+        ...
+
 
 class Launcher(Protocol):
     """Starts instances for one kind of placement."""
@@ -181,6 +185,9 @@ class LocalHandle(Struct, frozen=True, eq=False):
         ref = self._launch.ref
         if ref is not None:
             ref.resume()
+
+    def reread(self) -> None:
+        """Nothing: an actor is no program."""
 
 
 class LocalLauncher:

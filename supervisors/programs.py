@@ -101,6 +101,8 @@ class ProgramStart(Struct, frozen=True):
         alive: How it shows that it lives; None: by running.
         watchdog: Seconds within which it must say `WATCHDOG=1` to `NOTIFY_SOCKET`, again and again; None: need not.
         stop_signal: What asks it to end.
+        reload_signal: What has it read its configuration again, sent to its main process; "": no signal does.
+        reload_command: What does that in its place; run beside it, with its variables and its pid in `MAINPID`.
         success_exit: Exit codes that are no failure. The end by a signal counts as 128 and its number, as in shells.
         forks: Whether the command ends once it has left the real program behind (a daemon); that one is followed.
         pid_file: Where such a program writes its process id; "": the process left behind is looked for.
@@ -122,11 +124,18 @@ class ProgramStart(Struct, frozen=True):
     alive: Liveness | None = None
     watchdog: float | None = None
     stop_signal: str = "SIGTERM"
+    reload_signal: str = ""
+    reload_command: tuple[str, ...] = ()
     success_exit: tuple[int, ...] = (0,)
     forks: bool = False
     pid_file: str = ""
     speaks: str = ""
     arguments: Mapping[str, Any] = {}
+
+    @property
+    def rereads(self) -> bool:
+        """Whether it can be told to read its configuration again."""
+        return bool(self.reload_signal or self.reload_command)
 
     @property
     def notifies(self) -> bool:
@@ -156,6 +165,12 @@ def program_faults(start: ProgramStart) -> Iterator[tuple[str, str, str]]:
             yield "secrets", f"{name} stands in environment too", "keep the secret"
     if signal_number(start.stop_signal) is None:
         yield "stop_signal", f"{start.stop_signal!r} is no signal", "SIGTERM, SIGINT, SIGQUIT, …"
+    if start.reload_signal and signal_number(start.reload_signal) is None:
+        yield "reload_signal", f"{start.reload_signal!r} is no signal", "SIGHUP, SIGUSR1, …"
+    if start.reload_signal and start.reload_command:
+        yield "reload_command", "it reloads in more than one way", "reload_signal, or reload_command"
+    if any("\0" in word for word in start.reload_command) or (start.reload_command and not start.reload_command[0]):
+        yield "reload_command", "a command is a program and its arguments, as texts", '("nginx", "-s", "reload")'
     for code in start.success_exit:
         if not _is_whole(code, 0, 255):
             yield "success_exit", f"{code!r} is no exit code", "0 to 255; 143 is the end by SIGTERM"
@@ -195,8 +210,8 @@ def _worker_faults(start: ProgramStart) -> Iterator[tuple[str, str, str]]:
 
 
 _OF_THE_KEEPER = (
-    "user", "group", "umask", "nice", "rlimits", "ready", "alive", "watchdog", "stop_signal", "success_exit", "forks",
-    "pid_file",
+    "user", "group", "umask", "nice", "rlimits", "ready", "alive", "watchdog", "stop_signal", "reload_signal",
+    "reload_command", "success_exit", "forks", "pid_file",
 )  # fmt: skip
 
 

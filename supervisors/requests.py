@@ -90,7 +90,7 @@ class EventsArguments(Arguments, frozen=True):
 
 
 class TargetArguments(Arguments, frozen=True):
-    """Arguments of `start`, `stop`, `restart`, `suspend`, `resume`, `kill` and `reset`.
+    """Arguments of `start`, `stop`, `restart`, `suspend`, `resume`, `reread`, `kill` and `reset`.
 
     Attributes:
         selectors: Never empty: a command without a target is refused with `usage`.
@@ -272,6 +272,7 @@ COMMANDS: dict[str, Command] = {
     "start": Command(TargetArguments, CommandView, True),
     "stop": Command(TargetArguments, CommandView, True),
     "restart": Command(TargetArguments, CommandView, True),
+    "reread": Command(TargetArguments, CommandView, True),
     "suspend": Command(TargetArguments, CommandView, True),
     "resume": Command(TargetArguments, CommandView, True),
     "kill": Command(TargetArguments, CommandView, True),

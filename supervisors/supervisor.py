@@ -131,6 +131,9 @@ class Subtree:
     def resume(self) -> None:
         """Nothing, as `suspend`."""
 
+    def reread(self) -> None:
+        """Nothing: a supervisor is no program; its node reads its configuration again."""
+
     def became_ready(self) -> None:
         """The whole subtree is up; called by the supervisor itself."""
         self._is_ready = True
@@ -195,8 +198,9 @@ class Supervisor(Actor):
             fx.Launch: self._launch,
             fx.AskStop: self._ask_stop,
             fx.Kill: self._kill,
-            fx.Suspend: self._suspend,
-            fx.Resume: self._resume,
+            fx.Suspend: self._passing(lambda handle: handle.suspend()),
+            fx.Reread: self._passing(lambda handle: handle.reread()),
+            fx.Resume: self._passing(lambda handle: handle.resume()),
             fx.ArmTimer: self._arm,
             fx.CancelTimer: self._cancel,
             fx.Ready: self._ready,
@@ -348,15 +352,13 @@ class Supervisor(Actor):
             del self.handles[effect.id]
             self._tell(Abandoned(effect.id, effect.generation))
 
-    def _suspend(self, effect: fx.Suspend) -> None:
-        handle = self._handle(effect.id, effect.generation)
-        if handle is not None:
-            handle.suspend()
+    def _passing(self, order: Callable[[ChildHandle], None]) -> Callable[[fx.Suspend | fx.Resume | fx.Reread], None]:
+        def perform(effect: fx.Suspend | fx.Resume | fx.Reread) -> None:
+            handle = self._handle(effect.id, effect.generation)
+            if handle is not None:
+                order(handle)
 
-    def _resume(self, effect: fx.Resume) -> None:
-        handle = self._handle(effect.id, effect.generation)
-        if handle is not None:
-            handle.resume()
+        return perform
 
     def _arm(self, effect: fx.ArmTimer) -> None:
         post = partial(self._tell, TimeOver(effect.timer))

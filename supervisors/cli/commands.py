@@ -38,6 +38,7 @@ MODULES: Final = {
     "start": "controls",
     "stop": "controls",
     "restart": "controls",
+    "reread": "controls",
     "suspend": "controls",
     "resume": "controls",
     "kill": "controls",

@@ -48,6 +48,7 @@ VERBS: Final = {
     "start": "Start what is stopped, quarantined or failed.",
     "stop": "Stop actors; they stay stopped until a person starts them.",
     "restart": "Stop actors and start them anew.",
+    "reread": "Have programs read their configuration again; they run on.",
     "suspend": "Hold back the messages of actors.",
     "resume": "Let the messages of suspended actors through.",
     "kill": "End actors at once; their supervisor restarts them.",

@@ -58,6 +58,13 @@ class Suspend(Struct, frozen=True, gc=False):
     generation: int
 
 
+class Reread(Struct, frozen=True, gc=False):
+    """Have the instance read its configuration again."""
+
+    id: str
+    generation: int
+
+
 class Resume(Struct, frozen=True, gc=False):
     """Let the messages of the instance through again."""
 
@@ -245,4 +252,4 @@ class LimitFact(Fact, frozen=True):
 
 
 AnyFact = StartedFact | IgnoredFact | StartFailedFact | ExitedFact | StateFact | RestartFact | LimitFact
-Effect = Launch | AskStop | Kill | Suspend | Resume | ArmTimer | CancelTimer | Ready | End | Reply | AnyFact
+Effect = Launch | AskStop | Kill | Suspend | Resume | Reread | ArmTimer | CancelTimer | Ready | End | Reply | AnyFact

@@ -234,6 +234,12 @@ class SuspendChild(BaseRequest, frozen=True):
     id: str
 
 
+class RereadChild(BaseRequest, frozen=True):
+    """Have a running program read its configuration again, as its spec says how; its process goes on."""
+
+    id: str
+
+
 class ResumeChild(BaseRequest, frozen=True):
     """Let the messages of a suspended child through again."""
 
@@ -277,6 +283,7 @@ Request = (
     | StopChild
     | StartStopped
     | SuspendChild
+    | RereadChild
     | ResumeChild
     | KillChild
     | ResetChild

@@ -27,6 +27,7 @@ from supervisors.core.effects import (
     Ready,
     Refused,
     Reply,
+    Reread,
     RestartFact,
     Resume,
     StartedFact,
@@ -162,6 +163,7 @@ class _World:
             case (
                 CancelTimer()
                 | Suspend()
+                | Reread()
                 | Resume()
                 | Ready()
                 | StartedFact()

@@ -34,6 +34,7 @@ from supervisors.core.events import (
     Notice,
     Reconfigure,
     Request,
+    RereadChild,
     ResetChild,
     RestartChild,
     ResumeChild,
@@ -49,6 +50,7 @@ from supervisors.core.events import (
 from supervisors.core.management import (
     delete_child,
     kill_child,
+    reread_child,
     reset_child,
     restart_child,
     spawn_child,
@@ -223,6 +225,8 @@ def _carry_out(draft: Draft, event: Request) -> None:
             delete_child(draft, event)
         case SuspendChild() | ResumeChild():
             suspend_or_resume(draft, event)
+        case RereadChild():
+            reread_child(draft, event)
         case KillChild():
             kill_child(draft, event)
         case ResetChild():

@@ -11,12 +11,13 @@ from typing import assert_never
 from msgspec.structs import replace
 
 from supervisors.core.draft import Draft, has_instance, is_waiting
-from supervisors.core.effects import Done, Refusal, Refused, Reply, Resume, StateFact, Suspend
+from supervisors.core.effects import Done, Refusal, Refused, Reply, Reread, Resume, StateFact, Suspend
 from supervisors.core.events import (
     DeleteChild,
     Hold,
     KillChild,
     Request,
+    RereadChild,
     ResetChild,
     RestartChild,
     ResumeChild,
@@ -244,6 +245,22 @@ def suspend_or_resume(draft: Draft, event: SuspendChild | ResumeChild) -> None:
         draft.effects.append(effect)
         draft.effects.append(StateFact(child.id, child.generation, "suspended" if suspends else "resumed"))
     draft.done(event.request, child, child.generation)
+
+
+def reread_child(draft: Draft, event: RereadChild) -> None:
+    """Have a running program read its configuration again; one that does not say how is refused."""
+    child = draft.children.get(event.id)
+    if child is None:
+        _not_found(draft, event, event.id)
+    elif not (isinstance(child.spec.start, ProgramStart) and child.spec.start.rereads):
+        message = f"{child.id} says no way to read its configuration again: reload_signal, or reload_command"
+        _refuse(draft, event, child.id, Refusal.INVALID, message)
+    elif not isinstance(child.state, Running):
+        _refuse(draft, event, child.id, Refusal.NOT_RUNNING, f"{child.id} is not running")
+    else:
+        draft.effects.append(Reread(child.id, child.generation))
+        draft.effects.append(StateFact(child.id, child.generation, "reread"))
+        draft.done(event.request, child, child.generation)
 
 
 def kill_child(draft: Draft, event: KillChild) -> None:

@@ -144,7 +144,7 @@ class ControlDesk:
             "grant": self._grant,
             "revoke": self._revoke,
         }
-        for verb in ("start", "stop", "restart", "suspend", "resume", "kill", "reset"):
+        for verb in ("start", "stop", "restart", "suspend", "resume", "reread", "kill", "reset"):
             self._handlers[verb] = partial(self._operate, verb)
 
     def handle(self, request: Request, responder: Responder) -> None:

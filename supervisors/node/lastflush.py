@@ -76,3 +76,6 @@ class _FlushedHandle:
 
     def resume(self) -> None:
         self._handle.resume()
+
+    def reread(self) -> None:
+        self._handle.reread()

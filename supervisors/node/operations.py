@@ -175,6 +175,7 @@ _MAKE: Mapping[str, Make] = {
     "start": lambda id, _: ev.StartStopped(request=0, now=0.0, id=id),
     "stop": lambda id, hold: ev.StopChild(request=0, now=0.0, id=id, hold=hold),
     "restart": lambda id, _: ev.RestartChild(request=0, now=0.0, id=id, stop_first=True),
+    "reread": lambda id, _: ev.RereadChild(request=0, now=0.0, id=id),
     "suspend": lambda id, _: ev.SuspendChild(request=0, now=0.0, id=id),
     "resume": lambda id, _: ev.ResumeChild(request=0, now=0.0, id=id),
     "kill": lambda id, _: ev.KillChild(request=0, now=0.0, id=id),
@@ -182,7 +183,7 @@ _MAKE: Mapping[str, Make] = {
 }
 """The management call of each verb; whoever takes it fills in its number and instant."""
 
-_OF_WORKERS = frozenset({"suspend", "resume"})
+_OF_WORKERS = frozenset({"suspend", "resume", "reread"})
 
 
 def _topmost(verb: str, chosen: Sequence[NodeView], tree: Sequence[NodeView]) -> list[NodeView]:

@@ -81,6 +81,8 @@ class ProgramConfig(Section):
     alive: AliveConfig | None = key("How it shows that it lives; by running, without this table.", None)
     watchdog: PositiveDuration | None = key("Longest time between two `WATCHDOG=1` (sd_notify).", None)
     stop_signal: Signal = key("What asks it to end; TERM and KILL follow.", "SIGTERM")
+    reload_signal: Signal | None = key("What has it read its configuration again; `actorctl reread` sends it.", None)
+    reload_command: Command | None = key("What does that in place of a signal; `MAINPID` is its process.", None)
     success_exit: ExitCodes = key("Exit codes that are no failure; 128 and a signal's number for its end by one.", [0])
     forks: Truth = key("Whether the command ends and leaves the real program behind.", False)
     pid_file: Text | None = key("Where such a program writes its pid; relative to `directory`.", None)
@@ -125,6 +127,8 @@ def start_of(program: ProgramConfig, directory: Path, secrets: Mapping[str, Secr
         alive=Liveness(_probe(alive), alive.every, alive.failures) if alive is not None else None,
         watchdog=program.watchdog,
         stop_signal=program.stop_signal,
+        reload_signal=program.reload_signal or "",
+        reload_command=program.reload_command or (),
         success_exit=program.success_exit,
         forks=program.forks,
         pid_file=program.pid_file or "",

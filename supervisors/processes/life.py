@@ -143,6 +143,9 @@ class Life(ABC):
     def resume(self) -> None:
         """Let it go on."""
 
+    def reread(self) -> None:  # noqa: B027  # most kinds of child have nothing to do here
+        """Nothing: a program alone reads a configuration of its own."""
+
     def kill(self) -> bool:
         """End the process and all it started; TERM comes first if it was asked to stop before. Always True."""
         self._shared.reactor.post(lambda: self.feed(states.KillAsked(self._now())))

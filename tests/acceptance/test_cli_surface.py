@@ -45,7 +45,10 @@ EXAMPLES |= {"expression": "0 2 * * *", "expressions": "0 2 * * *", "ids": "job-
 EXAMPLES |= {"id": "job-2", "kind": "mail.send", "limit": "100/s"}
 """A value for each argument that a command cannot do without, by the argument's name."""
 
-NEEDED = {"selectors": {"start", "stop", "restart", "suspend", "resume", "kill", "reset", "wait"}, "query": {"sql"}}
+NEEDED = {
+    "selectors": {"start", "stop", "restart", "suspend", "resume", "reread", "kill", "reset", "wait"},
+    "query": {"sql"},
+}
 NEEDED["ids"] = {"jobs retry", "jobs cancel", "jobs promote", "jobs delete", "dlq retry", "dlq drop"} | {
     f"cron {verb}" for verb in ("remove", "pause", "resume", "run", "cancel")
 }
@@ -257,7 +260,7 @@ def test_no_help_is_empty_and_help_fits_a_screen():
     assert len(result.out.splitlines()) <= 80  # a line a command, two a panel: what a tall terminal shows
 
 
-@pytest.mark.parametrize("verb", ["start", "stop", "restart", "suspend", "resume", "kill", "reset"])
+@pytest.mark.parametrize("verb", ["start", "stop", "restart", "suspend", "resume", "reread", "kill", "reset"])
 @pytest.mark.parametrize("arguments", [(), ("",), (" ",), ("/io/gmail", "")])
 def test_a_control_verb_without_a_target_or_with_an_empty_one_is_a_usage_error(node, verb, arguments):
     before = len(node.requests)

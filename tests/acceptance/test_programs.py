@@ -151,3 +151,53 @@ def test_what_a_program_lacks_is_found_before_anything_starts(tmp_path):
     assert {key for key, _ in found} == {"command", "user", "directory", "stop_signl", "ready.log", "stop_signal"}
     assert any(fault["hint"] == 'did you mean "stop_signal"?' for fault in faults)
     assert any("redis-servr-of-that-name" in message for _, message in found)
+
+
+@needs_nginx
+@pytest.mark.parametrize("by", ["signal", "command"])
+def test_nginx_reads_its_configuration_again_without_losing_its_process(tmp_path, by):
+    port, other = free_port(), free_port()
+    conf = tmp_path / "nginx.conf"
+    conf.write_text(NGINX.format(folder=tmp_path, port=port, daemon="off"))
+    command = f'["nginx", "-p", ".", "-c", "{conf}"'
+    ways = {"signal": 'reload_signal = "HUP"', "command": f'reload_command = {command}, "-s", "reload"]'}
+    write(
+        tmp_path,
+        f'[programs."/db/nginx"]\ncommand = {command}]\nstop_signal = "QUIT"\n{ways[by]}\n'
+        f'ready = {{ http = "http://127.0.0.1:{port}/" }}\n[programs."/db/plain"]\ncommand = ["sleep", "600"]\n',
+    )
+    with running(tmp_path) as node:
+        node.wait_ready()
+        first = wait_state(tmp_path, "/db/nginx", "ready")
+        conf.write_text(NGINX.format(folder=tmp_path, port=other, daemon="off"))
+        done = actorctl("reread", "/db/nginx", cwd=tmp_path)
+        until(lambda: is_open(other) and not is_open(port), what="nginx on its new port alone")
+
+        assert done.code == 0, done
+        now = node_of(tmp_path, "/db/nginx")
+        assert (now["pid"], now["generation"], now.get("restarts", 0)) == (first["pid"], first["generation"], 0)
+        refused = actorctl("reread", "/db/plain", cwd=tmp_path)
+        assert refused.code != 0
+        assert "reload_signal" in refused.err
+
+
+def test_a_reload_command_that_fails_is_told_of_and_the_program_runs_on(tmp_path):
+    write(
+        tmp_path,
+        '[programs."/db/plain"]\ncommand = ["sleep", "600"]\n'
+        'reload_command = ["sh", "-c", "echo $MAINPID is not well >&2; exit 3"]\n',
+    )
+    with running(tmp_path) as node:
+        node.wait_ready()
+        first = wait_state(tmp_path, "/db/plain", "ready")
+        assert actorctl("reread", "/db/plain", cwd=tmp_path).code == 0
+        until(lambda: "not well" in node_of(tmp_path, "/db/plain").get("note", ""), what="the note of the failure")
+
+        now = node_of(tmp_path, "/db/plain")
+        assert f"{first['pid']} is not well" in now["note"]
+        assert (now["pid"], now["state"]) == (first["pid"], "ready")
+
+
+def is_open(port: int) -> bool:
+    with socket.socket() as asking:
+        return asking.connect_ex(("127.0.0.1", port)) == 0

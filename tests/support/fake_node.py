@@ -152,7 +152,8 @@ class FakeNode:
             "pause": lambda _: PauseView(state="paused", workers=3),
             "unpause": lambda _: PauseView(state="running", workers=3),
             **{
-                verb: self._control(verb) for verb in ("start", "stop", "restart", "suspend", "resume", "kill", "reset")
+                verb: self._control(verb)
+                for verb in ("start", "stop", "restart", "suspend", "resume", "reread", "kill", "reset")
             },
         }
         self.readers = TapReaders()

@@ -32,6 +32,7 @@ from supervisors.core import (
     Ready,
     Refused,
     Reply,
+    Reread,
     Resume,
     StopAsked,
     StopChild,
@@ -240,7 +241,7 @@ class World:
                 assert (id, generation) in self.live, f"{effect} for no instance"
                 if self.obeys:
                     self._end(id, generation, KILLED)
-            case Suspend(id, generation) | Resume(id, generation):
+            case Suspend(id, generation) | Resume(id, generation) | Reread(id, generation):
                 assert self.live.get((id, generation)) == RUNNING, f"{effect} for no running instance"
             case ArmTimer(timer, delay):
                 assert delay >= 0

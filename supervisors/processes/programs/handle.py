@@ -17,9 +17,10 @@ import re
 import signal
 import threading
 from collections.abc import Callable, Sequence
+from functools import partial
 from math import inf
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 from msgspec.structs import replace
 
@@ -41,6 +42,7 @@ from supervisors.processes.programs.keeping import (
 )
 from supervisors.processes.programs.notifying import NotifySocket, Said
 from supervisors.processes.programs.probing import ask
+from supervisors.processes.programs.rereading import reread
 from supervisors.processes.trees import descendants, environment_with
 from supervisors.programs import Probe, ProgramStart, signal_number
 from transport.reactor import Timer
@@ -94,6 +96,16 @@ class ProgramChild(Life):
     def suspend(self) -> None:
         """Stop all its processes (`SIGSTOP`); probes and watchdog pause."""
         self._shared.reactor.post(lambda: self._suspend(True))
+
+    def reread(self) -> None:
+        """Have it read its configuration again, as its spec says."""
+
+        def begin() -> None:
+            if not self._is_gone and self._main is not None:
+                note = partial(setattr, self, "_note")
+                reread(self.path, self._start, self._main, self._environment, self._say, note)
+
+        self._shared.reactor.post(begin)
 
     def resume(self) -> None:
         """Let its processes go on."""
@@ -380,13 +392,9 @@ class ProgramChild(Life):
 
 def _kill_session(leader: int) -> None:
     """Kill the processes of the session that `leader` began; for a program whose keeper was killed."""
-    for pid in _pids():
+    import psutil
+
+    for pid in psutil.pids():
         with contextlib.suppress(OSError):
             if os.getsid(pid) == leader:
                 os.kill(pid, signal.SIGKILL)
-
-
-def _pids() -> Any:
-    import psutil
-
-    return psutil.pids()

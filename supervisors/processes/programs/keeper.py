@@ -188,6 +188,8 @@ class Keeper:
                 self._signal_all(signal.SIGCONT)  # one that is stopped could not obey
             elif word == "stop":  # between a command and what it leaves behind
                 self._kill()
+            elif word == "signal" and self._main is not None and self._status is None:
+                _signal(self._main, int(number))
             elif word == "terminate":
                 self._signal_all(signal.SIGTERM)
                 self._signal_all(signal.SIGCONT)

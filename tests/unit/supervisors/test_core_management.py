@@ -15,17 +15,21 @@ from supervisors.core import (
     KillChild,
     Refusal,
     Refused,
+    Reread,
+    RereadChild,
     ResetChild,
     RestartChild,
     ResumeChild,
     StartChild,
     StartStopped,
+    StateFact,
     StopChild,
     SuspendChild,
     TerminateChild,
     describe,
 )
-from supervisors.specs import AutoShutdown, Restart, Strategy
+from supervisors.programs import ProgramStart
+from supervisors.specs import AutoShutdown, ChildSpec, Restart, Strategy
 
 HOLD = Hold("ann", "noisy")
 ONE, ALL, REST = Strategy.ONE_FOR_ONE, Strategy.ONE_FOR_ALL, Strategy.REST_FOR_ONE
@@ -295,3 +299,18 @@ def test_calls_apply_no_strategy_and_trigger_no_auto_shutdown(strategy: Strategy
 
     assert world.running() == ["a", "b", "c"]
     assert {world.generation("a"), world.generation("c")} == {1}
+
+
+def test_a_running_program_that_says_how_reads_its_configuration_again():
+    start = ProgramStart(("nginx",), reload_signal="HUP")
+    world = World(supervisor(ChildSpec("a", start, runs_in="process"), child("b")))
+
+    answer = world.call(RereadChild, "a")
+    _, effects = world.done[-1]
+    refused = world.call(RereadChild, "b")
+    missing = world.call(RereadChild, "c")
+
+    assert effects[:2] == (Reread("a", 1), StateFact("a", 1, "reread"))
+    assert isinstance(answer, Done)
+    assert isinstance(refused, Refused)
+    assert (refused.code, missing.code) == (Refusal.INVALID, Refusal.NOT_FOUND)
