@@ -6,7 +6,8 @@
     year       a simulated year of the fifteen loops, spread over six zones: every slot accounted for
 
 Beside `second`, in the same seconds: a bare sleeper on a thread of its own, which is the floor, and after it
-APScheduler 3 with its default store in memory, where it is installed. Lateness is from the whole second to the first line of what is run.
+APScheduler 3 with its default store in memory, where it is installed. Lateness is from the whole second to the first
+line of what is run.
 """
 
 from __future__ import annotations

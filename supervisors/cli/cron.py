@@ -8,7 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
-from supervisors.cli import schedules
+from supervisors.cli import cronos, schedules
 from supervisors.cli.calling import Call, Panel, Shape, command
 from supervisors.cli.cronapp import app, cron_app
 from supervisors.cli.failures import CommandError, usage
@@ -17,7 +17,7 @@ from supervisors.cli.terminal import Style, Terminal
 from supervisors.cli.texts import duration, plural, printable
 from supervisors.views import CronView, RunView, SyntaxFaultView
 
-__all__ = ["app", "schedules"]
+__all__ = ["app", "cronos", "schedules"]
 
 Text = Annotated[str, typer.Argument(metavar="EXPRESSION", help="5 fields, 6 with seconds first, or a name: @daily.")]
 Zone = Annotated[str, typer.Option("--tz", metavar="ZONE", help="Whose wall clock: an IANA name.")]

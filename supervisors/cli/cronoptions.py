@@ -70,7 +70,8 @@ def changed(schedule: dict[str, Any], given: dict[str, Any]) -> dict[str, Any]:
     return made
 
 
-def _seconds(text: str) -> float:
+def seconds(text: str) -> float:
+    """Return the seconds of a duration as people write it."""
     try:
         return parse_duration(text)
     except ValueError as error:
@@ -99,7 +100,7 @@ def _same(value: Any) -> Any:
 
 _FIELDS: Final = (
     ("cron", "cron", _same),
-    ("every", "every", _seconds),
+    ("every", "every", seconds),
     ("at", "at", _instant),
     ("tz", "timezone", _same),
     ("handler", "handler", _same),
@@ -109,8 +110,8 @@ _FIELDS: Final = (
     ("title", "title", _same),
     ("tag", "tags", _same),
     ("priority", "priority", _same),
-    ("run_limit", "timeout", _seconds),
-    ("jitter", "jitter", _seconds),
+    ("run_limit", "timeout", seconds),
+    ("jitter", "jitter", seconds),
     ("max_runs", "max_runs", _same),
     ("pause_after", "pause_after", _same),
     ("exclude", "exclude", _same),
@@ -119,8 +120,8 @@ _PARTS: Final = (
     ("overlap", "overlap", "policy", _same),
     ("overlap_limit", "overlap", "limit", _same),
     ("missed", "missed", "policy", _same),
-    ("missed_window", "missed", "window", _seconds),
+    ("missed_window", "missed", "window", seconds),
     ("attempts", "retry", "attempts", _same),
     ("retry", "retry", "strategy", _same),
-    ("retry_first", "retry", "first", _seconds),
+    ("retry_first", "retry", "first", seconds),
 )

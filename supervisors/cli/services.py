@@ -116,7 +116,7 @@ def install(
     try:
         manager = manager_of(installed, home)
         steps = (record, *manager.install(spec))
-        _show_or_perform(call, steps, dry_run=dry_run)
+        show_or_perform(call, steps, dry_run=dry_run)
     except ServiceError as error:
         raise CommandError("failed", str(error), error.hint) from None
     for note in manager.notes(spec):
@@ -141,7 +141,7 @@ def uninstall(
     installed = _installed(home, system, name, backend)
     try:
         steps = (*manager_of(installed, home).uninstall(installed.name), RemoveFile(str(home / FILE_NAME)))
-        _show_or_perform(call, steps, dry_run=dry_run)
+        show_or_perform(call, steps, dry_run=dry_run)
     except ServiceError as error:
         raise CommandError("failed", str(error), error.hint) from None
 
@@ -178,7 +178,7 @@ def carry_out(call: Call, verb: str, installed: Installed, *, dry_run: bool = Fa
     try:
         steps = manager_of(installed, home_of(call.settings)).control(verb, installed.name)
         if steps:
-            _show_or_perform(call, steps, dry_run=dry_run)
+            show_or_perform(call, steps, dry_run=dry_run)
             return
     except ServiceError as error:
         raise CommandError("failed", str(error), error.hint) from None
@@ -213,7 +213,8 @@ def _installed(home: Path, system: bool | None, name: str, backend: str) -> Inst
     return Installed(backend or found.kind, name or found.name, found.is_system if system is None else system)
 
 
-def _show_or_perform(call: Call, steps: Sequence[Step], *, dry_run: bool) -> None:
+def show_or_perform(call: Call, steps: Sequence[Step], *, dry_run: bool) -> None:
+    """Carry out `steps`, or show what they would write and run."""
     if dry_run:
         for step in steps:
             match step:
