@@ -85,6 +85,7 @@ if TYPE_CHECKING:  # what type checkers read; a test holds it against the names 
         TreeView,
         WhyView,
     )
+    from supervisors.views.work import JobsChangedView, JobView, JobWhyView
 else:
     from actors.exporting import exports
 
@@ -182,9 +183,9 @@ else:
                 "TreeView",
                 "WhyView",
             ),
+            "supervisors.views.work": ("JobsChangedView", "JobView", "JobWhyView"),
         },
     )
-from supervisors.views.work import JobsChangedView, JobView, JobWhyView
 
 __all__ = [
     "API_VERSION",
