@@ -11,7 +11,7 @@ Selectors choose nodes of the tree: a path (`/io/gmail`), a glob (`/io/*`, `/age
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from msgspec import Meta, Struct
 
@@ -138,12 +138,20 @@ class SqlArguments(Arguments, frozen=True):
     parameters: Their values: text, numbers, truth values or None.
     limit: Most rows in the answer.
     timeout: Longest run, in seconds.
+    size: Most bytes of the answer; 0: as the recorder allows.
+    memory: Most bytes of memory of sorts and hash tables; 0: as the recorder allows.
+    key: What the caller calls this query, for `verb`.
+    verb: `run` it; `cancel` the one called `key`; `progress`: how far is it, 0 to 100, or -1.
     """
 
-    query: str
+    query: str = ""
     parameters: dict[str, Any] = {}
     limit: int = 10_000
     timeout: float = 10.0
+    size: int = 0
+    memory: int = 0
+    key: str = ""
+    verb: Literal["run", "cancel", "progress"] = "run"
 
 
 class SnapshotArguments(Arguments, frozen=True):

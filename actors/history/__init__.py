@@ -17,6 +17,7 @@ from actors.history.feed import HistoryFeed
 from actors.history.figures import FeedLimits, FeedStatistics
 from actors.history.payloads import event_of
 from actors.history.protocol import (
+    CancelQuery,
     Checkpoint,
     CheckpointDone,
     Notice,
@@ -26,6 +27,7 @@ from actors.history.protocol import (
     Query,
     QueryAnswer,
     QueryFailed,
+    QueryProgress,
     QueryResult,
     RecorderStatistics,
     Statistics,
@@ -35,6 +37,7 @@ from actors.history.protocol import (
 from actors.history.rows import NodeRun, rows_of
 
 __all__ = [
+    "CancelQuery",
     "Checkpoint",
     "CheckpointDone",
     "FeedLimits",
@@ -54,6 +57,7 @@ __all__ = [
     "QueryError",
     "QueryFailed",
     "QueryProblem",
+    "QueryProgress",
     "QueryResult",
     "RecorderStatistics",
     "Statistics",

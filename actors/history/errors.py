@@ -71,6 +71,8 @@ class QueryProblem(Enum):
     """It needed more memory than queries may take."""
     BUSY = "busy"
     """As many queries as are allowed at once are running already."""
+    CANCELLED = "cancelled"
+    """Who asked has interrupted it."""
     UNAVAILABLE = "unavailable"
     """The history cannot be read at the moment."""
 

@@ -130,15 +130,24 @@ def configuration(settings: FileSettings, path: Path) -> dict[str, str | bool | 
 
 LOCKDOWN: tuple[str, ...] = (
     "SET GLOBAL TimeZone = 'UTC'",
-    "SET GLOBAL allowed_configs = ['max_execution_time', 'operator_memory_limit']",
+    "SET GLOBAL allowed_configs = ['max_execution_time', 'operator_memory_limit', 'search_path',"
+    " 'enable_progress_bar', 'enable_progress_bar_print', 'progress_bar_time']",
     "SET GLOBAL enable_external_access = false",
     "SET GLOBAL lock_configuration = true",
 )
 """What is executed once the schema is there: from then on no statement reaches a file, a network or a setting."""
 
 
-def lock_down(connection: duckdb.DuckDBPyConnection) -> None:
-    """Cut the instance behind `connection` off from files, network and settings, for every later cursor too."""
+def lock_down(connection: duckdb.DuckDBPyConnection, folder: Path | None = None) -> None:
+    """Cut the instance behind `connection` off from files, network and settings, for every later cursor too.
+
+    Args:
+        connection: Any connection of it.
+        folder: What is published, the one place that views still read and the publisher writes.
+    """
+    if folder is not None:
+        said = str(folder).replace("'", "''")
+        connection.execute(f"SET GLOBAL allowed_directories = ['{said}']")
     for statement in LOCKDOWN:
         connection.execute(statement)
 

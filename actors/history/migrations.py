@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 from msgspec import Struct
 
 from actors.history.errors import HistoryVersionError
-from actors.history.schema import TABLES, VIEWS
+from actors.history.schema import SEGMENT, TABLES, VIEWS
 
 if TYPE_CHECKING:
     import duckdb
@@ -80,6 +80,21 @@ MIGRATIONS: tuple[Migration, ...] = (
                 content VARCHAR)""",
         ),
     ),
+    Migration(
+        2,
+        "segments: what is published of each table, and how far it is sealed",
+        (
+            *(
+                f"ALTER TABLE {table} ADD COLUMN seg BIGINT DEFAULT 0"
+                for table in (
+                    *("schema_version", "runs_of_node", "events", "starts", "exits", "restarts", "limits", "commands"),
+                    *("failed_asks", "dead_letters", "runs", "metrics", "lost", "batches", "rejects"),
+                )
+            ),
+            """CREATE TABLE published (sealed BIGINT)""",
+            """INSERT INTO published VALUES (-1)""",
+        ),
+    ),
 )
 
 
@@ -107,7 +122,8 @@ def migrate(
             for statement in step.statements:
                 connection.execute(statement)
             connection.execute(
-                "INSERT INTO schema_version VALUES (?, ?, ?)", [step.version, datetime.now(UTC), step.about]
+                "INSERT INTO schema_version (version, applied_at, about) VALUES (?, ?, ?)",
+                [step.version, datetime.now(UTC), step.about],
             )
         _describe(connection, mark)
         connection.execute("COMMIT")
@@ -135,7 +151,7 @@ def _describe(connection: duckdb.DuckDBPyConnection, mark: str) -> None:
     for table in TABLES:
         if not any(name == table.name for name, _ in present):
             continue
-        for column in table.columns:
+        for column in (*table.columns, SEGMENT):
             if (table.name, column.name) in present:
                 connection.execute(f"COMMENT ON COLUMN {table.name}.{column.name} IS {_text(column.about)}")
         about = mark if table.name == "schema_version" else table.about

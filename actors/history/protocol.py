@@ -15,7 +15,7 @@ from enum import Enum
 from typing import Any
 
 import msgspec
-from msgspec import Struct
+from msgspec import Struct, structs
 
 from actors.history.errors import QueryProblem
 from actors.messages import Message
@@ -182,6 +182,8 @@ class Query(Message[QueryResult | QueryFailed], frozen=True):
         limit_rows: Most rows to return.
         limit_bytes: Most bytes of msgpack to return, `RESULT_BYTES_LIMIT` at most; the first row may exceed it.
         timeout: Seconds after which it is interrupted.
+        memory_bytes: Most memory of its sorts and hash tables; 0, or more than the recorder allows: as it allows.
+        key: Who asks calls it this, to interrupt it or to see how far it is; "": neither is wanted.
     """
 
     sql: str
@@ -189,6 +191,37 @@ class Query(Message[QueryResult | QueryFailed], frozen=True):
     limit_rows: int = QUERY_ROWS_LIMIT
     limit_bytes: int = QUERY_BYTES_LIMIT
     timeout: float = QUERY_TIMEOUT
+    memory_bytes: int = 0
+    key: str = ""
+
+
+class QueryBounds(Struct, frozen=True):
+    """What queries may ask for at most: seconds, rows, bytes."""
+
+    timeout: float
+    rows: int
+    bytes: int
+
+    def bound(self, query: Query) -> Query:
+        """Return `query` within these bounds."""
+        return structs.replace(
+            query,
+            timeout=min(query.timeout, self.timeout),
+            limit_rows=min(query.limit_rows, self.rows),
+            limit_bytes=min(query.limit_bytes, self.bytes),
+        )
+
+
+class CancelQuery(Message[bool], frozen=True):
+    """Interrupt the query called `key`. Answered with whether there is one."""
+
+    key: str
+
+
+class QueryProgress(Message[float], frozen=True):
+    """Ask how far the query called `key` is: 0 to 100, or -1 where that is not known."""
+
+    key: str
 
 
 class CheckpointDone(Struct, frozen=True):
@@ -211,12 +244,14 @@ class Pruned(Struct, frozen=True):
         used_bytes: Bytes of the file in use afterwards.
         free_bytes: Bytes of the file that new rows will take before it grows.
         why: What stood in the way, or "".
+        dropped_bytes: Bytes of sealed days that were dropped, by table.
     """
 
     rows: dict[str, int]
     used_bytes: int
     free_bytes: int
     why: str = ""
+    dropped_bytes: dict[str, int] = {}
 
 
 class Prune(Message[Pruned], frozen=True):
@@ -249,6 +284,8 @@ class RecorderStatistics(Struct, frozen=True):
         last_stored_at: Wall clock of the last commit, seconds since the epoch; 0 before the first.
         store_seconds: Time spent in storing, in all.
         problem: Why nothing can be stored at the moment, or "".
+        published_at: Wall clock of the last publication for other tools, seconds since the epoch; 0 before the first.
+        publish_problem: Why nothing can be published at the moment, or "".
     """
 
     path: str
@@ -266,6 +303,8 @@ class RecorderStatistics(Struct, frozen=True):
     last_stored_at: float
     store_seconds: float
     problem: str
+    published_at: float = 0.0
+    publish_problem: str = ""
 
 
 class Statistics(Message[RecorderStatistics], frozen=True):

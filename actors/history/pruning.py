@@ -68,24 +68,7 @@ def _delete(store: HistoryStore, cuts: tuple[Cut, ...], rows: dict[str, int]) ->
 def _merge_batches(store: HistoryStore, now: float) -> None:
     """Make one row of the notes of each unbroken run of old batches: `batches` then grows with the sources alone."""
     before = datetime.fromtimestamp(max(now - _MERGE_AGE, 0.0), UTC)
-    store.execute("BEGIN")
-    store.execute(
-        """
-        CREATE OR REPLACE TEMP TABLE merged AS
-        SELECT source, min(first_batch) AS first_batch, max(batch) AS batch, sum(rows)::BIGINT AS rows,
-               max(stored_at) AS stored_at
-        FROM (SELECT *, sum(starts::INTEGER) OVER (PARTITION BY source ORDER BY first_batch) AS island
-              FROM (SELECT *, first_batch > 1 + lag(batch, 1, -1)
-                              OVER (PARTITION BY source ORDER BY first_batch) AS starts
-                    FROM batches WHERE stored_at < $before))
-        GROUP BY source, island
-        """.replace("$before", f"TIMESTAMPTZ '{before.isoformat()}'")
-    )
-    store.execute("DELETE FROM batches WHERE stored_at < ?", [before])
-    store.execute("INSERT INTO batches SELECT source, first_batch, batch, rows, stored_at FROM merged")
-    store.execute("DROP TABLE merged")
-    store.execute("COMMIT")
-    store.reload_ledger()
+    store.merge_notes(f"stored_at < TIMESTAMPTZ '{before.isoformat()}'")
 
 
 def _oldest(store: HistoryStore) -> float | None:

@@ -17,6 +17,7 @@ from enum import Enum
 from msgspec import Struct
 
 from actors.addresses import PATH_LIMIT
+from actors.history import workload
 from actors.history.schema import REASON
 
 
@@ -248,6 +249,24 @@ _LISTED = (
         GROUP BY path, run
         ORDER BY p95 DESC, path, run LIMIT $limit
         """,
+        (_back("24h"), _PATH, _LIMIT),
+    ),
+    Analysis(
+        "slow_handlers",
+        "Messages that held an actor until the watchdog called it stuck: which, how often, how long (seconds).",
+        workload.SLOW_HANDLERS.format(where=_WHERE),
+        (_back("24h"), _PATH, _LIMIT),
+    ),
+    Analysis(
+        "mailbox_growth",
+        "Waiting messages of the fullest mailboxes: mean, most, and growth in messages an hour.",
+        workload.MAILBOX_GROWTH.format(where=_WHERE),
+        (_back("1h"), _PATH, _LIMIT),
+    ),
+    Analysis(
+        "cost",
+        "What each actor costs: runs and their seconds, mean processors, most memory (bytes), restarts.",
+        workload.COST.format(where=_WHERE),
         (_back("24h"), _PATH, _LIMIT),
     ),
     Analysis(

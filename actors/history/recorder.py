@@ -1,6 +1,7 @@
 """The recorder: the actor that owns the history file. In the product it runs in a process of its own.
 
     Store  ──► writer thread (one): the file's only writer, one commit a batch ──► Stored
+           ──► publisher thread: files for other tools, each second
     Query  ──► query threads (two): cursors of the same file, read only       ──► QueryResult | QueryFailed
 
 The actor itself only passes work on and waits, so a heavy query never holds up storing, and a checkpoint never holds up
@@ -25,19 +26,25 @@ from types import TracebackType
 from typing import ClassVar, TypeVar
 
 import duckdb
+from msgspec.structs import replace
 
 from actors.core.actor import Actor
 from actors.core.mailbox import MailboxSpec
+from actors.history.catalog import folder_of
 from actors.history.errors import HistoryError
 from actors.history.files import MEBIBYTE, FileSettings, size_of, wal_of
 from actors.history.protocol import (
+    RESULT_BYTES_LIMIT,
+    CancelQuery,
     Checkpoint,
     CheckpointDone,
     Outcome,
     Prune,
     Pruned,
     Query,
+    QueryBounds,
     QueryFailed,
+    QueryProgress,
     QueryResult,
     RecorderStatistics,
     Statistics,
@@ -45,8 +52,11 @@ from actors.history.protocol import (
     Stored,
 )
 from actors.history.pruning import prune
+from actors.history.publication import SHORTEST_INTERVAL
+from actors.history.publishing import Publisher
 from actors.history.retention import DAY, Retention, check_retention
 from actors.history.runner import QueryRunner
+from actors.history.schema import Keep
 from actors.history.store import HistoryStore, StoreCounts
 from actors.messages import Message, on
 
@@ -66,6 +76,9 @@ REOPEN_INTERVAL = 1.0
 PRUNE_INTERVAL = 3_600.0
 """Seconds between two prunings."""
 
+PUBLISH_INTERVAL = 1.0
+"""Seconds between two publications, unless configured."""
+
 BUSY_WAL_BYTES = 64 * MEBIBYTE
 """Size of the log from which it is moved into the file although batches keep coming."""
 
@@ -76,6 +89,10 @@ class StuckQueriesError(HistoryError, RuntimeError):
 
 class Tend(Message[None], frozen=True):
     """The recorder's own reminder to look after its file."""
+
+
+class Publish(Message[None], frozen=True):
+    """The recorder's own reminder to publish what it stored."""
 
 
 class Reopen(Message[None], frozen=True):
@@ -93,9 +110,13 @@ class Recorder(Actor):
         memory_bytes: Most memory of DuckDB.
         wal_bytes: Size of the write-ahead log at which a commit moves it into the file.
         query_threads: Queries that run at once.
+        publish_every: Seconds between two publications of files for other tools, 0.5 or more.
+        query_timeout: Seconds that a query may run, whatever it asks for.
+        query_rows: Rows that a query may return, whatever it asks for.
+        query_bytes: Bytes of msgpack that a query may return, whatever it asks for; `RESULT_BYTES_LIMIT` at most.
 
     Raises:
-        ValueError: An age or the budget cannot be carried out.
+        ValueError: An age, the budget or the interval cannot be carried out.
     """
 
     mailbox: ClassVar[MailboxSpec] = MailboxSpec(capacity=1_000, full="reject")
@@ -111,14 +132,25 @@ class Recorder(Actor):
         memory_bytes: int = 512 * MEBIBYTE,
         wal_bytes: int = 256 * MEBIBYTE,
         query_threads: int = 2,
+        publish_every: float = PUBLISH_INTERVAL,
+        query_timeout: float = 3_600.0,
+        query_rows: int = 1_000_000,
+        query_bytes: int = RESULT_BYTES_LIMIT,
     ) -> None:
         super().__init__()
+        if publish_every < SHORTEST_INTERVAL:
+            raise ValueError(f"publish_every is {SHORTEST_INTERVAL} s or more, got {publish_every:g}")
         self._path = Path(path)
+        self._publish_every = publish_every
+        self._publishing = ThreadPoolExecutor(max_workers=1, thread_name_prefix="history-publisher")
+        self._publisher = Publisher(folder_of(self._path), self._on_writer, now=time.time)
+        self._is_publishing = False
         self._retention = check_retention(Retention(events_age, metrics_age, max_bytes))
         self._settings = FileSettings(
             memory_bytes=memory_bytes, query_memory_bytes=memory_bytes // 2, wal_bytes=wal_bytes
         )
         self._query_threads = query_threads
+        self._bounds = QueryBounds(query_timeout, query_rows, query_bytes)
         self._writer = ThreadPoolExecutor(max_workers=1, thread_name_prefix="history-writer")
         self._runner = QueryRunner(self._reading, self._settings, threads=query_threads)
         self._store: HistoryStore | None = None
@@ -133,6 +165,7 @@ class Recorder(Actor):
         self._reopen_later()
         self._prune_at = time.monotonic() + TEND_INTERVAL
         self.every(TEND_INTERVAL, Tend())
+        self.every(self._publish_every, Publish())
 
     async def on_stop(self) -> None:  # type: ignore[override] # pykka's hook is plain, the kernel takes both
         """Close the file; its log is moved into it."""
@@ -164,7 +197,17 @@ class Recorder(Actor):
     @on(Query)
     async def query(self, query: Query) -> QueryResult | QueryFailed:
         """Run one reading statement within its limits."""
-        return await asyncio.wrap_future(self._runner.submit(query))
+        return await asyncio.wrap_future(self._runner.submit(self._bounds.bound(query)))
+
+    @on(CancelQuery)
+    async def cancel_query(self, wanted: CancelQuery) -> bool:
+        """Interrupt a query, for who asked it."""
+        return self._runner.cut_short(wanted.key)
+
+    @on(QueryProgress)
+    async def query_progress(self, wanted: QueryProgress) -> float:
+        """Tell how far a query is."""
+        return self._runner.progress(wanted.key)
 
     @on(Checkpoint)
     async def checkpoint(self, _: Checkpoint) -> CheckpointDone:
@@ -188,13 +231,23 @@ class Recorder(Actor):
             check_retention(retention)
         except ValueError as error:
             return Pruned({}, 0, 0, str(error))
-        pruned = await self._write(lambda store: prune(store, retention, time.time()))
-        return pruned if pruned is not None else Pruned({}, 0, 0, self._problem)
+        return await self._prune(retention)
 
     @on(Statistics)
     async def statistics(self, _: Statistics) -> RecorderStatistics:
         """Tell how the recorder is."""
         return self._statistics()
+
+    @on(Publish)
+    async def publish(self, _: Publish) -> None:
+        """Publish what was stored since the last time; a turn that takes long lets those that follow fall out."""
+        if self._is_publishing:
+            return
+        self._is_publishing = True
+        try:
+            await asyncio.wrap_future(self._publishing.submit(self._publisher.turn))
+        finally:
+            self._is_publishing = False
 
     @on(Reopen)
     async def reopen(self, _: Reopen) -> None:
@@ -225,9 +278,36 @@ class Recorder(Actor):
         now = time.monotonic()
         if now >= self._prune_at:
             self._prune_at = now + PRUNE_INTERVAL
-            pruned = await self._write(lambda store: prune(store, self._retention, time.time()))
-            if pruned is not None and pruned.why:
+            pruned = await self._prune(self._retention)
+            if pruned.why:
                 _log.warning("history was not pruned whole: %s", pruned.why)
+
+    async def _prune(self, retention: Retention) -> Pruned:
+        """Drop sealed days first, then rows of the file; files of the rings follow the file."""
+        dropped = await asyncio.wrap_future(self._publishing.submit(self._drop, retention))
+        pruned = await self._write(lambda store: prune(store, retention, time.time()))
+        if pruned is None:
+            return Pruned({}, 0, 0, self._problem)
+        if pruned.rows:
+            await asyncio.wrap_future(self._publishing.submit(self._rewrite))
+        return replace(pruned, dropped_bytes=dropped)
+
+    def _drop(self, retention: Retention) -> dict[str, int]:
+        """On the publisher's thread: drop what is sealed and over."""
+        ages = {Keep.EVENTS: retention.events_age, Keep.METRICS: retention.metrics_age}
+        most = max(retention.max_bytes - size_of(self._path), 1) if retention.max_bytes else 0
+        try:
+            return self._publisher.drop(ages, most_bytes=most)
+        except OSError as error:
+            _log.warning("sealed history was not dropped: %s", error)
+            return {}
+
+    def _rewrite(self) -> None:
+        """On the publisher's thread: take deleted rows out of the rings."""
+        try:
+            self._publisher.rewrite()
+        except (duckdb.Error, OSError) as error:
+            _log.warning("published history still holds rows that were deleted: %s", error)
 
     async def _write(self, work: Callable[[HistoryStore], T]) -> T | None:
         """Run `work` on the thread that owns the file; None where there is no file, and `_problem` says why."""
@@ -239,6 +319,10 @@ class Recorder(Actor):
         if self._store is None and not self._reopens:
             self._reopens = True
             self.after(REOPEN_INTERVAL, Reopen())
+
+    def _on_writer(self, work: Callable[[HistoryStore], T]) -> T | None:
+        """On the publisher's thread: run `work` on the thread that owns the file and wait for it."""
+        return self._writer.submit(self._try, work).result()
 
     def _try(self, work: Callable[[HistoryStore], T]) -> T | None:
         """On the writer's thread: run `work`, let the file go where it had to be opened again and could not be."""
@@ -282,6 +366,8 @@ class Recorder(Actor):
     def _close(self) -> None:
         if not self._runner.close(_CLOSE_TIMEOUT):
             _log.error("queries still run in the recorder's process, which is about to end")
+        self._publishing.submit(self._publisher.turn, is_last=True).result()
+        self._publishing.shutdown()
         if self._store is not None:
             self._writer.submit(self._store.close).result()
         self._writer.shutdown()
@@ -306,6 +392,8 @@ class Recorder(Actor):
             last_stored_at=counts.last_stored_at,
             store_seconds=counts.seconds,
             problem=store.problem if store is not None else self._problem,
+            published_at=self._publisher.published_at,
+            publish_problem=self._publisher.problem,
         )
 
 

@@ -43,13 +43,15 @@ class RunnerStatistics(Struct, frozen=True):
 
 
 class _Job:
-    __slots__ = ("future", "is_stuck", "query", "watched")
+    __slots__ = ("connection", "future", "is_cut", "is_stuck", "query", "watched")
 
     def __init__(self, query: Query) -> None:
         self.query = query
         self.future: Future[QueryAnswer] = Future()
         self.watched: Watched | None = None
+        self.connection: duckdb.DuckDBPyConnection | None = None
         self.is_stuck = False
+        self.is_cut = False
 
 
 class QueryRunner:
@@ -110,6 +112,31 @@ class QueryRunner:
                 self._start_thread()
             self._lock.notify()
         return job.future
+
+    def cut_short(self, key: str) -> bool:
+        """Interrupt the query called `key`, or take it out of the line; False where there is none."""
+        with self._lock:
+            job = next((job for job in (*self._running, *self._waiting) if key and job.query.key == key), None)
+            if job is None:
+                return False
+            job.is_cut = True
+            if job in self._waiting:
+                self._waiting.remove(job)
+            watched = job.watched
+        if watched is None:
+            _answer(job.future, _CUT_SHORT)
+        else:
+            with suppress(RuntimeError):  # the watch is closed, and with it all it watched
+                watched.cut_short()
+        return True
+
+    def progress(self, key: str) -> float:
+        """Return how far the query called `key` is, 0 to 100; -1 where that is not known."""
+        with self._lock:
+            job = next((job for job in self._running if key and job.query.key == key), None)
+            if job is None or job.connection is None:
+                return -1.0
+            return float(job.connection.query_progress())
 
     def statistics(self) -> RunnerStatistics:
         """Return a snapshot."""
@@ -200,10 +227,19 @@ class QueryRunner:
         with interrupting, calling_stuck:
             with self._lock:
                 job.watched = interrupting
-                gone = self._closed or job.future.cancelled()
+                gone = self._closed or job.future.cancelled() or job.is_cut
+                job.connection = connection
             if gone:
                 return QueryFailed(QueryProblem.UNAVAILABLE, "nobody waits for it any more")
-            return run(connection, job.query, interrupting, self._settings)
+            try:
+                return run(connection, job.query, interrupting, self._settings)
+            except QueryError:
+                if job.is_cut:
+                    return _CUT_SHORT
+                raise
+            finally:
+                with self._lock:
+                    job.connection = None  # it is closed next
 
     def _call_stuck(self, job: _Job) -> None:
         with self._lock:
@@ -216,6 +252,9 @@ class QueryRunner:
         _log.error("a query does not let itself be interrupted", extra={"sql": job.query.sql[:500]})
         said = f"time was over after {job.query.timeout:g} s, and it does not let itself be interrupted"
         _answer(job.future, QueryFailed(QueryProblem.TIMEOUT, said, "it still takes a thread of the recorder"))
+
+
+_CUT_SHORT = QueryFailed(QueryProblem.CANCELLED, "it was interrupted by who asked")
 
 
 def _answer(future: Future[QueryAnswer], answer: QueryAnswer) -> None:

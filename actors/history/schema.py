@@ -77,6 +77,9 @@ _CAUSES = Column(
     "error_message, and traceback for the last; NULL where there are none",
 )
 
+SEGMENT = Column("seg", "BIGINT", "in which publication the row leaves the file; the recorder's own")
+"""The last column of every table in the file; no view shows it."""
+
 TABLES: tuple[Table, ...] = (
     Table(
         "schema_version",

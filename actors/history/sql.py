@@ -23,6 +23,7 @@ from typing import Any
 import duckdb
 import msgspec
 
+from actors.history.catalog import SEARCH_PATH, fingerprint, folder_of, make_temporary_views, views_mark
 from actors.history.cells import wire_cells
 from actors.history.errors import QueryError, QueryProblem
 from actors.history.files import DEFAULT_SETTINGS, FileSettings, is_damage, lock_down, open_read_only
@@ -71,6 +72,7 @@ instance."""
 FORBIDDEN_FUNCTIONS = frozenset({"nextval", "setseed", "setval", "sleep_ms", "write_log"})
 """Functions a query may not call: they hold a thread, or leave something behind."""
 
+_PROGRESS = ("SET enable_progress_bar = true", "SET enable_progress_bar_print = false", "SET progress_bar_time = 0")
 _WRITING_NODE = re.compile(r"(DELETE|INSERT|UPDATE|MERGE)\w*_NODE")
 _TIME_ZONE = " WITH TIME ZONE"
 _FIRST_ROWS = 64
@@ -101,7 +103,12 @@ def run(
     began = perf_counter()
     try:
         connection.execute(f"SET max_execution_time = {max(1, int(query.timeout * 1000))}")
-        connection.execute(f"SET operator_memory_limit = '{settings.query_memory_bytes}B'")
+        most = settings.query_memory_bytes
+        memory_bytes = min(query.memory_bytes, most) if query.memory_bytes > 0 else most
+        connection.execute(f"SET operator_memory_limit = '{memory_bytes}B'")
+        if query.key:  # somebody may ask how far it is
+            for setting in _PROGRESS:
+                connection.execute(setting)
         statement, is_plain = check(connection, query.sql)
         parameters = dict(query.parameters)
         connection.execute("BEGIN TRANSACTION READ ONLY")
@@ -163,12 +170,27 @@ def query_file(path: Path, query: Query, settings: FileSettings = DEFAULT_SETTIN
     connection = open_read_only(path, settings)
     watch = Watch("history-query-watch")
     try:
-        lock_down(connection)
+        _look_at_everything(connection, folder_of(path))
+        lock_down(connection, folder_of(path))
         with watch.over(connection.interrupt, query.timeout) as watched:
             return run(connection, query, watched, settings)
     finally:
         watch.close()
         connection.close()
+
+
+def _look_at_everything(connection: duckdb.DuckDBPyConnection, folder: Path) -> None:
+    """Let names stand for the views over file and sealed files; for tables alone in a file that has no views yet."""
+    mark = views_mark(connection)
+    if mark is None:
+        return
+    try:
+        if mark != fingerprint(folder):  # another program's, or the folder was moved
+            make_temporary_views(connection, folder)
+        connection.execute(f"SET search_path = '{SEARCH_PATH}'")
+    except duckdb.Error as error:
+        said = str(error).partition("\n")[0]
+        raise QueryError(QueryProblem.UNAVAILABLE, f"what is sealed in {folder} cannot be read: {said}") from None
 
 
 def _fetch(

@@ -22,6 +22,8 @@ import duckdb
 import msgspec
 from msgspec import Struct
 
+from actors.history.appending import Appenders, Reject
+from actors.history.catalog import SEARCH_PATH, folder_of
 from actors.history.errors import HistoryUnavailableError
 from actors.history.files import (
     DEFAULT_SETTINGS,
@@ -34,19 +36,19 @@ from actors.history.files import (
     size_of,
     wal_of,
 )
+from actors.history.joining import join_published
 from actors.history.ledger import Ledger, Range
 from actors.history.migrations import migrate, version_of
-from actors.history.payloads import text
-from actors.history.protocol import Notice, Outcome, Store, Stored, TableRows, decode_rows
-from actors.history.schema import BY_NAME, INSTANT
+from actors.history.protocol import Notice, Outcome, Store, Stored, decode_rows
+from actors.history.publication import Manifest
+from actors.history.publishing import BATCHES_MERGED, Fresh
+from actors.history.rebuilding import let_go
+from actors.history.schema import SEGMENT
 
 _log = logging.getLogger(__name__)
 
 RETRY_AFTER = 5.0
 """Seconds a source waits before it sends a refused batch again."""
-
-REJECT_LIMIT = 10_000
-"""Most characters kept of a row that its table could not take."""
 
 
 class StoreCounts(Struct):
@@ -59,14 +61,6 @@ class StoreCounts(Struct):
     rejected: int = 0
     last_stored_at: float = 0.0
     seconds: float = 0.0
-
-
-class Reject(Struct, frozen=True):
-    """A row that its table could not take."""
-
-    table: str
-    error: str
-    content: str
 
 
 class HistoryStore:
@@ -91,7 +85,10 @@ class HistoryStore:
         now: Callable[[], float],
     ) -> None:
         self.path = path
+        self.folder = folder_of(path)
         self.settings = settings
+        self.manifest = Manifest()
+        self.segment = 0
         self.counts = StoreCounts()
         self.problem = ""
         self._now = now
@@ -108,19 +105,49 @@ class HistoryStore:
         try:
             migrate(connection, str(self.path))
             self.schema_version = version_of(connection)
-            lock_down(connection)
+            notices, fresh = self._join_published(connection)
+            lock_down(connection, self.folder)
             self._ledger = _read_ledger(connection)
         except BaseException:
             connection.close()
             raise
         self._connection = connection
-        self._appenders: dict[str, duckdb.Appender] = {}
+        self._appenders = Appenders(connection)
+        self._appenders.fresh = fresh
         self._greeted.clear()
-        self._notices.extend(opened.notices)
+        self._notices.extend((*opened.notices, *notices))
+
+    def _join_published(self, connection: duckdb.DuckDBPyConnection) -> tuple[tuple[Notice, ...], dict[str, int]]:
+        """Bring the file and what is published together; return what is to be told and what is to be published."""
+        joined = join_published(connection, self.folder)
+        self.manifest = joined.manifest
+        self.segment = max(joined.segment, self.segment)
+        self._has_views = joined.has_views
+        return joined.notices, joined.fresh
+
+    def turn_segment(self) -> Fresh | None:
+        """End the segment that rows are stored in; None where there are none."""
+        if not self._appenders.fresh:
+            return None
+        fresh = Fresh(self.segment, self._appenders.fresh)
+        self._appenders.fresh = {}
+        self.segment += 1
+        return fresh
+
+    def seal(self, sealed: int) -> None:
+        """Let go of the rows of segments up to `sealed`, which are in sealed files.
+
+        Raises:
+            HistoryError: The file had to be opened again and could not be.
+        """
+        try:
+            let_go(self._connection, sealed)
+        except duckdb.Error as error:
+            self._recover(error)
 
     def close(self) -> None:
         """Close the file; its log is moved into it where the disk has room."""
-        self._appenders.clear()
+        self._appenders.close()
         self._connection.close()
 
     @contextmanager
@@ -131,6 +158,8 @@ class HistoryStore:
             connection = self._connection.cursor()
             self._readers.add(connection)
         try:
+            if self._has_views:
+                connection.execute(f"SET search_path = '{SEARCH_PATH}'")
             yield connection
         finally:
             connection.close()
@@ -211,8 +240,42 @@ class HistoryStore:
         """
         self._recover(error)
 
-    def reload_ledger(self) -> None:
-        """Read anew which batches are stored, after `batches` was merged."""
+    def merge_batches(self, through: int) -> None:
+        """Make one row of the notes of each unbroken run of batches in segments up to `through`, where they are many.
+
+        Raises:
+            HistoryError: The file had to be opened again and could not be.
+        """
+        try:
+            ((count,),) = self.execute(f"SELECT count(*) FROM main.batches WHERE {SEGMENT.name} <= {through}")
+            if count >= BATCHES_MERGED:
+                self.merge_notes(f"{SEGMENT.name} <= {through}")
+        except duckdb.Error as error:
+            self._recover(error)
+
+    def merge_notes(self, which: str) -> None:
+        """Merge those rows of `batches` that the condition `which` names.
+
+        Raises:
+            duckdb.Error: They cannot be merged; call `recover` with it.
+        """
+        self.execute("BEGIN")
+        self.execute(
+            f"""
+            CREATE OR REPLACE TEMP TABLE merged AS
+            SELECT source, min(first_batch) AS first_batch, max(batch) AS batch, sum(rows)::BIGINT AS rows,
+                   max(stored_at) AS stored_at, max(seg) AS seg
+            FROM (SELECT *, sum(starts::INTEGER) OVER (PARTITION BY source ORDER BY first_batch) AS island
+                  FROM (SELECT *, first_batch > 1 + lag(batch, 1, -1)
+                                  OVER (PARTITION BY source ORDER BY first_batch) AS starts
+                        FROM batches WHERE {which}))
+            GROUP BY source, island
+            """
+        )
+        self.execute(f"DELETE FROM batches WHERE {which}")
+        self.execute("INSERT INTO batches SELECT source, first_batch, batch, rows, stored_at, seg FROM merged")
+        self.execute("DROP TABLE merged")
+        self.execute("COMMIT")
         self._ledger = _read_ledger(self._connection)
 
     def _greet(self, batch: Store) -> None:
@@ -236,53 +299,15 @@ class HistoryStore:
         self._connection.execute("BEGIN")
         stored = 0
         for table in tables:
-            stored += self._append(table, rejects)
+            stored += self._appenders.append(table, self.segment, rejects)
         at = datetime.fromtimestamp(self._now(), UTC)
         if rejects:
-            self._rows("rejects").append_rows(
-                [(at, batch.source, batch.batch, r.table, r.error, r.content) for r in rejects]
-            )
-            self._rows("rejects").flush()
-        appender = self._rows("batches")
-        appender.append_rows([(batch.source, batch.batch, batch.batch, stored, at)])
-        appender.flush()
+            kept = [(at, batch.source, batch.batch, r.table, r.error, r.content, self.segment) for r in rejects]
+            self._appenders.append_own("rejects", kept)
+        note = (batch.source, batch.batch, batch.batch, stored, at, self.segment)
+        self._appenders.append_own("batches", [note])
         self._connection.execute("COMMIT")
         return len(rejects), stored
-
-    def _append(self, table: TableRows, rejects: list[Reject]) -> int:
-        """Append the rows of one table to the open transaction; those it cannot take are added to `rejects`."""
-        spec = BY_NAME.get(table.table)
-        if spec is None or not set(table.columns) <= set(spec.column_names):
-            why = "no such table" if spec is None else f"no such columns in {table.columns}"
-            rejects.extend(Reject(text(table.table), why, _content(row)) for row in table.rows)
-            return 0
-        whole = table.columns == spec.column_names
-        appender = (
-            self._rows(table.table)
-            if whole
-            else self._connection.appender(table.table, columns=list(table.columns))  # an older program's rows
-        )
-        types = {column.name: column.type for column in spec.columns}
-        instants = [at for at, name in enumerate(table.columns) if types[name] == INSTANT]
-        try:
-            instant = datetime.fromtimestamp
-            for at in instants:
-                for row in table.rows:
-                    row[at] = instant(row[at], UTC)
-            appender.append_rows(table.rows)
-        except (duckdb.Error, TypeError, ValueError, OverflowError, OSError, IndexError):
-            appender.clear()  # it kept the rows before the bad one
-            stored = _append_singly(appender, table, instants, rejects)
-        else:
-            stored = len(table.rows)
-        appender.flush()
-        return stored
-
-    def _rows(self, table: str) -> duckdb.Appender:
-        appender = self._appenders.get(table)
-        if appender is None:
-            appender = self._appenders[table] = self._connection.appender(table)
-        return appender
 
     def _refused(self, batch: Store, error: duckdb.Error) -> Stored | None:
         """Recover from `error` and return the refusal of `batch`; None where the file has it all the same."""
@@ -305,8 +330,7 @@ class HistoryStore:
         )
 
     def _recover(self, error: duckdb.Error) -> None:
-        for appender in self._appenders.values():
-            appender.clear()  # its rows outlive a rollback and would go into the next batch
+        self._appenders.clear()
         if not (is_invalidated(error) or is_damage(error)):
             try:
                 self._connection.execute("ROLLBACK")
@@ -321,7 +345,7 @@ class HistoryStore:
             self._reopening = True
             try:
                 self._end_readers()
-                self._appenders.clear()
+                self._appenders.close()
                 self._connection.close()
                 self._open()
             finally:
@@ -345,22 +369,6 @@ _READERS_TIMEOUT = 10.0
 _INTERRUPT_AGAIN = 0.05
 
 
-def _append_singly(appender: duckdb.Appender, table: TableRows, instants: list[int], rejects: list[Reject]) -> int:
-    """Append row by row what could not be appended together; instants may be converted already."""
-    stored = 0
-    for row in table.rows:
-        try:
-            for at in instants:
-                if row[at] is not None and not isinstance(row[at], datetime):
-                    row[at] = datetime.fromtimestamp(row[at], UTC)
-            appender.append_row(*row)
-        except (duckdb.Error, TypeError, ValueError, OverflowError, OSError, IndexError) as error:
-            rejects.append(Reject(table.table, text(_first_line(error)), _content(row)))
-        else:
-            stored += 1
-    return stored
-
-
 def _read_ledger(connection: duckdb.DuckDBPyConnection) -> Ledger:
     ledger = Ledger()
     rows = connection.execute(
@@ -376,10 +384,6 @@ def _read_ledger(connection: duckdb.DuckDBPyConnection) -> Ledger:
     for source, first, last in rows:
         ledger.add(source, first, last)
     return ledger
-
-
-def _content(row: object) -> str:
-    return text(row)[:REJECT_LIMIT]
 
 
 def _said(gap: Range) -> str:

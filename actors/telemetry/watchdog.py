@@ -1,6 +1,7 @@
 """The watchdog: looks at every actor's figures through the registry, tells of the stuck and the overrun.
 
-Findings are events (`ActorStateChanged` with state `stuck`, `growing`, `recovered`) and warnings in the log. For the
+Findings are events (`ActorStateChanged` with state `stuck`, `growing`, `recovered`) and warnings in the log; how many
+messages wait in the fullest mailboxes is the metric `actor.mailbox`. For the
 paths it may restart, it asks the supervisor of a stuck actor through the port it was given, once for each time the
 actor gets stuck; without a port it only tells. The figures are read without a message to the actor, so a stuck one is
 seen as well as any.
@@ -8,17 +9,22 @@ seen as well as any.
 
 from __future__ import annotations
 
+import heapq
 import logging
 import time
+from operator import attrgetter
 
 from actors import Actor, ActorStatistics, on
 from actors.addresses import ROOT, matches
 from actors.core.system import Restarter
-from actors.events import ActorStateChanged
+from actors.events import ActorStateChanged, MetricSampled
 from actors.messages import Message
 from actors.telemetry.stalls import Figures, Finding, Limits, Memory, Verdict, judge
 
 logger = logging.getLogger(__name__)
+
+FULLEST = 20
+"""Mailboxes whose depth each look puts into the history."""
 
 
 class Look(Message[None], frozen=True):
@@ -81,11 +87,15 @@ class Watchdog(Actor):
 
     @on(Look)
     def look(self, _: Look) -> None:
-        self._memories, findings = judge(self._memories, self._figures(), self._limits)
+        figures = self._figures()
+        self._memories, findings = judge(self._memories, figures, self._limits)
         self._looks += 1
         self._looked_at = self.system.clock.time()
         for finding in findings:
             self._tell(finding)
+        for actor in heapq.nlargest(FULLEST, (actor for actor in figures if actor.depth), key=attrgetter("depth")):
+            depth = float(actor.depth)
+            self.system.bus.publish(MetricSampled(self._looked_at, actor.path, "actor.mailbox", depth, "count"))
 
     def _figures(self) -> tuple[Figures, ...]:
         """Read everybody's figures; those of a process are the ones of its last heartbeat, and no younger."""

@@ -7,6 +7,7 @@ by whoever runs it.
 
 from __future__ import annotations
 
+import os
 import sys
 import time
 from collections.abc import Sequence
@@ -21,8 +22,10 @@ from supervisors.cli.connection import connect
 from supervisors.cli.discovery import home_of
 from supervisors.cli.failures import CommandError, usage
 from supervisors.cli.rendering import Column, Listing
+from supervisors.cli.rowfiles import check_target, write_rows
+from supervisors.cli.sqlprogress import shown
 from supervisors.cli.texts import duration, plural, printable
-from supervisors.node.durations import parse_duration
+from supervisors.node.durations import parse_duration, parse_size
 from supervisors.requests import SqlArguments
 from supervisors.views import ColumnView, QueryView, SqlView
 
@@ -69,7 +72,16 @@ def sql(
         float,
         typer.Option("--timeout", metavar="DURATION", parser=parse_duration, show_default="10s", help="Longest run."),
     ] = 10.0,
-) -> Listing:
+    memory: Annotated[
+        int, typer.Option("--memory", metavar="SIZE", parser=parse_size, help="Most memory of sorts and hash tables.")
+    ] = 0,
+    most_bytes: Annotated[
+        int, typer.Option("--max-size", metavar="SIZE", parser=parse_size, help="Most bytes of the answer.")
+    ] = 0,
+    write: Annotated[
+        str | None, typer.Option("--to", metavar="FILE", help="Write the rows: .parquet, .arrow, .csv, .json, .jsonl.")
+    ] = None,
+) -> Listing | None:
     """Ask the history in SQL, while the node runs and after.
 
     One reading statement, or the name of a table or analysis. When no node runs, its file is read.
@@ -82,8 +94,16 @@ def sql(
         parameters=parameters,
         limit=call.choice.limit if call.choice.limit is not None else ROW_LIMIT,
         timeout=timeout,
+        size=most_bytes,
+        memory=memory,
+        key=os.urandom(12).hex(),
     )
+    if write is not None:
+        check_target(write)
     view = ask_history(call, arguments, history)
+    if write is not None:
+        _write(call, view, write)
+        return None
     if not call.format.is_json:
         call.note(f"({plural(len(view.rows), 'row')}, {duration(view.seconds)}, {view.source})")
     return _listing(view)
@@ -104,7 +124,7 @@ def ask_history(call: Call, arguments: SqlArguments, history: str | None = None,
     if history is not None:
         return query_history(Path(history), arguments)
     try:
-        with connect(call) as node:
+        with connect(call) as node, shown(call, arguments):
             view: SqlView = node.request("sql", arguments, SqlView, timeout=arguments.timeout)
             return view
     except CommandError as error:
@@ -131,10 +151,17 @@ def query_history(file: Path, arguments: SqlArguments) -> SqlView:
         QueryError,
         QueryProblem,
     )
-    from actors.history.protocol import Query
+    from actors.history.protocol import QUERY_BYTES_LIMIT, Query
     from actors.history.sql import query_file
 
-    query = Query(arguments.query, arguments.parameters, limit_rows=arguments.limit, timeout=arguments.timeout)
+    query = Query(
+        arguments.query,
+        arguments.parameters,
+        limit_rows=arguments.limit,
+        limit_bytes=arguments.size or QUERY_BYTES_LIMIT,
+        timeout=arguments.timeout,
+        memory_bytes=arguments.memory,
+    )
     try:
         found = query_file(file, query)
     except QueryError as error:
@@ -154,6 +181,16 @@ def query_history(file: Path, arguments: SqlArguments) -> SqlView:
         seconds=found.seconds,
         source="file",
     )
+
+
+def _write(call: Call, view: SqlView, target: str) -> None:
+    """Write the rows of `view` to the file `target`, and say so."""
+    keys = _unique([column.name for column in view.columns])
+    columns = [ColumnView(name=key, type=c.type) for key, c in zip(keys, view.columns, strict=True)]
+    write_rows(target, columns, view.rows)
+    call.note(f"({plural(len(view.rows), 'row')} written to {target})")
+    if view.is_truncated:
+        call.note(f"there were more; --limit N and --max-size SIZE allow more than {plural(len(view.rows), 'row')}")
 
 
 def _statement(query: str | None, file: str | None, values: Sequence[str]) -> tuple[str, dict[str, Any]]:

@@ -305,6 +305,10 @@ class _Builder:
                 "metrics_age": history.retain.metrics,
                 "max_bytes": history.max_size or 0,
                 "memory_bytes": history.memory_max,
+                "publish_every": history.publish_every,
+                "query_timeout": history.query_timeout,
+                "query_rows": history.query_rows,
+                "query_bytes": history.query_size,
             }
         if use == SCHEDULER:
             facts: dict[str, Any] = {"timezone": self._config.runtime.timezone, "home": str(self._home)}

@@ -11,6 +11,7 @@ from typing import Annotated
 
 from pydantic import model_validator
 
+from actors.history.publication import SHORTEST_INTERVAL
 from supervisors.node.childoptions import ChildOptions as ChildOptions
 from supervisors.node.childoptions import MailboxConfig as MailboxConfig
 from supervisors.node.childoptions import Placement, WhenDownWord
@@ -126,6 +127,16 @@ class HistoryConfig(Section):
     retain: RetainConfig = key("How long rows are kept.", {})
     max_size: Size | None = key("Size of the file above which the oldest rows go, whatever their age.", None)
     memory_max: Size = key("Most memory of the database.", "512MiB")
+    query_timeout: PositiveDuration = key("Longest run of a query, whatever it asks for.", "1h")
+    query_rows: Annotated[int, Whole(1, 1_000_000_000)] = key("Most rows of an answer, likewise.", 1_000_000)
+    query_size: Size = key("Most bytes of an answer, likewise; 12MiB is the most there is.", "12MiB")
+    publish_every: PositiveDuration = key("Time between two publications of the files for other tools.", "1s")
+
+    @model_validator(mode="after")
+    def _publishes_no_faster_than_readers_read(self) -> HistoryConfig:
+        if self.publish_every < SHORTEST_INTERVAL:
+            refuse(f"publish_every is {self.publish_every:g} s", f"{SHORTEST_INTERVAL:g}s or more")
+        return self
 
 
 class SecretConfig(Section):

@@ -162,7 +162,8 @@ class ControlDesk:
     def audit(self, request: Request, peer: Peer, code: str, seconds: float) -> None:
         """Put a finished command on the bus, if it is one that changes something or asks in SQL."""
         command = COMMANDS.get(request.command)
-        if command is None or command.is_change or request.command == "sql" or code == "denied":
+        is_query = request.command == "sql" and request.args.get("verb") != "progress"
+        if command is None or command.is_change or is_query or code == "denied":
             selectors = request.args.get("selectors") or (request.args.get("path"),)
             path = selectors[0] if isinstance(selectors, (list, tuple)) and selectors else "/"
             system = self._node.system

@@ -17,7 +17,14 @@ from actors.core.system import ActorSystem
 from actors.events import NodeChanged
 from actors.exits import said
 from actors.history.feed import HistoryFeed
-from actors.history.protocol import Query, QueryFailed, QueryResult
+from actors.history.protocol import (
+    QUERY_BYTES_LIMIT,
+    CancelQuery,
+    Query,
+    QueryFailed,
+    QueryProgress,
+    QueryResult,
+)
 from actors.history.protocol import Statistics as AskRecorder
 from supervisors.node.asking import message_types, never_waiting
 from supervisors.node.restarts import RestartCount
@@ -199,8 +206,19 @@ class NodeFacts:
         future.add_done_callback(answered)
 
     def query(self, wanted: SqlArguments, responder: Responder) -> None:
-        """Put a query to the recorder and answer the call when it has run."""
-        query = Query(wanted.query, wanted.parameters, limit_rows=wanted.limit, timeout=wanted.timeout)
+        """Put a query to the recorder and answer the call when it has run; or interrupt one, or tell how far it is."""
+        if wanted.verb != "run":
+            self._about_query(wanted, responder)
+            return
+        query = Query(
+            wanted.query,
+            wanted.parameters,
+            limit_rows=wanted.limit,
+            limit_bytes=wanted.size or QUERY_BYTES_LIMIT,
+            timeout=wanted.timeout,
+            memory_bytes=wanted.memory,
+            key=wanted.key,
+        )
         future = self.system.ref(RECORDER).ask(query, block=False, timeout=wanted.timeout + 5.0)
 
         def answered() -> None:
@@ -216,6 +234,23 @@ class NodeFacts:
             columns = tuple([ColumnView(name=n, type=t) for n, t in zip(found.columns, found.types, strict=True)])
             rows = tuple([tuple(row) for row in found.rows])
             view = SqlView(columns=columns, rows=rows, is_truncated=found.truncated, seconds=found.seconds)
+            responder.reply(to_wire(view))
+
+        future.add_done_callback(answered)
+
+    def _about_query(self, wanted: SqlArguments, responder: Responder) -> None:
+        """Interrupt a query that runs, or tell how far it is."""
+        asked = CancelQuery(wanted.key) if wanted.verb == "cancel" else QueryProgress(wanted.key)
+        future = self.system.ref(RECORDER).ask(asked, block=False, timeout=wanted.timeout)
+
+        def answered() -> None:
+            try:
+                found: bool | float = future.get(timeout=0)
+            except Exception as error:
+                responder.fail("conflict", f"the recorder gave no answer: {error}", f"actorctl why {RECORDER}")
+                return
+            kind = "BOOLEAN" if wanted.verb == "cancel" else "DOUBLE"
+            view = SqlView(columns=(ColumnView(name=wanted.verb, type=kind),), rows=((found,),))
             responder.reply(to_wire(view))
 
         future.add_done_callback(answered)
@@ -244,5 +279,5 @@ class NodeFacts:
         )
 
 
-_SQL_CODES = {"timeout": "timeout", "refused": "denied", "invalid": "usage"}
+_SQL_CODES = {"timeout": "timeout", "cancelled": "conflict", "refused": "denied", "invalid": "usage"}
 """Error codes for a query's `QueryProblem`."""

@@ -58,6 +58,7 @@ if TYPE_CHECKING:  # what type checkers read; a test holds it against the names 
         plain,
         schema,
     )
+    from supervisors.views.history import HistoryFileView
     from supervisors.views.past import ChangeView
     from supervisors.views.processes import SendingView, SparesView
     from supervisors.views.reload import ReloadItem, ReloadView
@@ -134,6 +135,9 @@ else:
                 "DownView",
                 "FaultView",
                 "FileView",
+                "JobsChangedView",
+                "JobView",
+                "JobWhyView",
                 "LogView",
                 "RunView",
                 "SchemaView",
@@ -144,6 +148,7 @@ else:
                 "plain",
                 "schema",
             ),
+            "supervisors.views.history": ("HistoryFileView",),
             "supervisors.views.past": ("ChangeView",),
             "supervisors.views.processes": ("SendingView", "SparesView"),
             "supervisors.views.reload": (
@@ -209,6 +214,7 @@ __all__ = [
     "FaultView",
     "FileView",
     "HeaderView",
+    "HistoryFileView",
     "HistoryView",
     "Instant",
     "JobView",

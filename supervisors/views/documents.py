@@ -29,6 +29,7 @@ from supervisors.views.commands import (
     TargetView,
     WaitView,
 )
+from supervisors.views.history import HistoryFileView
 from supervisors.views.past import ChangeView
 from supervisors.views.reload import ReloadItem
 from supervisors.views.schedules import SCHEDULE_DOCUMENTS
@@ -242,6 +243,7 @@ DOCUMENTS: dict[str, Any] = {
     "Status": StatusView,
     "Rows": dict[str, Any],
     "QueryList": QueryView,
+    "HistoryFileList": HistoryFileView,
     "ConfigList": ConfigEntry,
     "FaultList": FaultView,
     "LogList": LogView,

@@ -6,6 +6,7 @@ from support.history import NOW, ask, batch_of, crashed, keep, one_of_each, open
 from actors.events import (
     ActorExited,
     ActorStarted,
+    ActorStateChanged,
     AskFailed,
     CommandDone,
     DeadLettered,
@@ -226,6 +227,55 @@ def test_metrics_are_summed_up_without_what_is_no_number(store):
 
     assert (row["samples"], row["least"], row["mean"], row["greatest"], row["newest"]) == (3, 1.0, 2.0, 3.0, 2.0)
     assert analyse(store, "metrics", name="cpu") == []
+
+
+def test_handlers_that_held_an_actor_are_told_with_the_time_until_it_recovered(store):
+    keep(
+        store,
+        [
+            ActorStateChanged(START, "/a", 1, "stuck", "handling Fetch for 30 s, 4 messages wait"),
+            ActorStateChanged(START + 12.0, "/a", 1, "recovered", "after 42 s"),
+            ActorStateChanged(START + 99.0, "/a", 1, "growing", "1200 messages wait, 900 two looks ago"),
+            ActorStateChanged(NOW - 5.0, "/b", 1, "stuck", "handling Read for 30 s, 0 messages wait"),
+        ],
+    )
+
+    rows = analyse(store, "slow_handlers")
+
+    assert [(row["path"], row["message_type"], row["times"], row["longest"]) for row in rows] == [
+        ("/a", "Fetch", 1, 42.0),
+        ("/b", "Read", 1, 35.0),
+    ]
+
+
+def test_mailboxes_are_told_with_how_fast_they_fill(store):
+    depths = [(0, 10.0), (600, 20.0), (1_200, 30.0)]
+    keep(store, [MetricSampled(NOW - 1_800 + at, "/a", "actor.mailbox", depth, "count") for at, depth in depths])
+
+    (row,) = analyse(store, "mailbox_growth")
+
+    assert (row["looks"], row["mean_depth"], row["most"], row["newest"]) == (3, 20.0, 30.0, 30.0)
+    assert row["growth_an_hour"] == pytest.approx(60.0)
+
+
+def test_what_an_actor_costs_is_its_runs_its_process_and_its_restarts(store):
+    keep(
+        store,
+        [
+            RunFinished(START, "/a", "inbox", "succeeded", 1.5),
+            RunFinished(START, "/a", "inbox", "failed", 0.5),
+            MetricSampled(START, "/p", "process.cpu", 0.5, "ratio"),
+            MetricSampled(START, "/p", "process.memory", 4e6, "bytes"),
+            restart(START, "/p"),
+        ],
+    )
+
+    rows = analyse(store, "cost")
+
+    assert [list(row.values()) for row in rows] == [
+        ["/a", 2, 1, 2.0, None, None, 0],
+        ["/p", 0, 0, 0.0, 0.5, 4e6, 1],
+    ]
 
 
 def test_what_the_history_misses_is_told_from_all_sides(store):

@@ -9,7 +9,7 @@ from support.history import batch_of, open_store
 
 from actors.history.errors import HistoryVersionError
 from actors.history.migrations import MIGRATIONS, Migration, migrate, version_of
-from actors.history.schema import INSTANT, TABLES, VIEWS
+from actors.history.schema import INSTANT, SEGMENT, TABLES, VIEWS
 
 NEXT = MIGRATIONS[-1].version + 1
 WIDER = (
@@ -40,14 +40,14 @@ def test_a_fresh_file_has_the_tables_the_schema_describes_with_its_comments(fres
         [table.name],
     ).fetchall()
 
-    assert found == [(column.name, column.type, column.about) for column in table.columns]
+    assert found == [(column.name, column.type, column.about) for column in (*table.columns, SEGMENT)]
 
 
 def test_a_fresh_file_has_no_table_and_no_view_the_schema_does_not_describe(fresh):
     tables = fresh.execute("SELECT table_name FROM duckdb_tables()").fetchall()
     views = fresh.execute("SELECT view_name FROM duckdb_views() WHERE NOT internal").fetchall()
 
-    assert {name for (name,) in tables} == {table.name for table in TABLES}
+    assert {name for (name,) in tables} == {table.name for table in TABLES} | {"published"}
     assert {name for (name,) in views} == {view.name for view in VIEWS}
 
 

@@ -1,0 +1,125 @@
+"""Rows into tables: DuckDB's appenders, and what becomes of a row that its table cannot take."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import UTC, datetime
+
+import duckdb
+from msgspec import Struct
+
+from actors.history.payloads import text
+from actors.history.protocol import TableRows
+from actors.history.schema import BY_NAME, INSTANT, SEGMENT
+
+REJECT_LIMIT = 10_000
+"""Most characters kept of a row that its table could not take."""
+
+
+class Reject(Struct, frozen=True):
+    """A row that its table could not take."""
+
+    table: str
+    error: str
+    content: str
+
+
+class Appenders:
+    """The appenders of one connection, made when they are first needed. Belongs to the thread of the connection.
+
+    Args:
+        connection: Whose transaction the rows go into.
+
+    Attributes:
+        fresh: Rows appended by table, since they were last taken; those of a transaction that failed are among them.
+    """
+
+    def __init__(self, connection: duckdb.DuckDBPyConnection) -> None:
+        self.fresh: dict[str, int] = {}
+        self._connection = connection
+        self._appenders: dict[str, duckdb.Appender] = {}
+
+    def append(self, table: TableRows, segment: int, rejects: list[Reject]) -> int:
+        """Append the rows of one table to the open transaction; those it cannot take are added to `rejects`.
+
+        Returns how many were appended.
+        """
+        spec = BY_NAME.get(table.table)
+        if spec is None or not set(table.columns) <= set(spec.column_names):
+            why = "no such table" if spec is None else f"no such columns in {table.columns}"
+            rejects.extend(Reject(text(table.table), why, _content(row)) for row in table.rows)
+            return 0
+        whole = table.columns == spec.column_names
+        appender = (
+            self._of(table.table)
+            if whole
+            else self._connection.appender(table.table, columns=[*table.columns, SEGMENT.name])  # an older program's
+        )
+        types = {column.name: column.type for column in spec.columns}
+        instants = [at for at, name in enumerate(table.columns) if types[name] == INSTANT]
+        for row in table.rows:
+            row.append(segment)
+        try:
+            instant = datetime.fromtimestamp
+            for at in instants:
+                for row in table.rows:
+                    row[at] = instant(row[at], UTC)
+            appender.append_rows(table.rows)
+        except (duckdb.Error, TypeError, ValueError, OverflowError, OSError, IndexError):
+            appender.clear()  # it kept the rows before the bad one
+            stored = _append_singly(appender, table, instants, rejects)
+        else:
+            stored = len(table.rows)
+        appender.flush()
+        self._count(table.table, stored)
+        return stored
+
+    def append_own(self, table: str, rows: Sequence[tuple[object, ...]]) -> None:
+        """Append rows of the recorder's own, whole and in the order of the table's columns."""
+        appender = self._of(table)
+        appender.append_rows(list(rows))
+        appender.flush()
+        self._count(table, len(rows))
+
+    def clear(self) -> None:
+        """Forget what was appended and not stored: it outlives a rollback and would go into the next batch."""
+        for appender in self._appenders.values():
+            appender.clear()
+
+    def close(self) -> None:
+        """Let go of the connection."""
+        self._appenders.clear()
+
+    def _of(self, table: str) -> duckdb.Appender:
+        appender = self._appenders.get(table)
+        if appender is None:
+            appender = self._appenders[table] = self._connection.appender(table)
+        return appender
+
+    def _count(self, table: str, count: int) -> None:
+        if count:
+            self.fresh[table] = self.fresh.get(table, 0) + count
+
+
+def _append_singly(appender: duckdb.Appender, table: TableRows, instants: list[int], rejects: list[Reject]) -> int:
+    """Append row by row what could not be appended together; instants may be converted already."""
+    stored = 0
+    for row in table.rows:
+        try:
+            for at in instants:
+                if row[at] is not None and not isinstance(row[at], datetime):
+                    row[at] = datetime.fromtimestamp(row[at], UTC)
+            appender.append_row(*row)
+        except (duckdb.Error, TypeError, ValueError, OverflowError, OSError, IndexError) as error:
+            rejects.append(Reject(table.table, text(_first_line(error)), _content(row[:-1])))  # without its segment
+        else:
+            stored += 1
+    return stored
+
+
+def _content(row: object) -> str:
+    return text(row)[:REJECT_LIMIT]
+
+
+def _first_line(error: BaseException) -> str:
+    return str(error).partition("\n")[0]

@@ -1,0 +1,270 @@
+"""The views that make one table of what lies in several places, each row once: in the recorder, and for other tools.
+
+    history.duckdb   schema `everything`: rows of the live tables that are not sealed, and the sealed files
+    catalog.duckdb   views alone, no data: sealed files and rings by the manifest; any DuckDB from 1.2 on opens it
+
+A view names files by patterns, which DuckDB resolves when it binds a query, before anything is read. An empty file in
+each folder keeps a pattern from matching nothing, and gives a table written before it had a column that column.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import shutil
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import duckdb
+
+from actors.history.publication import LEVELS, sealed_through
+from actors.history.schema import SEGMENT, TABLES, VIEWS, Keep, Table
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+CATALOG = "catalog.duckdb"
+MANIFEST = "manifest.json"
+SCHEMA = "everything"
+"""The schema of the recorder's views; queries look there first. The name of the file must not be the same."""
+
+STORAGE_VERSION = "v1.2.0"
+"""Of `catalog.duckdb`: the oldest that DuckDB 2.0 and the releases back to 1.2 both read."""
+
+SEARCH_PATH = f"{SCHEMA},main"
+
+
+def folder_of(path: Path) -> Path:
+    """Return the folder of what is published of the history file at `path`."""
+    return path.with_name(f"{path.stem}-files")
+
+
+def flowing() -> tuple[Table, ...]:
+    """Return the tables whose rows flow through rings into sealed files."""
+    return tuple(table for table in TABLES if table.keep is not Keep.ALWAYS)
+
+
+def whole() -> tuple[Table, ...]:
+    """Return the small tables that are published whole, each in one file that is replaced."""
+    return tuple(table for table in TABLES if table.keep is Keep.ALWAYS)
+
+
+def whole_file(table: str) -> str:
+    """Return the path of the file of a whole table, below the folder."""
+    return f"whole/{table}.parquet"
+
+
+def columns_of(table: Table) -> str:
+    """Return the columns of `table` for a SELECT, without its segment."""
+    return ", ".join(table.column_names)
+
+
+def prepare(connection: duckdb.DuckDBPyConnection, folder: Path) -> None:
+    """Make the folders and the empty files in them. `connection` has the tables.
+
+    Raises:
+        duckdb.Error: A file cannot be written.
+        OSError: A folder cannot be made.
+    """
+    for name in ("tmp", "whole"):
+        (folder / name).mkdir(parents=True, exist_ok=True)
+    for table in TABLES:
+        targets = [folder / empty for empty in _empties(table)]
+        if table.keep is Keep.ALWAYS and targets[0].exists():
+            continue
+        copy(connection, f"SELECT * FROM main.{table.name} LIMIT 0", folder, targets[0])
+        for target in targets[1:]:
+            target.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(targets[0], target)
+    (folder / "schema").write_text(fingerprint(folder), encoding="utf-8")
+
+
+def is_prepared(folder: Path) -> bool:
+    """Whether the folders and empty files are there and of this program's schema."""
+    try:
+        return (folder / "schema").read_text(encoding="utf-8") == fingerprint(folder) and all(
+            (folder / empty).is_file() for table in TABLES for empty in _empties(table)
+        )
+    except OSError:
+        return False
+
+
+def copy(
+    connection: duckdb.DuckDBPyConnection,
+    statement: str,
+    folder: Path,
+    target: Path,
+    compression: str = "zstd",
+    *,
+    durable: bool = False,
+) -> int:
+    """Write the rows of `statement` to `target`, which is there whole or as it was before. Returns how many.
+
+    Raises:
+        duckdb.Error: They cannot be read or written.
+        OSError: The file cannot be put in place.
+    """
+    temporary = folder / "tmp" / f"{target.parent.parent.name}-{target.parent.name}-{target.name}"
+    row = connection.execute(
+        f"COPY ({statement}) TO '{quoted(temporary)}' (FORMAT parquet, COMPRESSION {compression})"
+    ).fetchone()
+    put(temporary, target, durable=durable)
+    return int(row[0]) if row is not None else 0
+
+
+def put(temporary: Path, target: Path, *, durable: bool) -> None:
+    """Let `temporary` take the place of `target`; `durable`: so that it is whole after a power cut.
+
+    Raises:
+        OSError: It cannot.
+    """
+    if durable:
+        with open(temporary, "rb") as file:
+            os.fsync(file.fileno())
+    target.parent.mkdir(parents=True, exist_ok=True)
+    os.replace(temporary, target)
+
+
+def make_views(connection: duckdb.DuckDBPyConnection, folder: Path) -> None:
+    """Make the recorder's views, in the open transaction or in one of their own.
+
+    Raises:
+        duckdb.Error: A view cannot be bound.
+    """
+    connection.execute(f"CREATE SCHEMA IF NOT EXISTS {SCHEMA}")
+    for table in TABLES:
+        connection.execute(f"CREATE OR REPLACE VIEW {SCHEMA}.{table.name} AS {_live_view(table, folder)}")
+        connection.execute(f"COMMENT ON VIEW {SCHEMA}.{table.name} IS {_text(table.about)}")
+    connection.execute(f"SET search_path = '{SEARCH_PATH}'")
+    try:
+        for view in VIEWS:
+            connection.execute(f"CREATE OR REPLACE VIEW {SCHEMA}.{view.name} AS {view.sql}")
+            connection.execute(f"COMMENT ON VIEW {SCHEMA}.{view.name} IS {_text(view.about)}")
+    finally:
+        connection.execute("SET search_path = 'main'")
+    connection.execute(f"COMMENT ON TABLE main.published IS '{fingerprint(folder)}'")
+
+
+def views_mark(connection: duckdb.DuckDBPyConnection) -> str | None:
+    """Return the fingerprint the recorder's views were made by; None where there are none."""
+    row = connection.execute("SELECT comment FROM duckdb_tables() WHERE table_name = 'published'").fetchone()
+    return row[0] if row is not None else None
+
+
+def make_temporary_views(connection: duckdb.DuckDBPyConnection, folder: Path) -> None:
+    """Make the recorder's views for one connection alone: for a file that was moved, or is read only.
+
+    Raises:
+        duckdb.Error: A view cannot be bound.
+    """
+    row = connection.execute("SELECT current_database()").fetchone()
+    assert row is not None  # a SELECT of one value
+    main = '"{}".main'.format(row[0].replace('"', '""'))
+    for table in flowing():
+        connection.execute(f"CREATE TEMP VIEW {table.name} AS {_live_view(table, folder, main)}")
+    for view in VIEWS:
+        connection.execute(f"CREATE TEMP VIEW {view.name} AS {view.sql}")
+
+
+def write_catalog(folder: Path) -> None:
+    """Write `catalog.duckdb`, which replaces the one that is there.
+
+    Raises:
+        duckdb.Error: It cannot be written.
+        OSError: It cannot be put in place.
+    """
+    temporary = folder / "tmp" / CATALOG
+    temporary.unlink(missing_ok=True)
+    connection = duckdb.connect(config={"threads": "1", "autoinstall_known_extensions": "false"})
+    try:
+        connection.execute(f"ATTACH '{quoted(temporary)}' AS catalog_file (STORAGE_VERSION '{STORAGE_VERSION}')")
+        connection.execute("USE catalog_file")
+        for name, about, statement in _catalog_views(folder):
+            connection.execute(f"CREATE VIEW {name} AS {statement}")
+            connection.execute(f"COMMENT ON VIEW {name} IS {_text(about)}")
+        for table in TABLES:
+            for column in table.columns:
+                connection.execute(f"COMMENT ON COLUMN {table.name}.{column.name} IS {_text(column.about)}")
+        connection.execute("USE memory")
+        connection.execute("DETACH catalog_file")
+    finally:
+        connection.close()
+    put(temporary, folder / CATALOG, durable=True)
+
+
+def fingerprint(folder: Path) -> str:
+    """Return a text that is another one when the views or the folder are."""
+    said = repr((TABLES, VIEWS, str(folder), STORAGE_VERSION, [_published_view(table, folder) for table in TABLES]))
+    return hashlib.sha256(said.encode("utf-8", "backslashreplace")).hexdigest()[:16]
+
+
+def quoted(path: Path | str) -> str:
+    """Return `path` for a text in SQL."""
+    return str(path).replace("'", "''")
+
+
+def sealed_numbers(folder: Path) -> list[int]:
+    """Return the last segments of the sealed files in `folder`."""
+    return [sealed_through(path.name) for path in (folder / "sealed").glob("*/day=*/part-*.parquet")]
+
+
+def _live_view(table: Table, folder: Path, main: str = "main") -> str:
+    columns = columns_of(table)
+    if table.keep is Keep.ALWAYS:
+        return f"SELECT {columns} FROM {main}.{table.name}"
+    sealed = f"(SELECT sealed FROM {main}.published)"
+    return (
+        f"SELECT {columns} FROM {main}.{table.name} WHERE {SEGMENT.name} > {sealed} UNION ALL "
+        f"SELECT {columns} FROM {_sealed(table, folder)} WHERE {SEGMENT.name} <= {sealed}"
+    )
+
+
+def _catalog_views(folder: Path) -> Iterator[tuple[str, str, str]]:
+    manifest = f"FROM {_manifest(folder)}"
+    yield "published", "How far the files go, and since when.", f"SELECT *, to_timestamp(published_at) AS at {manifest}"
+    for table in TABLES:
+        yield table.name, table.about, _published_view(table, folder)
+    for view in VIEWS:
+        yield view.name, view.about, view.sql
+
+
+def _published_view(table: Table, folder: Path) -> str:
+    columns = columns_of(table)
+    if table.keep is Keep.ALWAYS:
+        source = f"{_parquet(folder / whole_file(table.name))}"
+        return f"SELECT {columns} FROM {source} WHERE {SEGMENT.name} <= (SELECT through FROM {_manifest(folder)})"
+    levels = (
+        f"SELECT {columns} FROM {_sealed(table, folder)} WHERE {SEGMENT.name} <= (SELECT sealed FROM bounds)",
+        *(
+            f"SELECT {columns} FROM {_parquet(folder / 'ring' / table.name / f'{level}-*.parquet')} "
+            f"WHERE {SEGMENT.name} > (SELECT {low} FROM bounds) AND {SEGMENT.name} <= (SELECT {high} FROM bounds)"
+            for level, low, high in ((2, "sealed", "ring1"), (1, "ring1", "ring0"), (0, "ring0", "through"))
+        ),
+    )
+    return f"WITH bounds AS MATERIALIZED (SELECT * FROM {_manifest(folder)}) " + " UNION ALL ".join(levels)
+
+
+def _manifest(folder: Path) -> str:
+    columns = "{through: 'BIGINT', ring0: 'BIGINT', ring1: 'BIGINT', sealed: 'BIGINT', published_at: 'DOUBLE'}"
+    return f"read_json('{quoted(folder / MANIFEST)}', format = 'newline_delimited', columns = {columns})"
+
+
+def _sealed(table: Table, folder: Path) -> str:
+    return _parquet(folder / "sealed" / table.name / "*" / "*.parquet")
+
+
+def _parquet(pattern: Path) -> str:
+    return f"read_parquet('{quoted(pattern)}', union_by_name = true, hive_partitioning = false)"
+
+
+def _empties(table: Table) -> Iterator[str]:
+    if table.keep is Keep.ALWAYS:
+        yield whole_file(table.name)
+        return
+    yield f"sealed/{table.name}/empty/empty.parquet"
+    for level in range(LEVELS):
+        yield f"ring/{table.name}/{level}-empty.parquet"
+
+
+def _text(value: str) -> str:
+    return "'" + value.replace("'", "''") + "'"

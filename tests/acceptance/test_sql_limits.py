@@ -1,0 +1,117 @@
+"""`actorctl sql` against a running node: Ctrl-C ends a query where it runs, and rows go into files of any format."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import duckdb
+import pytest
+from support.nodes import ACTORCTL, Node, environment, node
+from support.waiting import until
+
+ENDLESS = "SELECT count(*) FROM range(1000000) a, range(1000000) b, range(1000000) c"
+
+pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="Ctrl-C is sent as a signal")
+
+
+@pytest.fixture(scope="module")
+def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Node]:
+    with node(tmp_path_factory.mktemp("node")) as started:
+        started.wait_ready()
+        yield started
+
+
+def running_queries(started: Node) -> int:
+    (found,) = started.items("describe", "/sys/recorder", "--state")
+    return int(found["state"]["running_queries"])
+
+
+def test_ctrl_c_ends_the_query_at_the_recorder(running: Node) -> None:
+    asked = subprocess.Popen(
+        [*ACTORCTL, "sql", ENDLESS, "--timeout", "10m"],
+        cwd=running.folder,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env=environment(),
+    )
+    until(lambda: running_queries(running) == 1)
+
+    asked.send_signal(signal.SIGINT)
+
+    asked.communicate(timeout=60.0)
+    assert asked.returncode == 130
+    until(lambda: running_queries(running) == 0)
+
+
+@pytest.mark.parametrize("suffix", ["parquet", "csv", "json", "jsonl"])
+def test_rows_go_into_a_file_of_the_format_its_name_says(running: Node, tmp_path: Path, suffix: str) -> None:
+    target = tmp_path / f"rows.{suffix}"
+    query = "SELECT 1 AS n, 'a' AS text, [1, 2] AS list, TIMESTAMPTZ '2026-11-21 14:02:00+00' AS at, 'nan'::DOUBLE AS x"
+
+    result = running.ctl("sql", query, "--to", str(target))
+
+    assert result.code == 0, result.err
+    assert "1 row written" in result.err
+    assert os.listdir(tmp_path) == [target.name]
+    reader = {"parquet": "read_parquet", "csv": "read_csv"}.get(suffix, "read_json")
+    found = duckdb.execute(f"SELECT n, text FROM {reader}('{target}')").fetchall()
+    assert found == [(1, "a")]
+    if suffix == "parquet":
+        types = duckdb.execute(f"SELECT typeof(columns(*)) FROM read_parquet('{target}')").fetchall()
+        assert types == [("INTEGER", "VARCHAR", "INTEGER[]", "TIMESTAMP WITH TIME ZONE", "DOUBLE")]
+
+
+@pytest.mark.parametrize(
+    ("target", "said"), [("rows.xls", "its name says no format"), ("nowhere/rows.csv", "there is no folder")]
+)
+def test_a_file_that_could_not_be_written_is_refused_before_anything_is_asked(
+    running: Node, tmp_path: Path, target: str, said: str
+) -> None:
+    result = running.ctl("sql", "SELECT 1", "--to", str(tmp_path / target))
+
+    assert result.code == 2
+    assert said in result.err
+
+
+def test_limits_of_size_and_memory_are_kept(running: Node) -> None:
+    cut = running.ctl("sql", "SELECT repeat('x', 1000) AS x FROM range(1000)", "--max-size", "10KiB", "-o", "csv")
+    assert cut.code == 0
+    assert len(cut.out.splitlines()) < 20
+    assert "only" in cut.err
+
+    asked = "SELECT current_setting('operator_memory_limit') AS most"
+    less = running.ctl("sql", asked, "--memory", "1MiB", "-o", "json").items
+    usual = running.ctl("sql", asked, "-o", "json").items
+    more = running.ctl("sql", asked, "--memory", "1TiB", "-o", "json").items
+    assert less == [{"most": "1.0 MiB"}]
+    assert usual == more != less
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "ATTACH 'other.duckdb'",
+        "COPY events TO 'out.csv'",
+        "INSTALL httpfs",
+        "LOAD httpfs",
+        "PRAGMA database_list",
+        "SET memory_limit = '100GB'",
+        "CREATE TABLE t (a INTEGER)",
+        "DELETE FROM events",
+        "SELECT * FROM read_text('/etc/passwd')",
+        "SELECT * FROM read_parquet('x.parquet')",
+        "CALL pragma_version()",
+        "EXPORT DATABASE 'x'",
+    ],
+)
+def test_what_is_not_reading_is_refused(running: Node, statement: str) -> None:
+    live = running.ctl("sql", statement)
+
+    assert live.code not in (0, 1), live
+    assert live.err.startswith("error:")
