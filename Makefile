@@ -9,7 +9,7 @@ STAMP := $(VENV)/.installed
 # Programs in Node.js that the tests run; where there is no npm, those tests are skipped and say so.
 NODE := $(if $(shell command -v npm),tests/node/node_modules/.installed)
 
-.PHONY: run test node check lint types contracts wheel bench bench-peers faults trial-subtrees trial-jobs soak fuzz clean
+.PHONY: run test node check lint types contracts wheel bench bench-peers faults trial-subtrees trial-jobs trial-schedules soak fuzz clean
 
 run: $(STAMP)
 	$(BIN)/actorctl run $(ARGS)
@@ -57,6 +57,11 @@ trial-subtrees: $(STAMP)
 # Kills a runtime under a load of jobs 500 times, and keeps what became of each job.
 trial-jobs: $(STAMP)
 	PYTHONPATH=. $(BIN)/python tests/support/job_trial.py --rounds 500 --result benchmarks/results/job_kills.json $(ARGS)
+
+# Kills a scheduler under load 500 times; each slot has exactly one end. Twenty minutes.
+trial-schedules: $(STAMP)
+	SCHEDULE_KILLS=500 SCHEDULE_RECORD=$(CURDIR)/benchmarks/results/schedules-kills.json \
+	  $(BIN)/python -m pytest -q tests/faults/test_schedule_kills.py --timeout=14400 $(ARGS)
 
 # A node under load for 30 minutes: memory, descriptors and threads of each process once a second, and whether they stay flat.
 soak: $(STAMP)
