@@ -17,6 +17,7 @@ from __future__ import annotations
 import logging
 import random
 import threading
+import time
 from collections.abc import Callable, Iterable, Sequence
 
 from actors.jobs import explaining
@@ -34,6 +35,8 @@ logger = logging.getLogger(__name__)
 
 RETRY_WRITE = 1.0
 """Seconds between two tries to write what a full disk refused."""
+CLOSE_WITHIN = 5.0
+"""Longest wait for what is still to be written when an engine is closed, in seconds."""
 
 Perform = Callable[[Sequence[Effect]], None]
 
@@ -99,9 +102,12 @@ class Engine:
                 ledger.windows[queue, key] = (until, number)
             counts = {WAITING: 0, RUNNING: 0, FAILED: 0, DISABLED: 0}
             unfinished = {job.number for job in left}
+            later: list[Callable[[], object]] = []
             for job in left:
                 job.after &= unfinished
-                counts[recover(ledger, job, now)] += 1
+                counts[recover(ledger, job, now, later)] += 1
+            for end in later:
+                end()
             for name in ledger.queues:
                 ledger.claim(name, now)
         self._go_on()
@@ -111,6 +117,9 @@ class Engine:
         """Write what waits and close the table; blocks. Jobs that run are found in flight by the next engine."""
         with self._lock:
             self._is_closed = True
+        until = time.monotonic() + CLOSE_WITHIN
+        while not self.is_settled and not self.trouble and time.monotonic() < until:
+            time.sleep(0.001)
         self.table.close()
 
     def _open_queue(self, spec: QueueSpec, state: QueueState, now: float) -> Queue:

@@ -117,8 +117,9 @@ class Ledger:
 
     def load(self, job: Job, now: float) -> None:
         """Take a job from the disk, whose row is as it is."""
+        was = job.state
         self.add(job, now)
-        if not job.is_new:
+        if job.state == was:
             self.dirty.pop(job.number, None)
 
     def _place(self, queue: Queue, job: Job, now: float) -> None:

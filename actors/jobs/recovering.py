@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import partial
+
 from msgspec import Struct
 from msgspec.structs import replace
 
@@ -21,8 +24,11 @@ class Recovered(Struct, frozen=True):
     disabled: int = 0
 
 
-def recover(ledger: Ledger, job: Job, now: float) -> str:
-    """Take a job from the disk; return what it counts as."""
+def recover(ledger: Ledger, job: Job, now: float, later: list[Callable[[], object]]) -> str:
+    """Take a job from the disk; return what it counts as.
+
+    What ends it goes into `later`, to be done once all jobs are there: others may come after it.
+    """
     spec = ledger.queues[job.queue].spec
     was = job.state
     try:
@@ -47,11 +53,11 @@ def recover(ledger: Ledger, job: Job, now: float) -> str:
     job.state = WAITING
     ledger.add(job, now)
     if job.ending == CANCEL:
-        ledger.cancel(job.number, "cancelled, and in flight as the runtime ended", now)
+        later.append(partial(ledger.cancel, job.number, "cancelled, and in flight as the runtime ended", now))
         return FAILED
     job.ending = ""
     if spec.in_flight == "fail" or job.repeats > spec.repeats:
-        ledger.give_up(job.number, job.why, now)
+        later.append(partial(ledger.give_up, job.number, job.why, now))
         return FAILED
     return RUNNING
 

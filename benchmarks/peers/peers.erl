@@ -1,6 +1,6 @@
-%% The kernel's questions put to Erlang/OTP: tell, ring, ask, spawn, supervised restart. Prints one JSON line.
+%% Our questions put to Erlang/OTP: tell, ring, ask, spawn, supervised restart, tell to another node. Prints one JSON line.
 -module(peers).
--export([main/0, init/1, start_worker/1, worker_init/2]).
+-export([main/0, init/1, start_worker/1, worker_init/2, remote_sink/2]).
 -behaviour(supervisor).
 
 main() ->
@@ -9,9 +9,10 @@ main() ->
     {AskRate, AskP50} = ask(200000),
     {SpawnRate, Bytes} = spawn_many(100000),
     Restart = restarts(2000),
+    Remote = remote(200000),
     io:format("{\"tell_per_s\": ~p, \"ring_hops_per_s\": ~p, \"ask_per_s\": ~p, \"ask_p50_us\": ~p, "
-              "\"spawn_per_s\": ~p, \"idle_bytes\": ~p, \"restart_p50_us\": ~p, \"otp\": \"~s\"}~n",
-              [Tell, Ring, AskRate, AskP50, SpawnRate, Bytes, Restart, erlang:system_info(otp_release)]),
+              "\"spawn_per_s\": ~p, \"idle_bytes\": ~p, \"restart_p50_us\": ~p, \"remote_tell_per_s\": ~p, \"otp\": \"~s\"}~n",
+              [Tell, Ring, AskRate, AskP50, SpawnRate, Bytes, Restart, Remote, erlang:system_info(otp_release)]),
     halt(0).
 
 best(Rounds, Fun) -> lists:max([Fun() || _ <- lists:seq(1, Rounds)]).
@@ -33,6 +34,28 @@ send(To, N) -> To ! {message, N}, send(To, N - 1).
 
 sink(0, Me) -> Me ! done;
 sink(N, Me) -> receive {message, _} -> sink(N - 1, Me) end.
+
+%% 100-byte messages to a process of another node on this machine, until the last one was taken.
+remote(Count) ->
+    Path = filename:dirname(code:which(?MODULE)),
+    {ok, Peer, Node} = peer:start_link(#{name => peer:random_name(), args => ["-pa", Path]}),
+    Rate = best(5, fun() -> remote(Node, Count) end),
+    peer:stop(Peer),
+    Rate.
+
+remote(Node, Count) ->
+    Sink = spawn(Node, ?MODULE, remote_sink, [Count, self()]),
+    Body = binary:copy(<<0>>, 100),
+    Start = erlang:monotonic_time(),
+    send_body(Sink, Count, Body),
+    receive done -> ok end,
+    rate(Count, Start).
+
+send_body(_, 0, _) -> ok;
+send_body(To, N, Body) -> To ! {message, Body}, send_body(To, N - 1, Body).
+
+remote_sink(0, Me) -> Me ! done;
+remote_sink(N, Me) -> receive {message, _} -> remote_sink(N - 1, Me) end.
 
 ring(Size, Rounds) ->
     Me = self(),

@@ -13,6 +13,7 @@ from typing import Any
 import psutil
 import pytest
 from msgspec.structs import replace
+from support.launching import launching
 from support.node_programs import FOLDER
 from support.processes import TIMEOUT, instance, wait_gone
 from support.waiting import until
@@ -182,3 +183,25 @@ def test_what_a_worker_cannot_have_is_a_fault_of_its_spec(options: dict[str, Any
         start_tree(SupervisorSpec(children=(program("sh", id="w", **options),)))
 
     assert key in str(caught.value)
+
+
+def test_over_tcp_it_proves_itself_with_the_keys_it_is_handed(spec: Any, tmp_path: Path) -> None:
+    with launching(tmp_path / "run", tcp=True) as host:
+        ref = host.launch(spec).started()
+
+        assert host.launcher.endpoint.startswith("tcp://127.0.0.1:")
+        assert ref.ask(Task("echo", {"n": 1}), timeout=TIMEOUT) == {"n": 1}
+        assert ref.ask(Task("settings", {}), timeout=TIMEOUT) == {"greeting": "hello"}
+
+
+def test_over_tcp_one_that_leaves_its_keys_out_reaches_nothing_and_its_start_fails(spec: Any, tmp_path: Path) -> None:
+    keyless = tmp_path / "worker.js"
+    text = WORKER.read_text(encoding="utf-8")
+    assert "if (handover.server_key)" in text
+    keyless.write_text(text.replace("if (handover.server_key)", "if (false)"), encoding="utf-8")
+    start = replace(spec.start, command=(spec.start.command[0], str(keyless)))
+    with launching(tmp_path / "run", tcp=True) as host:
+        child = host.launch(replace(spec, start=start, start_timeout=5.0))
+
+        assert child.start_failed().detail == "start-timeout"
+        assert host.launcher.statistics().strangers == 0
