@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+import os
 import signal
+import time
 from pathlib import Path
 from typing import Any
 
-from support.nodes import Node, node
+from support.nodes import TIMEOUT, Node, node
 
 
 def submit(running: Node, *paths: str) -> list[str]:
@@ -56,3 +58,67 @@ def test_accepted_jobs_survive_the_kill_of_the_node_and_failed_ones_wait_for_a_d
         recovered = second.items("events", "--type", "JobsRecovered")
         assert len(recovered) == 1
         assert "are done again" in recovered[0]["text"]
+
+
+QUEUE = """
+[queues.heavy]
+handlers = ["shop"]
+workers = 1
+runs_in = "process"
+retry = { first = "10ms" }
+"""
+SHOP = """
+import time
+from pathlib import Path
+from actors.jobs.handlers import Run, job
+
+@job("film.cut", queue="heavy")
+def cut(gate: str, run: Run) -> int:
+    run.report(0.5, "cutting")
+    while not Path(gate).exists():
+        run.wait(0.02)
+        run.check()
+    return run.attempt + run.repeats
+"""
+
+
+def one_job(running: Node, id: str) -> dict[str, Any]:
+    (job,) = running.items("jobs", "show", id)
+    return job
+
+
+def wait_for_note(running: Node, id: str, tries: list[int]) -> None:
+    """Wait until the job runs, its attempt and repeats as given."""
+    until = time.monotonic() + TIMEOUT
+    while True:
+        job = one_job(running, id)
+        if job["state"] == "running" and job["note"] and [job["attempt"], job["repeats"]] == tries:
+            return
+        assert time.monotonic() < until, job
+
+
+def test_a_job_outlives_the_kill_of_its_worker_and_of_the_node_and_is_marked(tmp_path: Path) -> None:
+    (tmp_path / "actors.toml").write_text(QUEUE)
+    (tmp_path / "shop.py").write_text(SHOP)
+    gate = tmp_path / "gate"
+    with node(tmp_path) as first:
+        first.wait_ready()
+        (added,) = first.items("jobs", "add", "film.cut", json.dumps(str(gate)))
+        wait_for_note(first, added["id"], [1, 0])
+        (worker,) = first.items("ps", "/work/heavy#1")
+        os.kill(worker["pid"], signal.SIGKILL)
+        wait_for_note(first, added["id"], [2, 0])
+        first.signal(signal.SIGKILL)
+        first.wait()
+
+    with node(tmp_path) as second:
+        second.wait_ready()
+        wait_for_note(second, added["id"], [2, 1])
+        gate.touch()
+        (done,) = second.items("jobs", "add", "film.cut", json.dumps(str(gate)), "--wait", "20s")
+        assert done["state"] == "succeeded"
+        found = one_job(second, added["id"])
+        assert (found["state"], found["result"], found["repeats"]) == ("succeeded", "3", 1)
+        assert second.ctl("jobs", "add", "film.cut", "3").code == 2
+        assert second.ctl("jobs", "add", "film.cute", "3").code == 2
+        assert second.ctl("queue", "show", "heavyy").code == 3
