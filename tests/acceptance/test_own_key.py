@@ -1,4 +1,4 @@
-"""The recipe of docs/howto/reach-a-node-from-another-host: Vera makes her key herself, and its secret half stays hers."""
+"""The recipe of docs/howto/reach-a-node-from-another-host: Vera makes her key herself, its secret half stays hers."""
 
 from __future__ import annotations
 
