@@ -11,6 +11,7 @@ from typing import Any, ClassVar
 
 from actors.eventbase import Event as Event
 from actors.exits import ExitReason
+from actors.flightrecord import CrashRecorded as CrashRecorded
 from actors.treeevents import TreeChanged as TreeChanged
 
 
@@ -436,6 +437,7 @@ EVENT_TYPES: tuple[type[Event], ...] = (
     ActorReported,
     ActorStartFailed,
     ActorExited,
+    CrashRecorded,
     RestartScheduled,
     TreeChanged,
     LimitReached,

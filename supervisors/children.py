@@ -206,6 +206,7 @@ class LocalLauncher:
             placement=self._placement,
             incarnation=request.incarnation,
             mailbox=spec.mailbox,
+            flight=spec.flight,
             on_outcome=report,
         )
         return LocalHandle(launch, report)

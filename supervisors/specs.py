@@ -18,6 +18,7 @@ from typing import Any, Literal
 from msgspec import Struct
 from msgspec.structs import force_setattr
 
+from actors.flightrecord import FlightRule
 from actors.policies.backoff import Backoff
 from supervisors.programs import ProgramStart
 
@@ -189,6 +190,7 @@ class ChildSpec(Struct, frozen=True):
         held_max: Most messages held; 1 or more. The next one is a dead letter, an ask fails.
         needs: Ids of siblings, or absolute paths, that must be started before it. They order the start (and, reversed,
             the stop); they do not bind restarts, the strategy does.
+        flight: What is kept of its crash; None: as the node keeps it.
     """
 
     id: str
@@ -210,6 +212,7 @@ class ChildSpec(Struct, frozen=True):
     when_down: WhenDown = "refuse"
     held_max: int = 1_000
     needs: tuple[str, ...] = ()
+    flight: FlightRule | None = None
 
     def __post_init__(self) -> None:
         if self.type is _BY_TYPE:

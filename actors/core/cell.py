@@ -116,6 +116,8 @@ class Cell:
         "_queue",
         "_raised",
         "_reason",
+        "_ring",
+        "_ringed",
         "_run",
         "_spec",
         "_stopped",
@@ -156,13 +158,13 @@ class Cell:
         self._queue: deque[Any] | None = None
         self._raised: BaseException | None = None
         """What left a handler that an asker ran; the dispatcher draws the conclusion."""
-        self._reason: ExitReason | None = None
-        """Why it ended."""
+        self._reason: ExitReason | None = None  # why it ended
+        self._ring: list[Any] | None = None  # the messages taken up last, at places that `_ringed` counts down
+        self._ringed = 0
         self._run: Callable[[Any], None] = run
         """What runs a turn of it."""
         self._spec = spec
-        self._stopped: threading.Event | None = None
-        """Pykka's `actor_stopped`, for who asked for it."""
+        self._stopped: threading.Event | None = None  # pykka's `actor_stopped`, for who asked for it
         self._stopping = False
         """Whether the actor ends after the message in hand."""
         self._suspended = False
@@ -170,8 +172,7 @@ class Cell:
         self._timers: set[Any] | None = None
         self._turn_at = 0.0
         self._urn: str | None = None
-        self._waiting: list[Any] | None = None
-        """Asks to answer when the actor has ended: who stopped it waits for that."""
+        self._waiting: list[Any] | None = None  # asks to answer when the actor has ended
         self._work: Work | Interleaved | None = None
         self.path = path
 

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from actors.core import life, turns
 from actors.core.context import turn_codes
+from actors.core.flight import THROUGHPUT, keep
 from actors.core.future import Ask
 from actors.core.loop import EventLoop, Work
 from actors.errors import ActorExitedError
@@ -143,12 +144,14 @@ def run_interleaved(cell: ActorRef[Any]) -> None:
         cell._dispatcher.submit(cell)
         return
     queue = cell._queue
-    left = turns.THROUGHPUT
+    left = THROUGHPUT
     cell._turn_at = cell._dispatcher.now
     while queue and left and not cell._attention and not work.is_full:
         left -= 1
         begun = work.begun
-        if not turns.step(cell, queue.popleft()):
+        item = queue.popleft()
+        keep(cell, item)
+        if not turns.step(cell, item):
             return
         if work.begun != begun:  # its first step comes before the next message
             work.soon(cell)

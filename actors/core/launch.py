@@ -14,6 +14,7 @@ from actors.core.life import finish
 from actors.core.outcomes import Incarnation, Outcome, RestartAsked, Started
 from actors.errors import ActorExitedError
 from actors.exits import ExitReason
+from actors.flightrecord import FlightRule
 
 if TYPE_CHECKING:
     from actors.core.actor import Actor
@@ -38,6 +39,7 @@ class Launch(Struct, eq=False):
         after_all: Called once, on the timer thread, when an instance that was cut off has ended after all.
         is_abandoned: Whether nothing this instance does counts any more.
         is_started: Whether it has been ready.
+        flight: What is kept of its crash; None: what the system's recorder says.
     """
 
     owner: ActorSystem
@@ -50,6 +52,7 @@ class Launch(Struct, eq=False):
     after_all: Callable[[], object] | None = None
     is_abandoned: bool = False
     is_started: bool = False
+    flight: FlightRule | None = None
 
     def __repr__(self) -> str:
         return f"<Launch of {self._cell.path}, {self.incarnation.generation}>"

@@ -50,6 +50,8 @@ def start(cell: ActorRef[Any]) -> bool:
         result = actor.on_start()
     except BaseException as error:
         here.constructing = None
+        if launch.owner.flight is not None:
+            launch.owner.flight.crashed(cell, error)
         finish(cell, ExitReason.crashed(error))
         return False
     if result is not None and is_coroutine(result):
@@ -141,6 +143,8 @@ def failed(cell: ActorRef[Any], error: BaseException) -> bool:
         end(cell, NORMAL)
     else:
         cell._failed += 1
+        if cell._launch.owner.flight is not None:
+            cell._launch.owner.flight.crashed(cell, error)
         end(cell, ExitReason(_CRASHED, "", Crash(error)), error)
     return False
 

@@ -18,6 +18,7 @@ from actors.addresses import Address
 from actors.core import context, links
 from actors.core.cell import ENDING, Cell, Resume, Stop, Suspend
 from actors.core.context import check_fence, on_loop, turn_codes
+from actors.core.flight import keep
 from actors.core.future import Ask, Future
 from actors.core.future import answered as answered
 from actors.core.handlers import DEFERRED, HandlerTable
@@ -292,6 +293,7 @@ class ActorRef(Cell, pykka.ActorRef[A], Generic[A]):
         self._idle = False
         self._handling = message
         self._turn_at = self._dispatcher.now
+        keep(self, message)
         try:
             _inlined.append(None)
             try:

@@ -24,6 +24,7 @@ from actors.core.bus import EventBus
 from actors.core.cell import ENDED, Stop
 from actors.core.context import check_fence
 from actors.core.deadletters import DeadLetters
+from actors.core.flight import FlightRecorder
 from actors.core.launch import Launch as Launch
 from actors.core.mailbox import DEFAULT_MAILBOX, MailboxSpec
 from actors.core.outcomes import Incarnation, Outcome, StartFailed
@@ -36,6 +37,7 @@ from actors.core.timers import Timer, Timers
 from actors.core.turns import run
 from actors.errors import ActorRuntimeError
 from actors.exits import SHUTDOWN, ExitReason
+from actors.flightrecord import FlightRule
 
 if TYPE_CHECKING:
     from actors.core.actor import Actor
@@ -75,6 +77,7 @@ class ActorSystem:
         pool: The dispatcher of `placement="pool"`.
         threads: The threads of `placement="thread"` that wait for their actor.
         chance: The source of chance (jitter); seeded for a test that must repeat.
+        flight: Keeps what actors did last as they crash; None: nothing is kept.
         restarter: Ends and restarts actors by their supervisors' rules; None where no supervisor runs them.
     """
 
@@ -106,6 +109,7 @@ class ActorSystem:
         self.threads = Spares(name)
         self.chance = random.Random(seed)
         self.restarter: Restarter | None = None
+        self.flight: FlightRecorder | None = None
         self._lock = threading.Lock()
         self._loop: EventLoop | None = None
         self._abandoned: set[Launch] = set()
@@ -158,6 +162,7 @@ class ActorSystem:
         placement: Placement = "pool",
         incarnation: Incarnation = _FIRST,
         mailbox: MailboxSpec | None = None,
+        flight: FlightRule | None = None,
         on_outcome: Callable[[Outcome], None],
     ) -> Launch:
         """Launch one supervised instance. Never blocks.
@@ -170,6 +175,7 @@ class ActorSystem:
             placement: `pool`, or `thread` for one of its own.
             incarnation: Which instance it is.
             mailbox: In place of the class's.
+            flight: What is kept of its crash; None: what the system's recorder says.
             on_outcome: Gets `Started`, `Ignored` or `StartFailed`, and after `Started` one `Exited`; called on the
                 actor's thread (here, where the launch itself fails) and must only post.
 
@@ -186,7 +192,7 @@ class ActorSystem:
         else:
             _check_again(path)
         cell: ActorRef[Any] = ActorRef(DEFAULT_MAILBOX if mailbox is None else mailbox, path, run)
-        launch = Launch(self, cell, factory, incarnation, on_outcome, mailbox is None)
+        launch = Launch(self, cell, factory, incarnation, on_outcome, mailbox is None, flight=flight)
         cell._owner = self
         cell._launch = launch
         if self._is_closed:

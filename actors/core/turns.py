@@ -16,6 +16,7 @@ from pykka.messages import _ActorStop
 
 from actors.core.cell import NEW, Resume, Stop, Suspend
 from actors.core.context import turn_codes
+from actors.core.flight import THROUGHPUT, keep, ring_of
 from actors.core.future import Ask
 from actors.core.handlers import DEFERRED, PROXY_HANDLERS, Handler, is_coroutine
 from actors.core.life import ask_failed, end, failed, finish, start
@@ -25,9 +26,6 @@ from actors.exits import NORMAL
 if TYPE_CHECKING:
     from actors.core.interleave import Interleaved
     from actors.core.ref import ActorRef
-
-THROUGHPUT: Final = 64
-"""Messages an actor handles in one turn before others get theirs."""
 
 
 def run(cell: ActorRef[Any]) -> None:
@@ -43,22 +41,28 @@ def run(cell: ActorRef[Any]) -> None:
         actor = cell._actor
         table = cell._table
         popleft = queue.popleft
-        left = THROUGHPUT
+        ring = cell._ring
+        if ring is None:
+            ring = ring_of(cell)
+        mask = len(ring) - 1
+        left = begun = cell._ringed or THROUGHPUT
         cell._turn_at = cell._dispatcher.now
         try:
             while left:
                 left -= 1
-                cell._handling = item = popleft()
+                ring[left & mask] = cell._handling = item = popleft()
                 table[type(item)](actor, item)
                 if cell._attention or not queue:
                     break
         except BaseException as error:
-            cell._handled += THROUGHPUT - left
+            cell._ringed = left
+            cell._handled += begun - left
             if failed(cell, error):
                 cell._handling = None
                 cell._dispatcher.submit(cell)
             return
-        cell._handled += THROUGHPUT - left
+        cell._ringed = left
+        cell._handled += begun - left
         cell._handling = None
         if cell._pressure is not None:
             cell._make_room()
@@ -80,7 +84,9 @@ def run_mixed(cell: ActorRef[Any]) -> None:
     cell._turn_at = cell._dispatcher.now
     while queue and left and not cell._attention:
         left -= 1
-        if not step(cell, queue.popleft()):
+        item = queue.popleft()
+        keep(cell, item)
+        if not step(cell, item):
             return
     cell._handling = None
     if cell._pressure is not None:

@@ -24,6 +24,7 @@ from actors.events import (
     AskFailed,
     BreakerChanged,
     CommandDone,
+    CrashRecorded,
     DeadLettered,
     Event,
     HistoryLost,
@@ -151,6 +152,12 @@ def _exited(head: Head, event: ActorExited) -> Described:
     phase = text(event.phase)
     row = (*head, *_exit(event.generation, event.reason), event.uptime, phase, event.expected, None)
     return f"after {event.uptime:.6g} s: {event.reason}", event.generation, ("exits", row)
+
+
+def _recorded(_head: Head, event: CrashRecorded) -> Described:
+    record = event.record
+    names = ", ".join(message.type for message in record.messages) or "none"
+    return f"{text(event.reason)}; last messages: {names}", event.generation, None
 
 
 def _restart(head: Head, event: RestartScheduled) -> Described:
@@ -305,6 +312,7 @@ _describers: dict[type[Event], Callable[[Head, Any], Described]] = {
     ActorReported: _reported,
     ActorStartFailed: _start_failed,
     ActorExited: _exited,
+    CrashRecorded: _recorded,
     RestartScheduled: _restart,
     LimitReached: _limit,
     DeadLettered: _dead_letter,

@@ -13,6 +13,7 @@ from supervisors.cli.completing import complete_paths
 from supervisors.cli.connection import connect
 from supervisors.cli.events_table import EVENT_COLUMNS
 from supervisors.cli.failures import usage
+from supervisors.cli.flights import flight_lines
 from supervisors.cli.rendering import Page, facts, table
 from supervisors.cli.selecting import one_path
 from supervisors.cli.states import limit, mark, phrase
@@ -81,20 +82,33 @@ def describe(
     panel=Panel.INSPECT,
     document="Why",
     shape=Shape.PAGE,
-    examples=("why /io/browser", "why / -o json"),
+    examples=("why /io/browser", "why / -o json", "why /io/browser --record", "why /io/browser --at '2 hours ago'"),
 )
-def why(call: Call, path: Path) -> Page:
+def why(
+    call: Call,
+    path: Path,
+    record: Annotated[bool, typer.Option("--record", help="The whole flight record of the last crash.")] = False,
+    at: Annotated[
+        str,
+        typer.Option("--at", metavar="WHEN", help="As it was, from the history: -5m, 14:00, 'yesterday 14:00', ISO."),
+    ] = "",
+) -> Page:
     """Explain why a node is in its state, and what to do.
 
-    The cause chain down to the leaf's traceback, who holds it, what it waits for, and the command that helps.
+    The cause chain down to the leaf's traceback and last messages, who holds it, what it waits for, and what helps.
     """
-    with connect(call) as node:
-        view: WhyView = node.request("why", WhyArguments(path=one_path(path)), WhyView)
+    if at:
+        from supervisors.cli.pastcauses import why_past
+
+        view = why_past(call, one_path(path), at)
+    else:
+        with connect(call) as node:
+            view = node.request("why", WhyArguments(path=one_path(path)), WhyView)
     zone = UTC if call.settings.utc else None
     return Page(
         "Why",
         (view,),
-        lambda terminal: _explanation(view, terminal, zone),
+        lambda terminal: _explanation(view, terminal, zone, whole=record),
         lambda item: str(item.node.path),
         hints=view.hints,
     )
@@ -138,7 +152,7 @@ def _description(view: DescribeView, terminal: Terminal, zone: tzinfo | None) ->
         yield from _events(view.events, terminal)
 
 
-def _explanation(view: WhyView, terminal: Terminal, zone: tzinfo | None) -> Iterable[str]:
+def _explanation(view: WhyView, terminal: Terminal, zone: tzinfo | None, *, whole: bool) -> Iterable[str]:
     node = view.node
     yield from _heading(node, terminal)
     yield from wrap(printable(view.summary), terminal.width or 10_000, "  ")
@@ -154,6 +168,8 @@ def _explanation(view: WhyView, terminal: Terminal, zone: tzinfo | None) -> Iter
         yield from _section("because", terminal)
         for number, cause in enumerate(view.causes, 1):
             yield from _cause(number, cause, terminal, zone)
+    if view.flight is not None:
+        yield from flight_lines(view.flight, terminal, zone, whole=whole)
     budget = node.budget or node.limit
     if budget is not None:
         yield from _section("restarts", terminal)

@@ -12,6 +12,7 @@ from contextlib import ExitStack
 from importlib.metadata import version
 from pathlib import Path
 
+from actors.core.flight import FlightRecorder
 from actors.core.outcomes import Incarnation, Outcome
 from actors.core.system import ActorSystem
 from actors.exits import ExitReason
@@ -36,6 +37,7 @@ from supervisors.node.reloading import Load, Reloads
 from supervisors.node.replaying import Replays
 from supervisors.node.restarting import Restarts
 from supervisors.node.statefile import StateFile, record_of_start
+from supervisors.processes.blackbox import remove_boxes
 from supervisors.processes.host import ProcessLauncher
 from supervisors.processes.sparing import Rules
 from supervisors.specs import SupervisorSpec
@@ -116,6 +118,10 @@ class Node:
 
         system = ActorSystem(runtime.name, pool_threads=runtime.pool_threads)
         closing.callback(system.shutdown, FLUSH_TIMEOUT)
+        system.flight = FlightRecorder(system)
+        logging.getLogger().addHandler(system.flight.log)
+        closing.callback(logging.getLogger().removeHandler, system.flight.log)
+        remove_boxes(run)
         services = Services(system, {})
         system.restarter = Restarts(services)
         desired = DesiredState(home / DESIRED, services.holds)

@@ -220,6 +220,7 @@ class _Builder:
             when_down=options.when_down,
             held_max=options.held_max,
             needs=needs,
+            flight=options.flight,
         )
 
     def _actor(self, entry: Entry, actor: ActorConfig) -> Start:

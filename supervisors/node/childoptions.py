@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from supervisors.node.fields import Choice, PositiveDuration, Size, StopTime, Whole
+from supervisors.node.fields import Choice, PositiveDuration, Size, StopTime, Truth, Whole
 from supervisors.node.sections import (
     BackoffConfig,
     BoundsConfig,
@@ -30,6 +30,15 @@ class MailboxConfig(Section):
     )
 
 
+class FlightConfig(Section):
+    """`flight`: what is kept of a crash."""
+
+    messages: Annotated[int, Whole(0, 64)] | None = key("How many of the last messages; 4 when unset.", None)
+    state: Truth | None = key("Whether the actor's `state_view()` is asked for; not when unset.", None)
+    locals: Truth | None = key("Whether the traceback's frames come with their variables; not when unset.", None)
+    stacks: Truth | None = key("Whether the stacks of all threads are kept; they are when unset.", None)
+
+
 class ChildOptions(Section):
     """How a child is run; what is not set comes from `[defaults.child]`."""
 
@@ -50,3 +59,4 @@ class ChildOptions(Section):
     mailbox: MailboxConfig | None = key(
         "Bound of the mailbox; the class's own when there is no such table here or in the defaults.", None
     )
+    flight: FlightConfig | None = key("What is kept of a crash; unset parts come from the defaults.", None)

@@ -13,6 +13,7 @@ from pydantic import model_validator
 
 from actors.history.publication import SHORTEST_INTERVAL
 from supervisors.node.childoptions import ChildOptions as ChildOptions
+from supervisors.node.childoptions import FlightConfig as FlightConfig
 from supervisors.node.childoptions import MailboxConfig as MailboxConfig
 from supervisors.node.childoptions import Placement, WhenDownWord
 from supervisors.node.dependencies import Dependencies
@@ -197,6 +198,7 @@ class ChildDefaults(Section):
     when_down: WhenDownWord = key("What becomes of messages while it is being restarted.", "refuse")
     held_max: Annotated[int, Whole(1, 10_000_000)] = key('Most messages held with `when_down = "hold"`.', 1000)
     mailbox: MailboxConfig | None = key("Bound of mailboxes; each class's own when there is no such table.", None)
+    flight: FlightConfig | None = key("What is kept of a crash.", None)
 
 
 class DefaultsConfig(Section):

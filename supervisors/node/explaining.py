@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from actors.addresses import is_within, join, parent_of
+from actors.events import CrashRecorded
 from actors.exits import ExitReason
 from supervisors.node.recent import RecentEvents
-from supervisors.views import CauseView, Instant, NodeKind, NodeState, NodeView, WhyView, instant
+from supervisors.views import CauseView, FlightView, Instant, NodeKind, NodeState, NodeView, WhyView, instant
 
 EVENTS = 10
 """How many events an explanation shows."""
@@ -27,15 +28,25 @@ def explain(
     if reason is None and end is not None:
         reason = end.reason
     at = instant(end.at) if end is not None else None
+    causes = _causes(node.path, reason, at) if reason is not None else ()
     return WhyView(
         node=node,
         summary=_summary(node, below),
-        causes=_causes(node.path, reason, at) if reason is not None else (),
+        causes=causes,
         blocked_by=_blocked_by(node, tree, needs),
         is_sticky=bool(node.stopped_by),
         hints=_hints(node, below),
         events=recent.about(node.path, EVENTS),
+        flight=flight_of(recent.last_crash(causes[-1].path if causes else node.path)),
     )
+
+
+def flight_of(event: CrashRecorded | None) -> FlightView | None:
+    """Return the view of a flight record."""
+    at = instant(event.at) if event is not None else None
+    if event is None or at is None:
+        return None
+    return FlightView(path=event.path, at=at, generation=event.generation, reason=event.reason, record=event.record)
 
 
 def _summary(node: NodeView, below: Sequence[NodeView]) -> str:

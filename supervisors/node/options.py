@@ -14,6 +14,7 @@ from pydantic import BaseModel
 
 from actors.addresses import is_within
 from actors.core.mailbox import MailboxSpec
+from actors.flightrecord import FlightRule
 from actors.policies.backoff import Backoff
 from supervisors.node.config import ChildDefaults, ChildOptions, Config, SupervisorConfig
 from supervisors.node.entries import Entry, Role
@@ -41,6 +42,7 @@ class Options(Struct, frozen=True):
     mailbox: MailboxSpec | None
     when_down: WhenDown
     held_max: int
+    flight: FlightRule | None
 
     @property
     def is_process(self) -> bool:
@@ -62,6 +64,7 @@ def options_of(config: Config, entry: Entry) -> Options:
     budget: BudgetConfig | None = _top(levels, "budget")
     heartbeat = _joined([getattr(level, "heartbeat", None) for level in levels])
     mailbox = _joined([getattr(level, "mailbox", None) for level in levels])
+    flight = _joined([getattr(level, "flight", None) for level in levels])
     is_process = runs_in == "process"
     return Options(
         runs_in=runs_in,
@@ -77,6 +80,7 @@ def options_of(config: Config, entry: Entry) -> Options:
         mailbox=MailboxSpec(**mailbox) if mailbox and not is_silent else None,
         when_down=_top(levels, "when_down"),
         held_max=_top(levels, "held_max"),
+        flight=FlightRule(**flight) if flight else None,
     )
 
 

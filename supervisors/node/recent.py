@@ -9,7 +9,7 @@ from typing import Any
 import msgspec
 
 from actors.addresses import is_within, matches
-from actors.events import ActorExited, ActorStartFailed, Event, MetricSampled, TreeChanged
+from actors.events import ActorExited, ActorStartFailed, CrashRecorded, Event, MetricSampled, TreeChanged
 from actors.exits import ExitReason, to_record
 from actors.history.rows import summary_of
 from supervisors.requests import EventsArguments
@@ -65,6 +65,13 @@ class RecentEvents:
         """Return the newest end, or failed start, of an instance at `path`."""
         for _, event in self._newest_first():
             if event.path == path and isinstance(event, (ActorExited, ActorStartFailed)):
+                return event
+        return None
+
+    def last_crash(self, path: str) -> CrashRecorded | None:
+        """Return the newest flight record of an instance at `path`."""
+        for _, event in self._newest_first():
+            if event.path == path and isinstance(event, CrashRecorded):
                 return event
         return None
 

@@ -104,9 +104,9 @@ def read_past(history: History, at: float, *, running_epoch: int | None, home: s
         running_epoch: The run that runs now, None where none does.
         home: The node's, for the header.
     """
-    found = _rows(history, _RUN, {"at": _text(at)}, 1)
+    found = rows_of(history, _RUN, {"at": text_of(at)}, 1)
     if not found:
-        first = _rows(history, "SELECT min(epoch(started_at)) FROM runs_of_node", {}, 1)
+        first = rows_of(history, "SELECT min(epoch(started_at)) FROM runs_of_node", {}, 1)
         begins = float(first[0][0]) if first and first[0][0] is not None else 0.0
         why = "the history does not reach back that far" if begins else "the history has no run of this node yet"
         return Past(at, Reach.TOO_EARLY, why, begins)
@@ -123,9 +123,9 @@ def read_past(history: History, at: float, *, running_epoch: int | None, home: s
             return Past(at, Reach.TOO_EARLY, "the history keeps no tree of that instant any more", begins, run)
         how = "its tree had ended" if state in _ENDING | _ENDED else "its tree was not begun yet"
         return Past(at, Reach.NODE_DOWN, f"the node was {state or 'starting'} then and {how}", run=run)
-    nodes = _with_figures(nodes, _rows(history, _FIGURES, {"epoch": run.epoch, "at": _text(at)}, PAGE), picture)
-    restarts = _rows(history, _RESTARTS, {"epoch": run.epoch, "at": _text(at)}, 1)
-    lost = _rows(history, _LOST, {"epoch": run.epoch, "at": _text(at)}, 1)
+    nodes = _with_figures(nodes, rows_of(history, _FIGURES, {"epoch": run.epoch, "at": text_of(at)}, PAGE), picture)
+    restarts = rows_of(history, _RESTARTS, {"epoch": run.epoch, "at": text_of(at)}, 1)
+    lost = rows_of(history, _LOST, {"epoch": run.epoch, "at": text_of(at)}, 1)
     header = HeaderView(
         name=run.node,
         version=run.version,
@@ -133,23 +133,23 @@ def read_past(history: History, at: float, *, running_epoch: int | None, home: s
         home=home,
         state=state or "starting",
         uptime=max(0.0, at - run.started),
-        started_at=_instant(run.started),
+        started_at=instant_of(run.started),
         ready=nodes[0].ready,
         total=nodes[0].total,
         restarts=int(restarts[0][0]),
         restarts_day=int(restarts[0][1]),
         epoch=str(run.epoch),
-        at=_instant(at),
+        at=instant_of(at),
     )
     return Past(at, Reach.KNOWN, run=run, header=header, nodes=nodes, lost=int(lost[0][0]), silent=silent)
 
 
 def read_events(history: History, path: str, epoch: int, at: float, limit: int) -> tuple[EventRow, ...]:
     """Return the newest `limit` events about `path` in a run up to `at`, oldest first."""
-    rows = _rows(history, _EVENTS, {"epoch": epoch, "at": _text(at), "path": path}, limit) if limit else []
+    rows = rows_of(history, _EVENTS, {"epoch": epoch, "at": text_of(at), "path": path}, limit) if limit else []
     return tuple(
         EventRow(
-            seq=int(seq), at=_instant(float(when)), topic=str(topic), path=path, type=str(kind),
+            seq=int(seq), at=instant_of(float(when)), topic=str(topic), path=path, type=str(kind),
             severity=str(severity), text=str(summary), data=msgspec.json.decode(payload) if payload else {},
         )
         for seq, when, topic, kind, severity, summary, payload in reversed(rows)
@@ -159,16 +159,16 @@ def read_events(history: History, path: str, epoch: int, at: float, limit: int) 
 def _run(history: History, row: tuple[Any, ...], at: float, *, is_running: bool) -> tuple[Run, str]:
     """Return the run of a row with how it ended, and the state the node was in at `at`."""
     run = Run(str(row[0]), int(row[1]), float(row[2]), int(row[3]), str(row[4]))
-    states = _rows(history, _STATES, {"epoch": run.epoch}, PAGE)
+    states = rows_of(history, _STATES, {"epoch": run.epoch}, PAGE)
     said = [(float(when), _state_of(payload)) for when, payload in states]
     word = next((state for when, (state, _) in reversed(said) if when <= at), "")
-    following = _rows(history, _NEXT, {"epoch": run.epoch}, 1)
+    following = rows_of(history, _NEXT, {"epoch": run.epoch}, 1)
     next_start = float(following[0][0]) if following and following[0][0] is not None else 0.0
     if said and said[-1][1][0] in _ENDED:
         state, detail = said[-1][1]
         run = replace(run, ended=said[-1][0], said_end=f"{state} {detail}".strip())
     elif not is_running:
-        last = _rows(history, _LAST_WORD, {"epoch": run.epoch}, 1)
+        last = rows_of(history, _LAST_WORD, {"epoch": run.epoch}, 1)
         said_end = said[-1][1][0] if said and said[-1][1][0] in _ENDING else ""
         run = replace(run, ended=float(last[0][0] or run.started), said_end=said_end)
     return replace(run, next_start=next_start), word
@@ -181,7 +181,7 @@ def _state_of(payload: str | None) -> tuple[str, str]:
 
 def _events(history: History, epoch: int, at: float) -> Iterator[Event]:
     after, is_cut = -1, True
-    parameters = {"epoch": epoch, "at": _text(at)}
+    parameters = {"epoch": epoch, "at": text_of(at)}
     while is_cut:
         rows, is_cut = history.rows(_TREE, {**parameters, "after": after}, PAGE)
         for seq, kind, when, path, payload in rows:
@@ -189,12 +189,12 @@ def _events(history: History, epoch: int, at: float) -> Iterator[Event]:
             yield event_of(str(kind), float(when), str(path), payload)
         if not rows:
             break
-    for path, when, payload in _rows(history, _REPORTS, parameters, PAGE):
+    for path, when, payload in rows_of(history, _REPORTS, parameters, PAGE):
         yield event_of("ActorReported", float(when), str(path), payload)
 
 
 def _first_whole(history: History, epoch: int) -> float:
-    found = _rows(history, _FIRST_WHOLE, {"epoch": epoch}, 1)
+    found = rows_of(history, _FIRST_WHOLE, {"epoch": epoch}, 1)
     return float(found[0][0]) if found and found[0][0] is not None else 0.0
 
 
@@ -215,15 +215,18 @@ def _with_figures(
     return tuple(found)
 
 
-def _rows(history: History, sql: str, parameters: dict[str, Any], limit: int) -> list[tuple[Any, ...]]:
+def rows_of(history: History, sql: str, parameters: dict[str, Any], limit: int) -> list[tuple[Any, ...]]:
+    """Return the rows of a statement, `limit` at most."""
     return history.rows(sql, parameters, limit)[0]
 
 
-def _text(at: float) -> str:
+def text_of(at: float) -> str:
+    """Return an instant, in seconds since the epoch, as a parameter of a statement."""
     return datetime.fromtimestamp(at, UTC).isoformat(timespec="microseconds")
 
 
-def _instant(at: float) -> datetime:
+def instant_of(at: float) -> datetime:
+    """Return an instant, in seconds since the epoch, as an aware datetime."""
     found = instant(at)
     assert found is not None  # made of a float
     return found

@@ -13,10 +13,11 @@ from typing import Any, Final
 from actors.addresses import Address
 from actors.core.mailbox import DEFAULT_MAILBOX, ActorStatistics, MailboxSpec
 from actors.core.outcomes import RestartAsked, Started
-from actors.events import ActorReported, Event
+from actors.events import ActorReported, CrashRecorded, Event
 from actors.exits import ExitReason, from_record, to_record
 from supervisors.children import LaunchRequest, Report
 from supervisors.processes import states
+from supervisors.processes.blackbox import box_path, read_box, remove_box
 from supervisors.processes.bootstrap import DUMP_SIGNAL
 from supervisors.processes.capture import Captured
 from supervisors.processes.forwarding import LogIntake, decode_event, keep_letter
@@ -42,6 +43,7 @@ from supervisors.processes.protocol import (
 )
 from supervisors.processes.refs import ProcessRef
 from supervisors.processes.spawning import Made
+from supervisors.processes.statuses import PROCESS_EXIT
 from supervisors.processes.terms import import_path_of
 from supervisors.processes.trees import signal_process
 from supervisors.programs import ProgramStart
@@ -207,6 +209,7 @@ class ProcessChild(Life):
             min(spec.heartbeat.every, self.longest_beat) if spec.heartbeat is not None else self.longest_beat,
             logging.getLogger().getEffectiveLevel(),
             plan,
+            spec.flight,
         )
 
     def greeted(self, identity: bytes, *, by_target: bool) -> None:
@@ -256,7 +259,8 @@ class ProcessChild(Life):
         self._report(Started(ref, self.pid))
 
     def let_go(self, reason: ExitReason) -> None:
-        """Free the path and answer what still waits."""
+        """Free the path, answer what still waits, and keep what the process did last where it could not say so."""
+        self._read_box(reason)
         if self._ref is not None:
             self._shared.system.registry.release(self.path, self._ref)  # type: ignore[arg-type]
             self._ref = None
@@ -320,6 +324,17 @@ class ProcessChild(Life):
         system.bus.publish(ActorReported(system.clock.time(), self.path, self.generation, status, state))
 
     # -- private parts ------------------------------------------------------------------------------
+
+    def _read_box(self, reason: ExitReason) -> None:
+        if self.handover is None or self.pid is None or not self.handover.run:
+            return
+        path = box_path(self.handover.run, self.pid)
+        has_told = reason.crash is not None and reason.crash.type_name != PROCESS_EXIT
+        record = read_box(path) if reason.is_abnormal and not has_told else None
+        remove_box(path)
+        if record is not None:
+            system = self._shared.system
+            system.bus.publish(CrashRecorded(system.clock.time(), self.path, self.generation, str(reason), record))
 
     def _say(self, word: Word) -> None:
         if self.identity is not None:

@@ -35,6 +35,7 @@ from msgspec import Struct
 
 from actors.core.mailbox import ActorStatistics
 from actors.exits import ExitRecord
+from actors.flightrecord import FlightRule
 from transport.codec import Codec
 from transport.envelope import Envelope, Kind, envelope
 from transport.errors import UnknownTypeError
@@ -86,6 +87,7 @@ class Start(Struct, frozen=True):
         heartbeat: Seconds between two heartbeats; None: none.
         log_level: Log records from this level on are forwarded.
         plan: A `supervisors.processes.plans.Plan`: the child is a supervisor with its children.
+        flight: What is kept of a crash; None: the usual.
     """
 
     target: str
@@ -96,6 +98,7 @@ class Start(Struct, frozen=True):
     heartbeat: float | None = None
     log_level: int = 20
     plan: bytes = b""
+    flight: FlightRule | None = None
 
 
 class Handover(Struct, frozen=True, tag=True):

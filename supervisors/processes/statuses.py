@@ -12,9 +12,13 @@ interpreter start, the stacks that `faulthandler` writes on a segmentation fault
 from __future__ import annotations
 
 import signal
+from typing import Final
 
 from actors.exits import KILLED, TRACEBACK_LIMIT, Crash, CrashRecord, ExitKind, ExitReason
 from supervisors.processes.states import Limits
+
+PROCESS_EXIT: Final = "ProcessExit"
+"""The class of error that stands for a process that said nothing itself: its last output is the text."""
 
 
 def signal_name(number: int) -> str:
@@ -48,7 +52,7 @@ def with_evidence(reason: ExitReason, stderr: str) -> ExitReason:
     if reason.crash is not None:
         record = CrashRecord(reason.crash.type_name, reason.crash.message, text)
     else:
-        record = CrashRecord("ProcessExit", text.rpartition("\n")[2], text)
+        record = CrashRecord(PROCESS_EXIT, text.rpartition("\n")[2], text)
     return ExitReason(reason.kind, reason.detail, Crash(record=record), reason.cause)
 
 

@@ -72,7 +72,6 @@ if TYPE_CHECKING:  # what type checkers read; a test holds it against the names 
     from supervisors.views.taps import ReplayView, ReportedView, SnapshotView, TapReaderView, TapsView
     from supervisors.views.tree import (
         BudgetView,
-        CauseView,
         DescribeView,
         EventRow,
         EventsView,
@@ -84,8 +83,8 @@ if TYPE_CHECKING:  # what type checkers read; a test holds it against the names 
         SpecView,
         StatusView,
         TreeView,
-        WhyView,
     )
+    from supervisors.views.why import CauseView, FlightView, WhyView
     from supervisors.views.work import JobsChangedView, JobView, JobWhyView
 else:
     from actors.exporting import exports
@@ -168,7 +167,6 @@ else:
             ),
             "supervisors.views.tree": (
                 "BudgetView",
-                "CauseView",
                 "DescribeView",
                 "EventRow",
                 "EventsView",
@@ -180,9 +178,9 @@ else:
                 "SpecView",
                 "StatusView",
                 "TreeView",
-                "WhyView",
             ),
             "supervisors.views.work": ("JobsChangedView", "JobView", "JobWhyView"),
+            "supervisors.views.why": ("CauseView", "FlightView", "WhyView"),
         },
     )
 
@@ -210,6 +208,7 @@ __all__ = [
     "EventsView",
     "FaultView",
     "FileView",
+    "FlightView",
     "HeaderView",
     "HistoryFileView",
     "HistoryView",

@@ -294,50 +294,6 @@ class DescribeView(View, frozen=True):
     at: Instant | None = None
 
 
-class CauseView(View, frozen=True):
-    """One step of a cause chain, from the nearest to the leaf.
-
-    Attributes:
-        reason: "crashed: builtins.ValueError: bad port".
-        kind: `normal`, `shutdown`, `killed` or `crashed`.
-        detail: The machine word that narrows the kind, or "".
-        error: Class of the error, or "".
-        message: Its text.
-        traceback: Formatted; "" where there is none.
-    """
-
-    path: str
-    reason: str
-    kind: str = ""
-    detail: str = ""
-    error: str = ""
-    message: str = ""
-    traceback: str = ""
-    at: Instant | None = None
-
-
-class WhyView(View, frozen=True):
-    """Answer to `why`: why a node is in the state it is in, and what to do.
-
-    Attributes:
-        node: The node asked about, without children.
-        summary: The answer in one sentence.
-        causes: How the last instance ended, from the node itself down to the leaf.
-        blocked_by: Nodes above or beside it that must be ready first, nearest first.
-        is_sticky: A person's decision holds it; only a person's command changes that.
-        hints: Commands that act on it, `actorctl …`, best first.
-        events: The events that led here, oldest first.
-    """
-
-    node: NodeView
-    summary: str
-    causes: tuple[CauseView, ...] = ()
-    blocked_by: tuple[str, ...] = ()
-    is_sticky: bool = False
-    hints: tuple[str, ...] = ()
-    events: tuple[EventRow, ...] = ()
-
-
 class HistoryView(View, frozen=True, gc=False):
     """The recorder: `state` is that of its actor; `pending_rows` wait to be stored; `lost_rows` never will be."""
 

@@ -17,6 +17,7 @@ from actors.events import (
     AskFailed,
     BreakerChanged,
     CommandDone,
+    CrashRecorded,
     DeadLettered,
     Event,
     HistoryLost,
@@ -36,6 +37,7 @@ from actors.events import (
     UsageHigh,
 )
 from actors.exits import Cause, ExitKind, ExitReason
+from actors.flightrecord import FlightRecord, LastMessage
 from actors.history.batching import BatchMaker
 from actors.history.protocol import Outcome, Query, QueryAnswer, QueryResult, Store, TableRows, encode_rows
 from actors.history.rows import NodeRun
@@ -61,6 +63,11 @@ def gave_up() -> ExitReason:
     return ExitReason(ExitKind.SHUTDOWN, "gave-up", None, Cause("/io/mail", below))
 
 
+def flight_record() -> FlightRecord:
+    last = LastMessage("Fetch", {"folder": "inbox", "password": "***"}, in_hand=True)
+    return FlightRecord(messages=(last,), handled=7, handler="Mail.fetch", seconds=0.5, log=("a line",))
+
+
 def restarting_child() -> ChildRecord:
     return ChildRecord("mail", 1, "restarting", 2, attempt=1, next_at=NOW + 1.5, last_reason="crashed: boom")
 
@@ -74,6 +81,7 @@ def one_of_each() -> list[Event]:
         ActorReported(NOW, "/io/mail", 1, "3 of 7 read", {"read": 3, "of": [7]}),
         ActorStartFailed(NOW, "/io/mail", 2, crashed(), 1),
         ActorExited(NOW, "/io/mail", 1, crashed(), 12.5, "running", False),
+        CrashRecorded(NOW, "/io/mail", 1, "crashed: builtins.ValueError: boom", flight_record()),
         RestartScheduled(NOW, "/io/mail", "/io", "rest_for_one", 1, 2, 0.5, ("/io/mail", "/io/sms"), 2, 5, crashed()),
         TreeChanged(NOW, "/io", "ready", 1, 4121, "one_for_one", 5, 60.0, (restarting_child(),), True, (NOW,)),
         LimitReached(NOW, "/io", "supervisor", "escalate", 6, 5, 60.0, gave_up()),

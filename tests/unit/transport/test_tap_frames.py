@@ -11,6 +11,7 @@ import pytest
 from actors.errors import AddressError
 from actors.events import EVENT_TYPES, ActorExited, DeadLettered, LimitReached, MetricSampled
 from actors.exits import NORMAL, Cause, ExitKind, ExitReason
+from actors.flightrecord import FlightRecord, LastMessage
 from actors.treeevents import ChildRecord
 from transport.errors import CodecError, MalformedFrameError
 from transport.taps.frames import (
@@ -109,6 +110,7 @@ def fill(kind: type, text: str = "text") -> object:
     values[dict[str, Any]] = {"of": [text, 1]}
     values[tuple[ChildRecord, ...]] = (ChildRecord(text, 1, "ready", why=text),)
     values[tuple[float, ...] | None] = (1.5,)
+    values[FlightRecord] = FlightRecord(messages=(LastMessage(text, {text: text}),))
     return kind(**{field.name: values[field.type] for field in msgspec.structs.fields(kind)})
 
 

@@ -13,6 +13,7 @@ from actors.core.bus import EventBus
 from actors.core.system import ActorSystem
 from actors.events import EVENT_TYPES, ActorExited, DeadLettered, Event, RestartScheduled, RunFinished
 from actors.exits import NORMAL, Cause, ExitKind, ExitReason
+from actors.flightrecord import FlightRecord, LastMessage
 from actors.treeevents import ChildRecord
 from supervisors.processes.forwarding import (
     BACKLOG,
@@ -66,6 +67,9 @@ def test_every_event_of_the_runtime_comes_back_as_it_was(kind):
             "DictType": {"a": [1]},
             "UnionType": (1.5, 2.5),
         }
+        if field.type is FlightRecord:
+            values.append(FlightRecord(messages=(LastMessage("Add", {"n": 1}),)))
+            continue
         if field.name == "children":
             values.append((ChildRecord("a", 1, "restarting", 2, window=(1.0,)),))
             continue
