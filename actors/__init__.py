@@ -30,6 +30,7 @@ if TYPE_CHECKING:  # what type checkers read; a test holds it against the names 
         UnhandledMessageError,
     )
     from actors.exits import KILLED, NORMAL, SHUTDOWN, ExitKind, ExitReason
+    from actors.flightrecord import SECRET, FlightRule
     from actors.messages import Message, on
 else:
     from actors.exporting import exports
@@ -95,6 +96,10 @@ else:
                 "ExitKind",
                 "ExitReason",
             ),
+            "actors.flightrecord": (
+                "SECRET",
+                "FlightRule",
+            ),
             "actors.messages": (
                 "Message",
                 "on",
@@ -105,6 +110,7 @@ else:
 __all__ = [
     "KILLED",
     "NORMAL",
+    "SECRET",
     "SHUTDOWN",
     "AbandonedError",
     "Actor",
@@ -126,6 +132,7 @@ __all__ = [
     "ExitReason",
     "ExitSignal",
     "Exited",
+    "FlightRule",
     "Future",
     "Ignore",
     "Ignored",

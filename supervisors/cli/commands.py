@@ -61,6 +61,7 @@ MODULES: Final = {
     "taps": "tapping",
     "sql": "queries",
     "history": "history",
+    "report": "reporting",
     "doctor": "doctor",
     "version": "about",
     "schema": "about",

@@ -10,6 +10,7 @@ class: no field, since making those plain would cost more than most handlers. A 
 from __future__ import annotations
 
 import contextlib
+import logging
 import mmap
 import os
 import struct
@@ -20,6 +21,9 @@ from typing import Any, Final
 from actors.core.flight import places
 from actors.core.future import Ask
 from actors.flightrecord import FlightRecord, FlightRule, LastMessage
+
+logger = logging.getLogger(__name__)
+logger.addHandler(logging.NullHandler())
 
 MAGIC: Final = b"ACTBOX01"
 NAME_BYTES: Final = 104
@@ -66,6 +70,15 @@ class SharedRing(list[Any]):
         memory = self._memory
         _BODY.pack_into(memory, at + _NUMBER.size, time.time(), name)
         _NUMBER.pack_into(memory, at, number)  # last: a slot that is half written has its old number
+
+
+def shared_ring(path: Path, rule: FlightRule) -> list[Any]:
+    """Return a ring in shared memory; one of this process's own where that cannot be, which is logged."""
+    try:
+        return SharedRing(path, rule)
+    except OSError as error:
+        logger.warning("no memory is shared for the last messages: %s", error)
+        return [None] * places(rule.messages)
 
 
 def box_path(run: str, pid: int) -> Path:

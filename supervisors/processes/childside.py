@@ -21,7 +21,6 @@ import time
 from collections.abc import Callable
 from functools import partial
 from importlib import import_module
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 import zmq
@@ -30,16 +29,15 @@ from msgspec.structs import replace
 from actors.addresses import Address, is_within
 from actors.core.actor import Actor
 from actors.core.context import enter_loop
-from actors.core.flight import DEFAULT_RULE, FlightRecorder, places
+from actors.core.flight import DEFAULT_RULE, FlightRecorder
 from actors.core.future import Ask
 from actors.core.mailbox import NO_STATISTICS, MailboxSpec
 from actors.core.outcomes import Exited, Ignored, Incarnation, Outcome, RestartAsked, Started, StartFailed
 from actors.core.registry import Registry
 from actors.core.system import ActorSystem, Launch
 from actors.exits import ExitReason, from_record, to_record
-from actors.flightrecord import FlightRule
 from supervisors.processes import measures
-from supervisors.processes.blackbox import SharedRing, box_path
+from supervisors.processes.blackbox import box_path, shared_ring
 from supervisors.processes.forwarding import ForwardedDeadLetters, ForwardedEvents, ForwardedLogs, Outlet
 from supervisors.processes.protocol import (
     Beat,
@@ -247,13 +245,12 @@ class Child:
             self._launch.stop(self._stop)
 
     def _record_flights(self, start: Start) -> None:
-        """Keep what actors do last: of this process's one actor in shared memory too, should it be killed."""
-        recorder = self.system.flight = FlightRecorder(
-            self.system, start.flight or DEFAULT_RULE, is_prompt=not start.plan
-        )
+        """Keep what actors do last; where there is one, in shared memory too."""
+        rule = start.flight or DEFAULT_RULE
+        recorder = self.system.flight = FlightRecorder(self.system, rule, is_prompt=not start.plan)
         logging.getLogger().addHandler(recorder.log)
         if not start.plan and self._handover.run:
-            recorder.make_ring = partial(_shared_ring, box_path(self._handover.run, os.getpid()))
+            recorder.make_ring = partial(shared_ring, box_path(self._handover.run, os.getpid()))
 
     def _start_subtree(self, start: Start, incarnation: Incarnation) -> None:
         """Launch a supervisor with its children; on the main thread."""
@@ -382,15 +379,6 @@ def load_actor(target: str) -> type[Actor]:
     if not (isinstance(found, type) and issubclass(found, Actor)):
         raise TypeError(f"{target} is no Actor class but {found!r}")
     return found
-
-
-def _shared_ring(path: Path, rule: FlightRule) -> list[Any]:
-    """Return a ring in shared memory; one of this process's own where that cannot be."""
-    try:
-        return SharedRing(path, rule)
-    except OSError as error:
-        logging.getLogger(__name__).warning("no memory is shared for the last messages: %s", error)
-        return [None] * places(rule.messages)
 
 
 def _answer_probe(_actor: Any, _message: Any) -> None:

@@ -121,6 +121,13 @@ def test_the_tree_of_every_instant_is_what_it_was_while_the_node_runs_and_after_
             assert told(items) == told(live), at
         after = actorctl("tree", "--at", "now", cwd=tmp_path)
         assert re.search("last word was|without a word", after.err)
+        page = actorctl("report", "--since", "1h", cwd=tmp_path).out
+        assert page.startswith("<!doctype html>")
+        assert not re.search(r"https?://|<script|<link|<img|src=|@import|url\(", page)
+        assert "/near/a" in page
+        assert page.count("<svg") >= 3
+        text = actorctl("report", "--since", "1h", "-o", "md", cwd=tmp_path).out
+        assert re.search(r"\| /near/a \| 1 \| 1 \| .* builtins.ValueError: asked to \|", text)
         described = actorctl("describe", "/near/b", "--at", seen[1][0], cwd=tmp_path)
         assert "for a test" in described.out
         page = actorctl("tree", "/near", "--at", seen[2][0], cwd=tmp_path)

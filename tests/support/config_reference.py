@@ -32,6 +32,7 @@ TABLES: dict[str, type[sections.Section]] = {
     "`bounds`": sections.BoundsConfig,
     "`heartbeat`": config.HeartbeatConfig,
     "`mailbox`": config.MailboxConfig,
+    "`flight`": config.FlightConfig,
     "`[loops]`": config.LoopsConfig,
     "`[loops.list.ID]`": config.LoopConfig,
     "`[work]`": config.WorkConfig,

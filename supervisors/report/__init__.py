@@ -1,0 +1,1 @@
+"""A report on a span of the history: gathered by SQL, shown as one HTML file or as Markdown."""
