@@ -60,6 +60,8 @@ class Plainer:
             return self._text(str(value))
         if isinstance(value, Enum) and type(value.name) is str:
             return self._text(f"{kind.__name__}.{value._name_}")
+        if isinstance(value, str):
+            return REDACTED if kind.__name__.lower().startswith("secret") else self._text(f"<{kind.__name__}>")
         if depth >= DEPTH_LIMIT:
             self.cut = True
             return f"<{kind.__name__}>"
@@ -69,8 +71,6 @@ class Plainer:
             return self._sequence(list(value), depth)
         if isinstance(value, msgspec.Struct) or dataclasses.is_dataclass(kind):
             return {"": kind.__name__, **self.fields(value, depth)}
-        if isinstance(value, str):
-            return REDACTED if kind.__name__.lower().startswith("secret") else self._text(f"<{kind.__name__}>")
         return self._text(f"<{kind.__module__}.{kind.__qualname__}>")
 
     def fields(self, value: Any, depth: int = 0) -> dict[str, Any]:

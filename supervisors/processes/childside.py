@@ -218,10 +218,9 @@ class Child:
 
     def _start(self, start: Start) -> None:
         """Load the class and launch the actor; on the main thread, which some modules need to be imported on."""
-        _forward_logs(start.log_level, self._outlet)
         last_exit = from_record(start.last_exit) if start.last_exit is not None else None
         incarnation = Incarnation(self._handover.generation, start.attempt, last_exit)
-        self._record_flights(start)
+        _forward_logs(start.log_level, self._outlet, self._record_flights(start).log)
         if start.plan:
             self._start_subtree(start, incarnation)
             return
@@ -244,13 +243,12 @@ class Child:
         if self._stop is not None:  # it came before there was a launch to tell
             self._launch.stop(self._stop)
 
-    def _record_flights(self, start: Start) -> None:
-        """Keep what actors do last; where there is one, in shared memory too."""
-        rule = start.flight or DEFAULT_RULE
-        recorder = self.system.flight = FlightRecorder(self.system, rule, is_prompt=not start.plan)
-        logging.getLogger().addHandler(recorder.log)
-        if not start.plan and self._handover.run:
+    def _record_flights(self, start: Start) -> FlightRecorder:
+        is_one = not start.plan
+        recorder = self.system.flight = FlightRecorder(self.system, start.flight or DEFAULT_RULE, is_prompt=is_one)
+        if is_one and self._handover.run:
             recorder.make_ring = partial(shared_ring, box_path(self._handover.run, os.getpid()))
+        return recorder
 
     def _start_subtree(self, start: Start, incarnation: Incarnation) -> None:
         """Launch a supervisor with its children; on the main thread."""
@@ -396,7 +394,7 @@ def _send(socket: Socket, frame: bytes) -> None:
     socket.send([frame])
 
 
-def _forward_logs(level: int, outlet: Outlet) -> None:
+def _forward_logs(level: int, outlet: Outlet, kept: logging.Handler) -> None:
     root = logging.getLogger()
-    root.addHandler(ForwardedLogs(outlet))
+    root.handlers += ForwardedLogs(outlet), kept
     root.setLevel(level)

@@ -5,6 +5,7 @@ from support.process_actors import Counter
 
 from actors.core.mailbox import MailboxSpec
 from actors.exits import ExitReason
+from actors.flightrecord import FlightRule
 from actors.policies.backoff import Backoff
 from supervisors import core
 from supervisors.errors import Fault, SpecError
@@ -55,6 +56,7 @@ EVERY_FIELD = ChildSpec(
     bounds=Bounds(2_000_000, 0.5, 1.5, 3600.0, 1000),
     when_down="hold",
     held_max=5,
+    flight=FlightRule(messages=7, locals=True),
     needs=("/other", "two"),
 )
 TREE = SupervisorSpec(
