@@ -34,7 +34,7 @@ from supervisors.views.past import ChangeView
 from supervisors.views.reload import ReloadItem
 from supervisors.views.schedules import SCHEDULE_DOCUMENTS
 from supervisors.views.taps import TapReaderView
-from supervisors.views.tree import DescribeView, EventRow, HeaderView, NodeView, StatusView, WhyView
+from supervisors.views.tree import DescribeView, EventRow, HeaderView, NodeView, StatusView
 from supervisors.views.why import WhyView
 from supervisors.views.work import BackupView, JobsChangedView, JobView, JobWhyView, QueueView
 
