@@ -33,15 +33,15 @@ STATE = "state.db"
 )
 def back_up(
     call: Call,
-    to: Annotated[Path, typer.Argument(metavar="FILE", help="A new file.")],
+    to: Annotated[str, typer.Argument(metavar="FILE", help="A new file.")],
     verify: Annotated[bool, typer.Option("--verify", help="Only check one that is there.")] = False,
 ) -> Listing:
     """Copy what the node must not lose (jobs, schedules) into one file, while the node runs or not."""
-    home = places(call.settings)[0].home
+    home, file = places(call.settings)[0].home, Path(to)
     try:
         if verify:
-            return _listing(to, "verified", inspect(to))
-        return _listing(to, "written", backup(home / STATE, to))
+            return _listing(file, "verified", inspect(file))
+        return _listing(file, "written", backup(home / STATE, file))
     except StateError as error:
         raise CommandError("failed", str(error), "") from None
 
@@ -55,12 +55,12 @@ def back_up(
     is_local=True,
     examples=("restore state-friday.db",),
 )
-def put_back(call: Call, copy: Annotated[Path, typer.Argument(metavar="FILE", help="What backup wrote.")]) -> Listing:
+def put_back(call: Call, copy: Annotated[str, typer.Argument(metavar="FILE", help="What backup wrote.")]) -> Listing:
     """Put a backup back, once it is found sound; the node must be down. What was there is moved aside."""
     home = places(call.settings)[0].home
     try:
         with FileLock(private_directory(home / "run") / "node.lock", timeout=0):  # a node holds it for its life
-            found, aside = restore(copy, home / STATE)
+            found, aside = restore(Path(copy), home / STATE)
     except Timeout:
         raise CommandError("conflict", f"a node runs in {home}", "actorctl down") from None
     except (StateError, OSError) as error:

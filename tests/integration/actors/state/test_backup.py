@@ -36,7 +36,8 @@ def numbers(path):
 def test_a_backup_made_under_writes_is_what_was_there_between_two_commits(tmp_path, path):
     file = open_state(path, NOTES)
     for number in range(100):
-        file.write(note(number))
+        written = file.write(note(number))
+    written.result(TIMEOUT)
     ended = threading.Event()
 
     def write():
