@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 from support.process_actors import Add, Get, WaitFor
 from support.subtrees import TIMEOUT, Watched, apart, running, worker
+from support.waiting import until
 
 from actors import MailboxFullError, MailboxSpec
 from actors.events import DeadLettered
@@ -49,6 +50,16 @@ def opened(gate: Path) -> None:
         fifo.write(b"x")
 
 
+def wait_for_room(tree: Watched, path: str) -> None:
+    """Wait until nothing waits here for `path` any more: an ask is refused while its mailbox is full."""
+
+    def is_empty() -> bool:
+        found = tree.tree.services.launchers["process"].lane(path)
+        return found is None or found.waiting == 0
+
+    until(is_empty)
+
+
 def test_it_holds_up_no_other_actor_of_its_process_and_no_sender_that_may_be_refused(tree: Watched, gate: Path) -> None:
     slow = tree.tree.ref("/far/reject")
     slow.tell(WaitFor(str(gate)))
@@ -67,6 +78,7 @@ def test_it_holds_up_no_other_actor_of_its_process_and_no_sender_that_may_be_ref
     assert figures.waiting <= 50
     assert figures.under_way <= 1_000
     opened(gate)
+    wait_for_room(tree, "/far/reject")
     handled = tree.ask("/far/reject", Get())
     dead = [event for event in tree.events if isinstance(event, DeadLettered)]
     assert handled == sorted(handled)
@@ -82,6 +94,7 @@ def test_what_finds_no_room_is_a_dead_letter_where_its_mailbox_says_so(tree: Wat
     dropped = lane(tree, "/far/dead-letter").dropped
     assert dropped > 0
     opened(gate)
+    wait_for_room(tree, "/far/dead-letter")
     handled = tree.ask("/far/dead-letter", Get())
     dead = [event for event in tree.events if isinstance(event, DeadLettered)]
     assert len(dead) >= dropped
