@@ -293,21 +293,23 @@ class ActorRef(Cell, pykka.ActorRef[A], Generic[A]):
         self._idle = False
         self._handling = message
         self._turn_at = self._dispatcher.now
-        keep(self, message)
+        is_entered = False
         try:
+            keep(self, message)
             _inlined.append(None)
             try:
+                is_entered = True
                 result = handler(self._actor, message)
             finally:
-                _inlined.pop()
+                del _inlined[-1]  # a call could fail at the end of the stack
         except BaseException as error:
             self._handled += 1
             # An asker at the end of its stack can call nothing here, not even `isinstance` or `suppress`.
             lives_on = self._launch is None
             gets = error
             trace = error.__traceback__
-            if error.__class__ is RecursionError and trace is not None and trace.tb_next is None:
-                lives_on = True  # the handler was never entered
+            if not is_entered or (error.__class__ is RecursionError and trace is not None and trace.tb_next is None):
+                lives_on = True  # the handler never ran
             else:
                 try:  # noqa: SIM105
                     lives_on, gets = self._verdict(error)
