@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import traceback as _traceback
 from enum import Enum
+from types import CodeType
 
 from msgspec import Struct
 
@@ -42,6 +43,10 @@ class CrashRecord(Struct, frozen=True, gc=False):
 
 MESSAGE_LIMIT = 10_000
 TRACEBACK_LIMIT = 50_000
+FRAMES_KEPT = 256
+"""Texts of tracebacks kept to be used again; then they are made anew."""
+FRAMES_LONGEST = 100
+"""Longest key of one: a deep recursion is not kept."""
 
 
 class Crash:
@@ -221,10 +226,39 @@ def _message(error: BaseException) -> str:
 
 def _format(error: BaseException) -> CrashRecord:
     try:
-        text = "".join(_traceback.format_exception(error))
+        text = _whole_text(error)
     except Exception as failed:
         text = f"<the traceback could not be formatted: {type(failed).__name__}>"
     return CrashRecord(_type_name(error), _message(error), _cut(text, TRACEBACK_LIMIT))
+
+
+def _whole_text(error: BaseException) -> str:
+    """Return what `traceback.format_exception` does; the frames of a crash that was seen before are not made again.
+
+    Looking up source lines takes most of the time, and what crashes in a loop crashes at the same place.
+    """
+    if error.__cause__ is not None or error.__context__ is not None or isinstance(error, BaseExceptionGroup):
+        return "".join(_traceback.format_exception(error))
+    steps: list[CodeType | int] = []
+    step = error.__traceback__
+    while step is not None:
+        steps.append(step.tb_frame.f_code)
+        steps.append(step.tb_lasti)
+        step = step.tb_next
+    key = tuple(steps)
+    frames = _frames.get(key)
+    if frames is None:
+        frames = "".join(_traceback.format_tb(error.__traceback__))
+        if len(_frames) >= FRAMES_KEPT:
+            _frames.clear()
+        if len(key) <= FRAMES_LONGEST:
+            _frames[key] = frames
+    head = "Traceback (most recent call last):\n" if key else ""
+    return f"{head}{frames}{''.join(_traceback.format_exception_only(error))}"
+
+
+_frames: dict[tuple[CodeType | int, ...], str] = {}
+"""By the code and the place in it of each frame: its text. Threads at worst make the same text twice."""
 
 
 def _cut(text: str, limit: int) -> str:
