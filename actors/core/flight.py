@@ -126,8 +126,9 @@ class FlightRecorder:
         self._made = 0
         self._stacks_at = 0.0
         self._suppressed: dict[str, int] = {}
-        self._waiting: queue.SimpleQueue[Crashed] = queue.SimpleQueue()
+        self._waiting: queue.SimpleQueue[Crashed | None] = queue.SimpleQueue()
         self._thread: threading.Thread | None = None
+        self._is_closed = False
 
     def crashed(self, cell: ActorRef[Any], error: BaseException) -> None:
         """Gather what is known of the actor of `cell`, which crashed with `error`; its turn is held. Never raises."""
@@ -137,6 +138,20 @@ class FlightRecorder:
                 self._take(gathered(self, cell, error, now, self._suppressed.pop(cell.path, 0)))
         except Exception:
             logger.exception("the flight record of %s was lost", cell.path)
+
+    def close(self, timeout: float) -> bool:
+        """End the thread once what waits is told; return whether that took less than `timeout` seconds.
+
+        What crashes afterwards is recorded on its own thread.
+        """
+        with self._lock:
+            self._is_closed = True
+            thread, self._thread = self._thread, None
+        if thread is None:
+            return True
+        self._waiting.put(None)
+        thread.join(timeout)
+        return not thread.is_alive()
 
     def wants_stacks(self, now: float) -> bool:
         """Whether the stacks of all threads are due."""
@@ -156,19 +171,19 @@ class FlightRecorder:
         return False
 
     def _take(self, crash: Crashed) -> None:
-        if self.is_prompt:
-            self._tell(crash)
-            return
-        self._waiting.put(crash)
-        if self._thread is None:
-            with self._lock:
+        with self._lock:
+            is_here = self.is_prompt or self._is_closed
+            if not is_here:
+                self._waiting.put(crash)
                 if self._thread is None:
                     self._thread = threading.Thread(target=self._run, name="flight-recorder", daemon=True)
                     self._thread.start()
+        if is_here:
+            self._tell(crash)
 
     def _run(self) -> None:
-        while True:
-            self._tell(self._waiting.get())
+        while (crash := self._waiting.get()) is not None:
+            self._tell(crash)
 
     def _tell(self, crash: Crashed) -> None:
         try:

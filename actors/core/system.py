@@ -247,6 +247,8 @@ class ActorSystem:
             ended &= loop.close(max(0.0, deadline - time.monotonic()))
         ended &= self.threads.close(max(0.0, deadline - time.monotonic()))
         ended &= self.pool.close(max(0.0, deadline - time.monotonic())) == 0
+        if self.flight is not None:
+            ended &= self.flight.close(max(0.0, deadline - time.monotonic()))
         _systems.discard(self)
         return ended
 

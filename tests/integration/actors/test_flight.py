@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import queue
+import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -117,6 +118,15 @@ def test_a_crash_has_the_last_messages_the_one_in_hand_and_no_secret(placement: 
     assert (record.handler, record.handled, record.state, record.frames) == ("Worker.fail", 71, None, ())
     assert record.stacks
     assert "hunter" not in str(payload_of(event))
+
+
+def test_a_system_that_shuts_down_tells_of_its_last_crash_and_leaves_no_thread() -> None:
+    before = set(threading.enumerate())
+    with stage() as made, pytest.raises(ValueError, match="asked to"):
+        made.start(Worker).ask(Fail(), timeout=TIMEOUT)
+
+    assert made.found.get_nowait().path == "/a"
+    assert {thread.name for thread in set(threading.enumerate()) - before} == set()
 
 
 def test_messages_asked_one_by_one_are_kept_in_order_too() -> None:
