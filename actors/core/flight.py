@@ -176,8 +176,9 @@ class FlightRecorder:
             if not is_here:
                 self._waiting.put(crash)
                 if self._thread is None:
-                    self._thread = threading.Thread(target=self._run, name="flight-recorder", daemon=True)
-                    self._thread.start()
+                    thread = threading.Thread(target=self._run, name="flight-recorder", daemon=True)
+                    thread.start()
+                    self._thread = thread  # only now: the next crash tries again where the machine had no thread for it
         if is_here:
             self._tell(crash)
 
