@@ -430,6 +430,25 @@ class PeerRefused(Event, frozen=True):
     count: int = 1
 
 
+class LogLevelChanged(Event, frozen=True):
+    """Other log records are kept of some actors than the configuration says, or no longer.
+
+    Attributes:
+        selector: The path or glob it is about.
+        level: `debug`, `info`, `warning` or `error`; "" where the configured one counts again.
+        seconds: How long it will count; 0 where it ends now.
+        author: Who wanted it, or "" where its time is over.
+    """
+
+    TOPIC: ClassVar[str] = "daemon"
+
+    selector: str
+    level: str
+    seconds: float
+    author: str = ""
+    why: str = ""
+
+
 EVENT_TYPES: tuple[type[Event], ...] = (
     ActorStarted,
     ActorIgnored,
@@ -457,4 +476,5 @@ EVENT_TYPES: tuple[type[Event], ...] = (
     HistoryLost,
     NodeChanged,
     PeerRefused,
+    LogLevelChanged,
 )

@@ -22,6 +22,7 @@ from supervisors.views import (
     DescribeView,
     EventsView,
     KeysView,
+    LevelsView,
     PauseView,
     PingView,
     ReloadView,
@@ -103,6 +104,20 @@ class TargetArguments(Arguments, frozen=True):
     wait: bool = True
     timeout: float = 30.0
     dry_run: bool = False
+
+
+class LevelArguments(Arguments, frozen=True):
+    """Arguments of `level`; where it is "" the selectors have the configured one again.
+
+    Attributes:
+        selectors: Paths, globs, states.
+        level: `debug`, `info`, `warning` or `error`.
+        seconds: How long; more than 0, a day at most.
+    """
+
+    selectors: tuple[str, ...]
+    level: str = ""
+    seconds: float = 600.0
 
 
 class SendArguments(Arguments, frozen=True):
@@ -290,6 +305,8 @@ COMMANDS: dict[str, Command] = {
     "keys": Command(Arguments, KeysView),
     "grant": Command(GrantArguments, KeysView, True),
     "revoke": Command(RevokeArguments, KeysView, True),
+    "levels": Command(Arguments, LevelsView),
+    "level": Command(LevelArguments, LevelsView, True),
     "reload": Command(ReloadArguments, ReloadView, True),
     "pause": Command(Arguments, PauseView, True),
     "unpause": Command(Arguments, PauseView, True),

@@ -10,6 +10,7 @@ import sys
 import threading
 from _thread import get_ident
 from collections.abc import Iterator
+from contextvars import ContextVar
 from types import CodeType, FrameType
 from typing import TYPE_CHECKING, Any
 
@@ -110,3 +111,14 @@ def turns_here() -> Iterator[ActorRef[Any]]:
         if name is not None:
             yield walk.f_locals[name]
         walk = walk.f_back
+
+
+path_awaiting: ContextVar[str] = ContextVar("path_awaiting", default="")
+"""The path of the actor whose coroutine this is part of; tasks and threads that it begins by asyncio have it too."""
+
+
+def path_here() -> str:
+    """Return the path of the actor that the current thread works for; "" where there is none, or it has no path."""
+    for cell in turns_here():
+        return cell.path
+    return path_awaiting.get()

@@ -16,7 +16,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any, Final
 
 from actors.core import life, turns
-from actors.core.context import enter_loop, leave_loop
+from actors.core.context import enter_loop, leave_loop, path_awaiting
 from actors.core.future import Ask
 from actors.errors import ActorExitedError, AskTimeoutError
 from actors.exits import NORMAL, ExitReason
@@ -103,7 +103,7 @@ class Work:
             self._finished(self)
             return
         loop = self._loop.asyncio_loop
-        task = self._task = loop.create_task(_contained(self._coroutine))
+        task = self._task = loop.create_task(_contained(self._coroutine, self.cell.path))
         timers: list[Any] = []
         ask = self.ask
         if ask is not None and ask.timeout is not None:
@@ -302,8 +302,9 @@ class _EscapedError(Exception):
         self.error = error
 
 
-async def _contained(coroutine: Coroutine[Any, Any, Any]) -> Any:
+async def _contained(coroutine: Coroutine[Any, Any, Any], path: str) -> Any:
     """Await `coroutine`; `SystemExit` and `KeyboardInterrupt` end its actor, not the loop that all share."""
+    path_awaiting.set(path)
     try:
         return await coroutine
     except (SystemExit, KeyboardInterrupt) as error:

@@ -32,6 +32,7 @@ from actors.events import (
     JobsDisabled,
     JobsRecovered,
     LimitReached,
+    LogLevelChanged,
     MetricSampled,
     NodeChanged,
     PeerRefused,
@@ -298,6 +299,13 @@ def _causes(reason: ExitReason) -> str | None:
     return json_text(steps)
 
 
+def _level(head: Head, event: LogLevelChanged) -> Described:
+    who = f" by {text(event.author)}" if event.author else ""
+    if not event.level:
+        return f"log level of {text(event.selector)} is as configured again{who}", 0, None
+    return f"log level of {text(event.selector)} is {event.level} for {event.seconds:.4g} s{who}", 0, None
+
+
 def _one_line(summary: str) -> str:
     line, more, _ = text(summary).partition("\n")
     if len(line) > SUMMARY_LIMIT:
@@ -331,4 +339,5 @@ _describers: dict[type[Event], Callable[[Head, Any], Described]] = {
     HistoryLost: _lost,
     NodeChanged: _changed,
     PeerRefused: _refused,
+    LogLevelChanged: _level,
 }

@@ -57,6 +57,7 @@ MODULES: Final = {
     "key": "keys",
     "events": "observing",
     "logs": "logs",
+    "level": "levels",
     "tap": "tapping",
     "taps": "tapping",
     "sql": "queries",

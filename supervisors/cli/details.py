@@ -126,6 +126,10 @@ def _description(view: DescribeView, terminal: Terminal, zone: tzinfo | None) ->
         ("monitored by", ", ".join(view.monitored_by)),
     ]
     is_past = view.at is not None
+    if view.log_level:
+        around.append(
+            ("log level", f"{view.log_level.level} until {instant(view.log_level.ends_at, datetime.now(UTC), zone)}")
+        )
     yield from facts([*_node_facts(node, zone, is_past=is_past), *around], terminal, "  ")
     if view.spec is not None:
         yield from _section("spec", terminal)

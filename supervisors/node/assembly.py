@@ -149,6 +149,7 @@ class Node:
             service=self._service,
             at=started_at,
         )
+        closing.callback(facts.leveling.close)
         facts.state_file = StateFile(run, record, lambda: (*count_ready(services), facts.restarts.total))
         health = config.health
         self.pulse = pulse = Pulse(

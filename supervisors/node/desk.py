@@ -137,6 +137,8 @@ class ControlDesk:
             "send": self._send,
             "ask": self._ask,
             "shutdown": self._shutdown,
+            "level": lambda arguments, request, _: node.leveling.take(arguments, request.caller, request.reason),
+            "levels": lambda *_: node.leveling.view(),
             "reload": self._reload,
             "pause": partial(self._pause, True),
             "unpause": partial(self._pause, False),
@@ -273,6 +275,7 @@ class ControlDesk:
             sending=self._node.sending_to(arguments.path),
             events=self._recent.about(arguments.path, arguments.events),
             drift=self._reloads.drift(arguments.path) if self._reloads is not None else (),
+            log_level=self._node.leveling.of(arguments.path),
         )
         if not arguments.state:
             return view

@@ -27,6 +27,7 @@ from actors.history.protocol import (
 )
 from actors.history.protocol import Statistics as AskRecorder
 from supervisors.node.asking import message_types, never_waiting
+from supervisors.node.leveling import Leveling
 from supervisors.node.restarts import RestartCount
 from supervisors.node.showing import ConfigRow
 from supervisors.node.statefile import StateFile
@@ -74,6 +75,7 @@ class NodeFacts:
         state: `created`, `starting`, `running`, `paused`, `draining`, `stopping`, `stopped` or `failed`.
         state_file: Where it is kept for others; None until the node is assembled.
         restarts: Counts the restarts decided.
+        leveling: Log levels for a while.
     """
 
     def __init__(
@@ -102,6 +104,7 @@ class NodeFacts:
         self.config_rows = config_rows
         self.config_file = config_file
         self.ask_shutdown = ask_shutdown
+        self.leveling = Leveling(services)
         self.feed: HistoryFeed | None = None
         self.processes: ProcessLauncher | None = None
         self._process = psutil.Process()

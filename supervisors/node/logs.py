@@ -19,10 +19,11 @@ from typing import Any, Protocol, TextIO
 
 from actors.events import Event, MetricSampled, TreeChanged
 from actors.history.rows import summary_of
+from supervisors import loglevels
+from supervisors.logfields import fields_of
+from supervisors.loglevels import Levels
+from supervisors.node.leveling import LEVELS
 from supervisors.node.logfiles import Limits, LogFile
-
-LEVELS = {"debug": logging.DEBUG, "info": logging.INFO, "warning": logging.WARNING, "error": logging.ERROR}
-_STANDARD = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName"}
 
 
 class HumanFormatter(logging.Formatter):
@@ -30,7 +31,7 @@ class HumanFormatter(logging.Formatter):
 
     def format(self, record: logging.LogRecord) -> str:
         clock = time.strftime("%H:%M:%S", time.localtime(record.created))
-        fields = _fields(record)
+        fields = fields_of(record)
         where = fields.pop("path", record.name)
         more = "".join(f" {key}={value}" for key, value in fields.items())
         line = f"{clock}.{int(record.msecs):03d} {record.levelname:<7} {where}  {record.getMessage()}{more}"
@@ -47,7 +48,7 @@ class JsonFormatter(logging.Formatter):
             "level": record.levelname.lower(),
             "logger": record.name,
             "text": record.getMessage(),
-            **_fields(record),
+            **fields_of(record),
         }
         if record.exc_info:
             line["traceback"] = self.formatException(record.exc_info)
@@ -180,12 +181,12 @@ def configure(
     is_human = style == "human" or (style == "auto" and out.isatty())
     outputs: list[Output] = [StreamOutput(out, HumanFormatter() if is_human else JsonFormatter())] if has_stream else []
     if files is not None and limits is not None:
-        outputs.append(FileOutput(LogFile(files, "node", limits), LEVELS[level]))
+        outputs.append(FileOutput(LogFile(files, "node", limits), logging.NOTSET))
         outputs.append(FileOutput(LogFile(files, "error", limits), logging.ERROR))
     handler = LogWriter(outputs)
-    root = logging.getLogger()
-    root.addHandler(handler)
-    root.setLevel(LEVELS[level])
+    handler.addFilter(loglevels.current)
+    logging.getLogger().addHandler(handler)
+    loglevels.current.set(Levels(LEVELS[level]))
     return handler
 
 
@@ -205,7 +206,3 @@ def log_event(_seq: int, event: Event) -> None:
     level = LEVELS[event.severity]
     if _events.isEnabledFor(level):
         _events.log(level, "%s: %s", type(event).__name__, summary_of(event), extra={"path": event.path})
-
-
-def _fields(record: logging.LogRecord) -> dict[str, Any]:
-    return {key: value for key, value in vars(record).items() if key not in _STANDARD}

@@ -36,7 +36,6 @@ from supervisors.children import LocalHandle
 from supervisors.node.facts import NodeFacts
 from supervisors.node.faults import ConfigurationError
 from supervisors.node.loading import Loaded
-from supervisors.node.logs import LEVELS
 from supervisors.node.reloadplan import (
     Action,
     ReloadPlan,
@@ -159,7 +158,7 @@ class Reloads:
         return ReloadView(items=items, unchanged=plan.unchanged, seconds=time.monotonic() - began)
 
     def _apply(self, loaded: Loaded) -> None:
-        logging.getLogger().setLevel(LEVELS[loaded.config.log.level])
+        self._node.leveling.set_base(loaded.config.log.level)
         self._on_drain(float(loaded.config.runtime.drain))
 
     def _say(self, author: str, why: str, plan: ReloadPlan, failed: dict[str, str]) -> None:

@@ -14,7 +14,6 @@ interpreter; a coroutine that awaits is no silence, as long as its event loop tu
 
 from __future__ import annotations
 
-import logging
 import os
 import queue
 import time
@@ -36,9 +35,11 @@ from actors.core.outcomes import Exited, Ignored, Incarnation, Outcome, RestartA
 from actors.core.registry import Registry
 from actors.core.system import ActorSystem, Launch
 from actors.exits import ExitReason, from_record, to_record
+from supervisors import loglevels
+from supervisors.loglevels import Levels
 from supervisors.processes import measures
 from supervisors.processes.blackbox import box_path, shared_ring
-from supervisors.processes.forwarding import ForwardedDeadLetters, ForwardedEvents, ForwardedLogs, Outlet
+from supervisors.processes.forwarding import ForwardedDeadLetters, ForwardedEvents, Outlet, forward_logs
 from supervisors.processes.protocol import (
     Beat,
     Bye,
@@ -197,6 +198,8 @@ class Child:
                 self._suspend(isinstance(word, Suspend))
             case Bye():
                 self._jobs.put(None)
+            case Levels():
+                loglevels.current.set(word)
             case Manage() | Inquire() | Refresh() if self._branch is not None:
                 self._branch.take(word)
             case _:
@@ -220,7 +223,7 @@ class Child:
         """Load the class and launch the actor; on the main thread, which some modules need to be imported on."""
         last_exit = from_record(start.last_exit) if start.last_exit is not None else None
         incarnation = Incarnation(self._handover.generation, start.attempt, last_exit)
-        _forward_logs(start.log_level, self._outlet, self._record_flights(start).log)
+        forward_logs(start.log_level, self._outlet, self._record_flights(start).log)
         if start.plan:
             self._start_subtree(start, incarnation)
             return
@@ -392,9 +395,3 @@ def _spec_of(place: Handover | Prepare) -> SocketSpec:
 
 def _send(socket: Socket, frame: bytes) -> None:
     socket.send([frame])
-
-
-def _forward_logs(level: int, outlet: Outlet, kept: logging.Handler) -> None:
-    root = logging.getLogger()
-    root.handlers += ForwardedLogs(outlet), kept
-    root.setLevel(level)

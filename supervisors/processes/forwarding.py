@@ -15,12 +15,16 @@ from typing import Any, Final
 
 import msgspec
 
+from actors.addresses import is_within
 from actors.clock import Clock
 from actors.core.bus import EventBus
 from actors.core.deadletters import DeadLetters
 from actors.core.system import ActorSystem
 from actors.events import EVENT_TYPES, DeadLettered, Event
 from actors.exits import Crash, CrashRecord
+from supervisors import loglevels
+from supervisors.logfields import fields_of
+from supervisors.loglevels import Levels
 from supervisors.processes.protocol import Letter, Logged, to_envelope
 from transport.codec import Codec, name_of
 from transport.deliveries import Undecoded, pack_message, unpack_message
@@ -168,11 +172,21 @@ class ForwardedLogs(logging.Handler):
         self._inside.busy = True
         try:
             text = self.format(record)[:TEXT_LIMIT].encode("utf-8", "backslashreplace").decode()
-            self._outlet.put(to_envelope(Logged(record.name, record.levelno, text, record.created)))
+            path, fields = record.__dict__.get("path", ""), fields_of(record)
+            self._outlet.put(to_envelope(Logged(record.name, record.levelno, text, record.created, str(path), fields)))
         except Exception:
             self.handleError(record)
         finally:
             self._inside.busy = False
+
+
+def forward_logs(level: int, outlet: Outlet, kept: logging.Handler) -> None:
+    """Pass records of `level` and above on by `outlet`, as the process's levels allow; `kept` gets them too."""
+    forwarded = ForwardedLogs(outlet)
+    forwarded.addFilter(loglevels.current)
+    root = logging.getLogger()
+    root.handlers += forwarded, kept
+    loglevels.current.set(Levels(level))
 
 
 # --- the launcher's side ----------------------------------------------------------------------------------------------
@@ -192,9 +206,9 @@ def handle_log(path: str, pid: int | None, logged: Logged) -> None:
     target = logging.getLogger(logged.name)
     if not target.isEnabledFor(logged.level):
         return
-    record = target.makeRecord(
-        logged.name, logged.level, "", 0, logged.text, (), None, extra={"path": path, "pid": pid}
-    )
+    record = target.makeRecord(logged.name, logged.level, "", 0, logged.text, (), None, extra=None)
+    vars(record).update({key: value for key, value in logged.fields.items() if key not in vars(record)})
+    record.path, record.pid = logged.path if is_within(logged.path, path) else path, pid
     record.created = logged.created
     record.msecs = (logged.created % 1) * 1000
     target.handle(record)

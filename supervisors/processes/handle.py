@@ -15,7 +15,9 @@ from actors.core.mailbox import DEFAULT_MAILBOX, ActorStatistics, MailboxSpec
 from actors.core.outcomes import RestartAsked, Started
 from actors.events import ActorReported, CrashRecorded, Event
 from actors.exits import ExitReason, from_record, to_record
+from supervisors import loglevels
 from supervisors.children import LaunchRequest, Report
+from supervisors.loglevels import Levels
 from supervisors.processes import states
 from supervisors.processes.blackbox import box_path, read_box, remove_box
 from supervisors.processes.bootstrap import DUMP_SIGNAL
@@ -232,6 +234,11 @@ class ProcessChild(Life):
         """Tell the child what to run."""
         if self._origin != "spare":  # which was told with its handover
             self.gateway.send(to_envelope(self.start))
+        loglevels.current.follow(self)
+
+    def take_levels(self, levels: Levels) -> None:
+        """Tell the child which log records to pass on."""
+        self._say(levels)
 
     def send_stop(self, reason: ExitReason) -> None:
         """Ask the actor to end."""

@@ -11,6 +11,7 @@
       --- RestartWanted ------------------->        the actor asked to be replaced; it goes on until it is stopped
       --- Status -------------------------->        how it is, in a line and as data, whenever it likes
       <-- Stop, Suspend, Resume -----------
+      <-- Levels -------------------------          which log records to pass on, at each change
       --- Ended --------------------------->        the last word; answers to asks went before it
       <-- Bye -----------------------------         it was heard: exit
 
@@ -36,6 +37,7 @@ from msgspec import Struct
 from actors.core.mailbox import ActorStatistics
 from actors.exits import ExitRecord
 from actors.flightrecord import FlightRule
+from supervisors.loglevels import Levels
 from transport.codec import Codec
 from transport.envelope import Envelope, Kind, envelope
 from transport.errors import UnknownTypeError
@@ -251,12 +253,16 @@ class Logged(Struct, frozen=True):
         level: Its level.
         text: The formatted message, with its traceback.
         created: Wall clock, seconds since the epoch.
+        path: The actor it is of, in a subtree; "" for the child itself.
+        fields: What was given with `extra`, as plain data.
     """
 
     name: str
     level: int
     text: str
     created: float
+    path: str = ""
+    fields: dict[str, Any] = {}
 
 
 class Report(Struct, frozen=True):
@@ -338,6 +344,7 @@ Word = (
     | Inquire
     | Managed
     | RestartWanted
+    | Levels
 )
 
 _PREFIX: Final = "process:"

@@ -59,6 +59,7 @@ if TYPE_CHECKING:  # what type checkers read; a test holds it against the names 
         schema,
     )
     from supervisors.views.history import HistoryFileView
+    from supervisors.views.levels import LevelsView, LevelView
     from supervisors.views.past import ChangeView
     from supervisors.views.processes import SendingView, SparesView
     from supervisors.views.reload import ReloadItem, ReloadView
@@ -145,6 +146,7 @@ else:
                 "schema",
             ),
             "supervisors.views.history": ("HistoryFileView",),
+            "supervisors.views.levels": ("LevelView", "LevelsView"),
             "supervisors.views.past": ("ChangeView",),
             "supervisors.views.processes": ("SendingView", "SparesView"),
             "supervisors.views.reload": (
@@ -218,6 +220,8 @@ __all__ = [
     "JobsChangedView",
     "KeyView",
     "KeysView",
+    "LevelView",
+    "LevelsView",
     "LogView",
     "NodeKind",
     "NodeState",

@@ -30,6 +30,7 @@ from supervisors.views.commands import (
     WaitView,
 )
 from supervisors.views.history import HistoryFileView
+from supervisors.views.levels import LevelView
 from supervisors.views.past import ChangeView
 from supervisors.views.reload import ReloadItem
 from supervisors.views.schedules import SCHEDULE_DOCUMENTS
@@ -248,6 +249,7 @@ DOCUMENTS: dict[str, Any] = {
     "ConfigList": ConfigEntry,
     "FaultList": FaultView,
     "LogList": LogView,
+    "LevelList": LevelView,
     "JobList": JobView,
     "JobsChanged": JobsChangedView,
     "JobWhy": JobWhyView,

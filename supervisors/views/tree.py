@@ -9,6 +9,7 @@ from msgspec import structs
 
 from actors.addresses import parent_of
 from supervisors.views.base import Instant, View
+from supervisors.views.levels import LevelView
 from supervisors.views.processes import SendingView, SparesView
 
 
@@ -277,6 +278,7 @@ class DescribeView(View, frozen=True):
         spares: Those of its class, where its spec asks for any.
         sending: What is on its way to it, where it runs in another process and anything is, or was turned away.
         drift: In what it differs from what the configuration files say now; empty where it does not.
+        log_level: What is kept of its log for a while; None where that is as configured.
         at: The instant of an answer from the history, which knows of spec, links and handlers nothing; else None.
     """
 
@@ -291,6 +293,7 @@ class DescribeView(View, frozen=True):
     sending: SendingView | None = None
     events: tuple[EventRow, ...] = ()
     drift: tuple[str, ...] = ()
+    log_level: LevelView | None = None
     at: Instant | None = None
 
 

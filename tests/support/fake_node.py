@@ -49,6 +49,8 @@ from supervisors.views import (
     JobView,
     KeysView,
     KeyView,
+    LevelsView,
+    LevelView,
     NodeState,
     NodeView,
     PauseView,
@@ -104,6 +106,10 @@ Traceback (most recent call last):
 ValueError: bad port
 """
 
+LEVELS = LevelsView(
+    level="info",
+    items=(LevelView(selector="/io/gmail", level="debug", ends_at=instant(1.8e9), author="uid 1000", why="slow"),),
+)
 KEYS = KeysView(items=(KeyView(name="laptop", role="viewer", public="rq:rM>}U?@Lns47E1%kR.o@n%FcmmsL/@{H8]yf7"),))
 
 
@@ -149,6 +155,8 @@ class FakeNode:
             "revoke": lambda _: KEYS,
             "shutdown": lambda _: ShutdownView(drain=30.0, workers=3),
             "reload": lambda _: ReloadView(items=(ReloadItem(path="/io/gmail", action="replace", outcome="done"),)),
+            "levels": lambda _: LEVELS,
+            "level": lambda _: LEVELS,
             "pause": lambda _: PauseView(state="paused", workers=3),
             "unpause": lambda _: PauseView(state="running", workers=3),
             **{

@@ -25,6 +25,7 @@ from actors.events import (
     JobsDisabled,
     JobsRecovered,
     LimitReached,
+    LogLevelChanged,
     MetricSampled,
     NodeChanged,
     PeerRefused,
@@ -101,6 +102,7 @@ def one_of_each() -> list[Event]:
         HistoryLost(NOW, "/", 12, "the buffer was full"),
         NodeChanged(NOW, "/", "ready"),
         PeerRefused(NOW, "/", "127.0.0.1", "key ann", "its key is not authorised", 3),
+        LogLevelChanged(NOW, "/io/mail", "/io/mail", "debug", 600.0, "uid 1000", "it is slow"),
     ]
 
 
