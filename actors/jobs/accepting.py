@@ -80,9 +80,11 @@ class Acceptor:
             raise JobsRefusedError(f"attempts are 1 to 1000, got {spec.attempts}")
         if spec.timeout is not None and not 0 < spec.timeout < _YEARS:
             raise JobsRefusedError(f"timeout is positive seconds, got {spec.timeout}")
-        if len(spec.key) > 500 or len(spec.batch) > 200 or len(spec.source) > 500:
+        if (spec.key or spec.batch or spec.source) and (
+            len(spec.key) > 500 or len(spec.batch) > 200 or len(spec.source) > 500
+        ):
             raise JobsRefusedError("a key or source has at most 500 characters, a batch 200")
-        if len(spec.after) > DEPENDENCIES_MAX:
+        if spec.after and len(spec.after) > DEPENDENCIES_MAX:
             raise JobsRefusedError(f"a job comes after at most {DEPENDENCIES_MAX} others, got {len(spec.after)}")
         return Draft(spec, handler, name)
 

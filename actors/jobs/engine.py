@@ -21,7 +21,7 @@ import time
 from collections.abc import Callable, Iterable, Sequence
 
 from actors.jobs import explaining
-from actors.jobs.accepting import Acceptor, JobsRefusedError
+from actors.jobs.accepting import Acceptor, Draft, JobsRefusedError
 from actors.jobs.flushing import Add, Answer, Flush
 from actors.jobs.handlers import PayloadError, UnknownKindError
 from actors.jobs.jobtable import JobTable, QueueState
@@ -151,7 +151,7 @@ class Engine:
                 if self.trouble:
                     raise JobsRefusedError(self.trouble)
                 accepted, jobs = self._acceptor.accept(drafts, now)
-                for name in {job.queue for job in jobs}:
+                for name in {job.queue for job in jobs} if len(jobs) > 1 else [job.queue for job in jobs]:
                     self.ledger.claim(name, now)
                 at_once = self._is_relaxed and all(self.ledger.queues[job.queue].spec.relaxed for job in jobs)
                 if not at_once:
@@ -206,13 +206,20 @@ class Engine:
         if result is not None and len(result) > limit:
             self.failed(number, attempt, f"its result has {len(result)} characters, {limit} bytes are allowed", False)
             return
-        why = ""
         now = self._now()
+        if not children:
+            with self._lock:
+                self.ledger.succeeded(number, attempt, result, now)
+                if not self.trouble and not self._is_closed:
+                    self.ledger.claim(job.queue, now)
+            self._go_on()
+            return
+        why = ""
+        drafts: list[Draft] = []
         try:
-            drafts = self._acceptor.drafts(children) if children else []
+            drafts = self._acceptor.drafts(children)
         except (UnknownKindError, PayloadError, JobsRefusedError) as error:
             why = f"its jobs were not added: {error}"
-            drafts = []
         with self._lock:
             touched = {job.queue}
             if drafts and job.state == RUNNING and job.attempt == attempt:
@@ -345,7 +352,12 @@ class Engine:
         return found
 
     def _go_on(self) -> None:
-        """Begin a commit if there is something to write and none is under way; see to the alarm."""
+        """Begin a commit if there is something to write and none is under way; see to the alarm.
+
+        Without the lock where a commit is under way: what was noted before this call is seen by the one at its end.
+        """
+        if self._flush is not None and not self._is_relaxed and self.ledger.alarm >= self._armed:
+            return
         flush: Flush | None = None
         at_once: list[Effect] = []
         alarm = 0.0
@@ -382,7 +394,7 @@ class Engine:
             flush.effects, flush.adds = ledger.effects, self._adds
             ledger.dirty, ledger.effects, self._adds = {}, [], []
             changes = changes_of(flush.jobs)
-            if changes.inserted:
+            if changes.inserted or changes.short:
                 flush.inserted = [job for job in flush.jobs if job.is_new]
                 for job in flush.inserted:
                     job.is_new = False
@@ -409,6 +421,8 @@ class Engine:
             refused = {job.number for add in flush.adds for job in add.jobs}
             for job in flush.inserted:
                 job.is_new = True
+            for job in flush.jobs:
+                job.row_attempt = 0
             for effect in flush.effects:
                 if isinstance(effect, Begin) and effect.job.number not in refused:
                     ledger.unclaim(effect.job, now)

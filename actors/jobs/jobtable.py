@@ -180,7 +180,7 @@ class MemoryTable:
             return
         with self._lock:
             fixed = len(tables.FIXED)
-            for row in changes.inserted:
+            for row in changes.whole:
                 self._rows[row[0]] = row
                 self._last = max(self._last, row[0])
             for row in changes.updated:
@@ -189,6 +189,11 @@ class MemoryTable:
                     kept = list(found[:fixed])
                     kept[tables.FIXED.index("attempts")] = row[-2]
                     self._rows[row[-1]] = (*kept, *row[:-2])
+            for number, *values in changes.ended:
+                row = self._rows[number]
+                news = dict(zip((*tables.FIXED, *tables.MOVING), row, strict=True)) | tables.SUCCESS
+                news |= zip(tables.ENDED[1:], values, strict=True)
+                self._rows[number] = tuple(news.values())
         done(None)
 
     def unfinished(self) -> list[Job]:

@@ -103,6 +103,7 @@ class JobQueues(Actor):
         self._engine: Engine | None = None
         self._tokens: dict[int, Token] = {}
         self._cells: dict[str, Any] = {}
+        self._local: set[str] = set()
         self._watched: dict[int, tuple[str, str]] = {}
         self._instances: dict[str, str] = {}
         self._figures = {SUCCEEDED: 0, FAILED: 0, "retried": 0}
@@ -249,7 +250,11 @@ class JobQueues(Actor):
             del self._watched[number]
             engine.worker_lost(message.queue, message.path, f"{message.path} began anew")
         ref = self.system.ref(message.path)
-        self._cells[message.path] = self.system.registry.get(message.path) or ref
+        cell = self._cells[message.path] = self.system.registry.get(message.path) or ref
+        if hasattr(cell, "_queue") and hasattr(cell, "_actor"):  # an instance of this process
+            self._local.add(message.path)
+        else:
+            self._local.discard(message.path)
         self._watched[self.monitor(ref).number] = (message.path, message.queue)
         engine.worker_free(message.queue, message.path, message.places)
 
@@ -310,7 +315,7 @@ class JobQueues(Actor):
         except UnknownKindError as error:
             engine.failed(job.number, begin.attempt, str(error), False)
             return
-        if hasattr(cell, "_queue") and hasattr(cell, "_actor"):  # an instance of this process
+        if path in self._local:
             token = self._tokens[job.number] = Token()
             make = AsyncJob if handler.is_async else LocalJob
             cell.tell(make(engine, handler, job.number, job.payload, begin.attempt, job.repeats, token))

@@ -29,6 +29,7 @@ class Job(Struct, eq=False, gc=False):
         why: Why its last try failed, or why it is as it is.
         worker: Path of the worker that has it, or had it last.
         is_new: It has no row yet.
+        row_attempt: The try that its row says is running; 0 for none.
     """
 
     number: int
@@ -62,6 +63,7 @@ class Job(Struct, eq=False, gc=False):
     halted_at: float = 0.0
     result: str | None = None
     is_new: bool = True
+    row_attempt: int = 0
 
 
 class Begin(Struct, gc=False):

@@ -6,14 +6,15 @@ The table is `jobs_all`; people and `--where` see it as the view `jobs_view`, wh
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from itertools import chain
 from typing import Any, Final
 
 import msgspec
 from msgspec import Struct
 
 from actors.jobs.records import Job
-from actors.jobs.specs import UNFINISHED
+from actors.jobs.specs import RUNNING, SUCCEEDED, UNFINISHED
 from actors.policies.backoff import Backoff
 
 STEP: Final = """
@@ -74,8 +75,58 @@ MOVING: Final = (
     "ending", "result",
 )  # fmt: skip
 COLUMNS: Final = ", ".join((*FIXED, *MOVING))
-INSERT: Final = f"INSERT INTO jobs_all ({COLUMNS}) VALUES ({', '.join('?' * (len(FIXED) + len(MOVING)))})"
-UPDATE: Final = f"UPDATE jobs_all SET {', '.join(f'{name} = ?' for name in MOVING)}, attempts = ? WHERE number = ?"
+
+SHORT: Final = (
+    "number", "queue", "kind", "payload", "priority", "attempts", "timeout", "created_at", "state", "run_at", "slot_at",
+    "attempt", "begun_at", "changed_at", "worker",
+)  # fmt: skip
+PLAIN: Final[dict[str, Any]] = {
+    "backoff": None, "key": "", "window_at": 0.0, "even_if": 0, "every": 0.0, "batch": "", "source": "", "after": "",
+    "progress": 0.0, "note": "", "why": "", "repeats": 0, "ending": "", "result": None,
+}  # fmt: skip
+"""The columns that a plain job leaves empty, and what is in them: half the cost of writing one is binding values."""
+SUCCESS: Final[dict[str, Any]] = {"state": SUCCEEDED, "progress": 1.0, "why": "", "ending": ""}
+"""What a job that has succeeded has in these columns."""
+ENDED: Final = ("number", "changed_at", "note", "result")
+_CHANGED: Final = (*MOVING, "attempts", "number")
+_ROWS_AT_ONCE: Final = (64, 16, 4, 1)
+"""Rows of one statement: a batch is cut into these, so that few statements are prepared and kept."""
+
+
+def _marks(columns: int, rows: int) -> str:
+    return ", ".join([f"({', '.join('?' * columns)})"] * rows)
+
+
+def _insert(rows: int) -> str:
+    return f"INSERT INTO jobs_all ({COLUMNS}) VALUES {_marks(len(FIXED) + len(MOVING), rows)}"
+
+
+def _insert_short(rows: int) -> str:
+    constants = ", ".join("NULL" if value is None else repr(value) for value in PLAIN.values())
+    row = f"({', '.join('?' * len(SHORT))}, {constants})"
+    return f"INSERT INTO jobs_all ({', '.join((*SHORT, *PLAIN))}) VALUES {', '.join([row] * rows)}"
+
+
+def _update(rows: int) -> str:
+    news = ", ".join(f"{name} = news.{name}" for name in _CHANGED[:-1])
+    return (
+        f"WITH news({', '.join(_CHANGED)}) AS (VALUES {_marks(len(_CHANGED), rows)}) "
+        f"UPDATE jobs_all SET {news} FROM news WHERE jobs_all.number = news.number"
+    )
+
+
+def _end(rows: int) -> str:
+    news = ", ".join(f"{name} = news.{name}" for name in ENDED[1:])
+    return (
+        f"WITH news({', '.join(ENDED)}) AS (VALUES {_marks(len(ENDED), rows)}) "
+        f"UPDATE jobs_all SET {', '.join(f'{name} = {value!r}' for name, value in SUCCESS.items())}, {news} "
+        "FROM news WHERE jobs_all.number = news.number"
+    )
+
+
+INSERTS, SHORT_INSERTS, UPDATES, ENDS = (
+    {rows: statement(rows) for rows in _ROWS_AT_ONCE} for statement in (_insert, _insert_short, _update, _end)
+)
 
 _backoff: Final = msgspec.json.Decoder(Backoff)
 
@@ -83,23 +134,54 @@ Row = tuple[Any, ...]
 
 
 class Changes(Struct, frozen=True):
-    """Rows to be written together."""
+    """Rows to be written together.
+
+    Attributes:
+        inserted: New ones, whole: the columns `COLUMNS`.
+        short: New ones with nothing out of the ordinary: the columns `SHORT`; the others are as `PLAIN` says.
+        updated: Changed ones: the columns `MOVING`, attempts and number.
+        ended: Ones that succeeded at the try their row tells of: number, changed_at, note and result.
+    """
 
     inserted: list[Row]
+    short: list[Row]
     updated: list[Row]
+    ended: list[Row]
+
+    @property
+    def whole(self) -> Iterator[Row]:
+        """The new rows, all of them whole."""
+        yield from self.inserted
+        for row in self.short:
+            values = PLAIN | dict(zip(SHORT, row, strict=True))
+            yield tuple(values[name] for name in (*FIXED, *MOVING))
 
 
 def changes_of(jobs: Iterable[Job]) -> Changes:
-    """Return the rows of `jobs` as they are now."""
-    inserted: list[Row] = []
-    updated: list[Row] = []
+    """Return the rows of `jobs` as they are now; what is in them is what their rows say from then on."""
+    changes = Changes([], [], [], [])
     for job in jobs:
+        is_new = job.is_new
+        if job.state == SUCCEEDED and not is_new and job.row_attempt == job.attempt and not job.why:
+            changes.ended.append((job.number, job.changed_at, job.note, job.result))
+            continue
+        if job.state == RUNNING:
+            job.row_attempt = job.attempt
+        if is_new and _is_plain(job):
+            changes.short.append(
+                (
+                    job.number, job.queue, job.kind, job.payload, job.priority, job.attempts, job.timeout,
+                    job.created_at, job.state, job.run_at, job.slot_at, job.attempt, job.begun_at, job.changed_at,
+                    job.worker,
+                )
+            )  # fmt: skip
+            continue
         moving = (
             job.state, job.run_at, job.attempt, ",".join(map(str, job.after)) if job.after else "", job.begun_at,
             job.changed_at, job.progress, job.note, job.why, job.worker, job.repeats, job.ending, job.result,
         )  # fmt: skip
-        if job.is_new:
-            inserted.append(
+        if is_new:
+            changes.inserted.append(
                 (
                     job.number, job.queue, job.kind, job.payload, job.priority, job.attempts, job.timeout,
                     msgspec.json.encode(job.backoff).decode() if job.backoff is not None else None, job.key,
@@ -108,17 +190,35 @@ def changes_of(jobs: Iterable[Job]) -> Changes:
                 )
             )  # fmt: skip
         else:
-            updated.append((*moving, job.attempts, job.number))
-    return Changes(inserted, updated)
+            changes.updated.append((*moving, job.attempts, job.number))
+    return changes
+
+
+def _is_plain(job: Job) -> bool:
+    """Whether the columns `PLAIN` of a job are as it says."""
+    return not (
+        job.backoff is not None or job.key or job.every or job.batch or job.source or job.after or job.progress
+        or job.note or job.why or job.repeats or job.ending or job.even_if or job.window_at or job.result is not None
+    )  # fmt: skip
 
 
 def write(connection: sqlite3.Connection, changes: Changes) -> None:
-    """Write rows."""
-    if changes.inserted:
-        connection.executemany(INSERT, changes.inserted)
-        connection.execute("UPDATE jobs_last SET number = max(number, ?)", (max(row[0] for row in changes.inserted),))
-    if changes.updated:
-        connection.executemany(UPDATE, changes.updated)
+    """Write rows, many with one statement: while SQLite carries one out, other threads of the program go on."""
+    if changes.inserted or changes.short:
+        _write_rows(connection, INSERTS, changes.inserted)
+        _write_rows(connection, SHORT_INSERTS, changes.short)
+        last = max(row[0] for row in chain(changes.inserted, changes.short))
+        connection.execute("UPDATE jobs_last SET number = max(number, ?)", (last,))
+    _write_rows(connection, UPDATES, changes.updated)
+    _write_rows(connection, ENDS, changes.ended)
+
+
+def _write_rows(connection: sqlite3.Connection, statements: dict[int, str], rows: list[Row]) -> None:
+    at = 0
+    while at < len(rows):
+        size = next(size for size in _ROWS_AT_ONCE if size <= len(rows) - at)
+        connection.execute(statements[size], tuple(chain.from_iterable(rows[at : at + size])))
+        at += size
 
 
 def job_of(row: Row) -> Job:

@@ -1,0 +1,93 @@
+"""Rows of jobs: whatever way one is written, what is read back is the job as it was."""
+
+from __future__ import annotations
+
+import sqlite3
+from typing import Any
+
+import pytest
+from msgspec.structs import asdict, replace
+
+from actors.jobs import tables
+from actors.jobs.jobtable import MemoryTable
+from actors.jobs.records import Job
+from actors.jobs.specs import RUNNING, SUCCEEDED
+from actors.policies.backoff import Backoff
+
+ODD: dict[str, dict[str, Any]] = {
+    "plain": {},
+    "key": {"key": "k", "window_at": 9.0},
+    "backoff": {"backoff": Backoff(first=2.0)},
+    "every": {"every": 5.0},
+    "batch": {"batch": "b"},
+    "source": {"source": "s"},
+    "after": {"after": frozenset({1, 2}), "even_if": True},
+    "told": {"note": "n", "why": "w", "progress": 0.5},
+    "repeated": {"repeats": 2, "ending": "cancel"},
+    "done": {"state": SUCCEEDED, "result": "7", "progress": 1.0},
+}
+
+
+def a_job(number: int, **fields: Any) -> Job:
+    values: dict[str, Any] = {
+        "priority": 3, "attempt": 1, "attempts": 5, "timeout": 60.0, "created_at": 1.5, "run_at": 2.5, "slot_at": 3.5,
+        "begun_at": 4.5, "changed_at": 5.5, "worker": "/work/a#1", "state": RUNNING,
+    }  # fmt: skip
+    return Job(number, "mail", "mail.send", '{"to":"you"}', **values | fields)
+
+
+def written(connection: sqlite3.Connection, memory: MemoryTable, jobs: list[Job]) -> list[Job]:
+    """Write jobs to both stores and return what is in the file, which must be what is in memory."""
+    changes = tables.changes_of(jobs)
+    for job in jobs:
+        job.is_new = False
+    tables.write(connection, changes)
+    memory.submit(lambda: changes, lambda error: None)
+    found = tables.read_jobs(connection, range(1_000))
+    assert [asdict(job) for job in memory.find(range(1_000))] == [asdict(job) for job in found]
+    return found
+
+
+@pytest.fixture
+def connection() -> Any:
+    connection = sqlite3.connect(":memory:")
+    connection.executescript(tables.STEP)
+    yield connection
+    connection.close()
+
+
+def same(job: Job) -> dict[str, Any]:
+    return asdict(replace(job, row_attempt=0))
+
+
+@pytest.mark.parametrize("fields", ODD.values(), ids=ODD)
+def test_a_new_row_is_the_job(connection: sqlite3.Connection, fields: dict[str, Any]) -> None:
+    job = a_job(7, **fields)
+
+    assert [asdict(found) for found in written(connection, MemoryTable(), [job])] == [same(job)]
+
+
+@pytest.mark.parametrize("count", [1, 3, 4, 15, 16, 17, 84, 300])
+def test_a_batch_of_any_size_is_written_whole(connection: sqlite3.Connection, count: int) -> None:
+    memory = MemoryTable()
+    jobs = [a_job(number, **list(ODD.values())[number % len(ODD)]) for number in range(1, count + 1)]
+
+    assert [asdict(found) for found in written(connection, memory, jobs)] == [same(job) for job in jobs]
+
+    for job in jobs:
+        job.state, job.changed_at, job.result, job.progress = SUCCEEDED, 9.5, "8", 1.0
+        job.note, job.why, job.ending = "done", "", ""
+    assert [asdict(found) for found in written(connection, memory, jobs)] == [same(job) for job in jobs]
+    assert tables.last_number(connection) == count
+
+
+def test_what_changed_since_the_row_said_running_is_written_with_the_end(connection: sqlite3.Connection) -> None:
+    job = a_job(7)
+    written(connection, MemoryTable(), [job])
+
+    job.attempt, job.worker, job.begun_at = 2, "/work/b#1", 8.5  # tried again, and no commit in between
+    job.state, job.result, job.progress = SUCCEEDED, "8", 1.0
+    changes = tables.changes_of([job])
+    tables.write(connection, changes)
+
+    assert [asdict(found) for found in tables.read_jobs(connection, [7])] == [same(job)]
