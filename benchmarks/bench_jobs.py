@@ -1,7 +1,8 @@
 """How many durable jobs a second go from added to done, and how long does an add take?
 
     pool       50 in flight, 50 workers on the pool; an add is answered, and an end told, once it is on disk
-    relaxed    the same in a queue that does not wait for the disk
+    process    the same with two worker processes of 25 places each
+    relaxed    on the pool, in a queue that does not wait for the disk
     add        one add after another, beside three fsyncs of this disk
 
 In the same run, where they are installed: BullMQ on Redis with appendfsync always and everysec (Debian's redis-server;
@@ -26,15 +27,19 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from actors.core.outcomes import Outcome, Started
+from actors.core.outcomes import Incarnation, Outcome, Started
 from actors.core.system import ActorSystem
 from actors.jobs.accepting import Accepted
 from actors.jobs.client import Jobs
 from actors.jobs.engine import Engine
 from actors.jobs.handlers import job, spec_of
 from actors.jobs.locating import engine_at
+from actors.jobs.orders import Announce
 from actors.jobs.queues import JobQueues
 from actors.jobs.running import JobWorker
+from supervisors.children import LaunchRequest
+from supervisors.processes.host import ProcessLauncher
+from supervisors.specs import ChildSpec, ImportStart
 
 HERE = Path(__file__).parent
 RESULTS = HERE / "results" / "jobs.json"
@@ -48,8 +53,8 @@ def noop(number: int) -> int:
 
 
 @contextmanager
-def queues(home: Path, workers: int, **rules: Any) -> Iterator[tuple[Engine, Jobs]]:
-    """Run queues with workers on the pool."""
+def queues(home: Path, workers: int, *, processes: int = 0, **rules: Any) -> Iterator[tuple[Engine, Jobs]]:
+    """Run queues with workers on the pool, or with places for as many jobs in so many processes."""
     system = ActorSystem("bench")
     ready = threading.Semaphore(0)
 
@@ -63,13 +68,24 @@ def queues(home: Path, workers: int, **rules: Any) -> Iterator[tuple[Engine, Job
 
     queue = {"name": "default", "workers": ["/work/w*"], **rules}
     spawn(lambda: JobQueues(home=str(home), queues=[queue]), "/work/jobs")
-    for number in range(workers):
+    launcher = ProcessLauncher(system, home) if processes else None
+    for number in range(0 if processes else workers):
         spawn(JobWorker, f"/work/w{number}")
+    for number in range(processes):
+        assert launcher is not None
+        kwargs = {"handlers": [Path(__file__).stem], "places": workers // processes}
+        start = ImportStart("actors.jobs.running:JobProcess", kwargs=kwargs)
+        spec = ChildSpec(f"w{number}", start, runs_in="process")
+        launcher.launch(LaunchRequest(f"/work/w{number}", spec, Incarnation()), on_outcome)
+        assert ready.acquire(timeout=LIMIT)
+        system.ref(f"/work/w{number}").tell(Announce())  # no supervisor is here, whose events the queues would see
     engine = engine_at(system, "/work/jobs")
     assert engine is not None
     try:
         yield engine, Jobs(system)
     finally:
+        if launcher is not None:
+            launcher.close()
         system.shutdown()
 
 
@@ -214,6 +230,7 @@ def main() -> None:
         name: max(rounds, key=lambda figure: figure["jobs_per_second"]) for name, rounds in figures.items() if rounds
     }
     found["rounds"] = {name: [figure["jobs_per_second"] for figure in rounds] for name, rounds in figures.items()}
+    found["process"] = end_to_end(options.seconds, processes=2)
     found["relaxed"] = end_to_end(options.seconds, relaxed=True)
     found["add"] = adding(500)
     found |= python_peers(500)
