@@ -14,31 +14,23 @@ is written again every second until that works; meanwhile nothing new begins.
 
 from __future__ import annotations
 
-import logging
 import random
-import threading
 import time
 from collections.abc import Callable, Iterable, Sequence
 
 from actors.jobs import explaining
 from actors.jobs.accepting import Acceptor, Draft, JobsRefusedError
-from actors.jobs.flushing import Add, Answer, Flush
+from actors.jobs.committing import Commits, Perform
+from actors.jobs.flushing import Add, Answer
 from actors.jobs.handlers import PayloadError, UnknownKindError
 from actors.jobs.jobtable import JobTable, QueueState
 from actors.jobs.ledger import Ledger, Queue
-from actors.jobs.records import Begin, Effect, Ended, Job
+from actors.jobs.records import Job
 from actors.jobs.recovering import Recovered, recover, revive, with_rate
 from actors.jobs.specs import CANCELLED, DISABLED, FAILED, RUNNING, WAITING, JobSpec, QueueSpec
-from actors.jobs.tables import Changes, changes_of
 
-logger = logging.getLogger(__name__)
-
-RETRY_WRITE = 1.0
-"""Seconds between two tries to write what a full disk refused."""
 CLOSE_WITHIN = 5.0
 """Longest wait for what is still to be written when an engine is closed, in seconds."""
-
-Perform = Callable[[Sequence[Effect]], None]
 
 
 class Engine:
@@ -54,7 +46,6 @@ class Engine:
     Attributes:
         table: Where jobs are kept.
         ledger: The unfinished jobs; for reading.
-        trouble: Why the last commit failed; "" where it did not.
         rates: Rates of queues as people set them, as `count/seconds`.
     """
 
@@ -69,20 +60,13 @@ class Engine:
     ) -> None:
         self.table = table
         self._now = now
-        self._perform = perform
-        self._alarm = alarm
-        self._armed = float("inf")
         self._chance = chance if chance is not None else random.Random()
-        self._lock = threading.Lock()
         self.ledger = Ledger()
-        self._acceptor = Acceptor(self.ledger, table, self._pending)
-        self._adds: list[Add] = []
-        self._watchers: dict[int, list[Callable[[Job], object]]] = {}
-        self._flush: Flush | None = None
-        self.trouble = ""
+        commits = self._commits = Commits(table, self.ledger, now=now, perform=perform, alarm=alarm)
+        self._lock = commits.lock
+        self._go_on = commits.go_on
+        self._acceptor = Acceptor(self.ledger, table, commits.pending)
         self.rates: dict[str, str] = {}
-        self._is_closed = False
-        self._is_relaxed = False
 
     # -- opening and closing ----------------------------------------------------------------------
 
@@ -116,7 +100,7 @@ class Engine:
     def close(self) -> None:
         """Write what waits and close the table; blocks. Jobs that run are found in flight by the next engine."""
         with self._lock:
-            self._is_closed = True
+            self._commits.is_closed = True
         until = time.monotonic() + CLOSE_WITHIN
         while not self.is_settled and not self.trouble and time.monotonic() < until:
             time.sleep(0.001)
@@ -129,7 +113,7 @@ class Engine:
             spec = with_rate(spec, state.rate)
         queue = self.ledger.open_queue(spec, now)
         queue.paused, queue.draining, queue.note = state.paused, state.draining, state.note
-        self._is_relaxed = self._is_relaxed or spec.relaxed
+        self._commits.is_relaxed = self._commits.is_relaxed or spec.relaxed
         return queue
 
     # -- adding and looking -----------------------------------------------------------------------
@@ -146,16 +130,16 @@ class Engine:
         at_once = False
         with self._lock:
             try:
-                if self._is_closed:
+                if self._commits.is_closed:
                     raise JobsRefusedError("the queues are closed")
                 if self.trouble:
                     raise JobsRefusedError(self.trouble)
                 accepted, jobs = self._acceptor.accept(drafts, now)
                 for name in {job.queue for job in jobs} if len(jobs) > 1 else [job.queue for job in jobs]:
                     self.ledger.claim(name, now)
-                at_once = self._is_relaxed and all(self.ledger.queues[job.queue].spec.relaxed for job in jobs)
+                at_once = self._commits.is_relaxed and all(self.ledger.queues[job.queue].spec.relaxed for job in jobs)
                 if not at_once:
-                    self._adds.append(Add(accepted, jobs, answer))
+                    self._commits.adds.append(Add(accepted, jobs, answer))
             except JobsRefusedError as error:
                 refused = error
         if refused is not None:
@@ -168,17 +152,20 @@ class Engine:
     def watch(self, number: int, ended: Callable[[Job], object]) -> bool:
         """Call `ended` with the job once its end is on disk; return False where it has ended, or never was."""
         with self._lock:
-            if number not in self.ledger.jobs and self._pending(number) is None:
+            if number not in self.ledger.jobs and self._commits.pending(number) is None:
                 return False
-            self._watchers.setdefault(number, []).append(ended)
+            self._commits.watchers.setdefault(number, []).append(ended)
         return True
 
     @property
     def is_settled(self) -> bool:
         """Whether everything is written, and all that follows from it done."""
-        with self._lock:
-            ledger = self.ledger
-            return self._flush is None and not (ledger.dirty or ledger.effects or self._adds)
+        return self._commits.is_settled
+
+    @property
+    def trouble(self) -> str:
+        """Why the last commit failed; "" where it did not."""
+        return self._commits.trouble
 
     def live(self, number: int) -> Job | None:
         """Return an unfinished job; for reading one field at a time."""
@@ -210,7 +197,7 @@ class Engine:
         if not children:
             with self._lock:
                 self.ledger.succeeded(number, attempt, result, now)
-                if not self.trouble and not self._is_closed:
+                if not self.trouble and not self._commits.is_closed:
                     self.ledger.claim(job.queue, now)
             self._go_on()
             return
@@ -277,9 +264,9 @@ class Engine:
         """Do what is due; after a failed commit, write once more what is to be written."""
         now = self._now()
         with self._lock:
-            self._armed = float("inf")
+            self._commits.armed = float("inf")
             if self.trouble:
-                self.trouble = ""
+                self._commits.trouble = ""
                 self._claim(tuple(self.ledger.queues), now)
             self.ledger.pass_time(now)
         self._go_on()
@@ -309,7 +296,7 @@ class Engine:
         changed: list[int] = []
         with self._lock:
             for number in numbers:
-                if self._pending(number) is None and revive(self.ledger, number, stored.get(number), now):
+                if self._commits.pending(number) is None and revive(self.ledger, number, stored.get(number), now):
                     changed.append(number)
             self._claim({self.ledger.jobs[number].queue for number in changed if number in self.ledger.jobs}, now)
         self._go_on()
@@ -340,113 +327,6 @@ class Engine:
     # -- within -----------------------------------------------------------------------------------
 
     def _claim(self, names: Iterable[str], now: float) -> None:
-        if not self.trouble and not self._is_closed:
+        if not self.trouble and not self._commits.is_closed:
             for name in names:
                 self.ledger.claim(name, now)
-
-    def _pending(self, number: int) -> Job | None:
-        """Return a job that is not as its row is."""
-        found = self.ledger.dirty.get(number)
-        if found is None and self._flush is not None:
-            found = next((job for job in self._flush.jobs if job.number == number), None)
-        return found
-
-    def _go_on(self) -> None:
-        """Begin a commit if there is something to write and none is under way; see to the alarm.
-
-        Without the lock where a commit is under way: what was noted before this call is seen by the one at its end.
-        """
-        if self._flush is not None and not self._is_relaxed and self.ledger.alarm >= self._armed:
-            return
-        flush: Flush | None = None
-        at_once: list[Effect] = []
-        alarm = 0.0
-        with self._lock:
-            ledger = self.ledger
-            if self._is_relaxed and ledger.effects:
-                at_once = self._take_relaxed()
-            if self._flush is None and (ledger.dirty or ledger.effects or self._adds) and not self.trouble:
-                flush = self._flush = Flush(self._take, self._flushed)
-            if ledger.alarm < self._armed:
-                alarm = self._armed = ledger.alarm
-        if alarm:
-            self._alarm(alarm)
-        if flush is not None:
-            self.table.submit(flush.take, flush.done)
-        if at_once:
-            self._carry_out(at_once)
-
-    def _take_relaxed(self) -> list[Effect]:
-        """Return the effects about jobs whose queue does not wait for the disk."""
-        queues = self.ledger.queues
-        found: list[Effect] = []
-        others: list[Effect] = []
-        for effect in self.ledger.effects:
-            of_job = isinstance(effect, Begin | Ended)
-            (found if of_job and queues[effect.job.queue].spec.relaxed else others).append(effect)  # type: ignore[union-attr]
-        self.ledger.effects = others
-        return found
-
-    def _take(self, flush: Flush) -> Changes:
-        with self._lock:
-            ledger = self.ledger
-            flush.jobs = list(ledger.dirty.values())
-            flush.effects, flush.adds = ledger.effects, self._adds
-            ledger.dirty, ledger.effects, self._adds = {}, [], []
-            changes = changes_of(flush.jobs)
-            if changes.inserted or changes.short:
-                flush.inserted = [job for job in flush.jobs if job.is_new]
-                for job in flush.inserted:
-                    job.is_new = False
-            return changes
-
-    def _flushed(self, flush: Flush, error: BaseException | None) -> None:
-        if error is not None:
-            self._not_written(flush, error)
-            return
-        with self._lock:
-            self._flush = None
-        for add in flush.adds:
-            add.answer(add.accepted)
-        self._carry_out(flush.effects)
-        self._go_on()
-
-    def _not_written(self, flush: Flush, error: BaseException) -> None:
-        """Refuse what was new, take claims back, and keep everything else for the next try."""
-        now = self._now()
-        logger.error("jobs are not written, and will be tried again: %s", error)
-        with self._lock:
-            ledger = self.ledger
-            self._flush = None
-            refused = {job.number for add in flush.adds for job in add.jobs}
-            for job in flush.inserted:
-                job.is_new = True
-            for job in flush.jobs:
-                job.row_attempt = 0
-            for effect in flush.effects:
-                if isinstance(effect, Begin) and effect.job.number not in refused:
-                    ledger.unclaim(effect.job, now)
-            for add in flush.adds:
-                for job in add.jobs:
-                    ledger.forget(job)
-            for job in flush.jobs:
-                if job.number not in refused:
-                    ledger.dirty.setdefault(job.number, job)
-            ledger.effects[:0] = [effect for effect in flush.effects if not isinstance(effect, Begin)]
-            self.trouble = "" if self._is_closed else f"nothing can be written: {error}"
-            self._armed = min(self._armed, now + RETRY_WRITE)
-        for add in flush.adds:
-            add.answer(JobsRefusedError(str(error)))
-        if not self._is_closed:
-            self._alarm(now + RETRY_WRITE)
-
-    def _carry_out(self, effects: Sequence[Effect]) -> None:
-        if not effects:
-            return
-        self._perform(effects)
-        if not self._watchers:
-            return
-        for effect in effects:
-            if isinstance(effect, Ended):
-                for ended in self._watchers.pop(effect.job.number, ()):
-                    ended(effect.job)

@@ -23,12 +23,11 @@ import msgspec
 
 from actors import Actor, Down, MailboxSpec, on
 from actors.addresses import ROOT, matches
-from actors.errors import ActorExitedError
-from actors.events import ActorStarted, Event, JobRetried, JobsDisabled, JobsRecovered, QueueChanged, RunFinished
+from actors.events import ActorStarted, Event, JobsDisabled, JobsRecovered, QueueChanged
 from actors.jobs import viewing
 from actors.jobs.accepting import Accepted, JobsRefusedError
 from actors.jobs.engine import Engine
-from actors.jobs.handlers import Token, UnknownKindError, handler_of, load_handlers
+from actors.jobs.handlers import load_handlers
 from actors.jobs.jobtable import FileTable, QueueState
 from actors.jobs.locating import forget_engine, remember_engine
 from actors.jobs.offload import Offload
@@ -36,13 +35,9 @@ from actors.jobs.orders import (
     AddedJobs,
     AddJobs,
     Announce,
-    BrokenJob,
     ChangedJobs,
     ChangeJobs,
     ChangeQueue,
-    DoJob,
-    DoneJob,
-    EndJob,
     FindJobs,
     FoundJobs,
     FoundQueues,
@@ -52,10 +47,9 @@ from actors.jobs.orders import (
     WhyJob,
     WorkerReady,
 )
-from actors.jobs.records import Again, Begin, Effect, Ended, Halt, Job, Stop
-from actors.jobs.running import AsyncJob, LocalJob
+from actors.jobs.performing import Performer
 from actors.jobs.selecting import Selection, SelectionError, number_of
-from actors.jobs.specs import FAILED, SUCCEEDED, QueueSpec
+from actors.jobs.specs import QueueSpec
 from actors.messages import Message
 from actors.state.file import StateError
 
@@ -101,12 +95,8 @@ class JobQueues(Actor):
         self._specs = {spec.name: spec for spec in specs} or {"default": QueueSpec(name="default")}
         self._offload = Offload("jobs", limit=2)
         self._engine: Engine | None = None
-        self._tokens: dict[int, Token] = {}
-        self._cells: dict[str, Any] = {}
-        self._local: set[str] = set()
         self._watched: dict[int, tuple[str, str]] = {}
         self._instances: dict[str, str] = {}
-        self._figures = {SUCCEEDED: 0, FAILED: 0, "retried": 0}
 
     async def on_start(self) -> None:  # type: ignore[override] # a hook may be a coroutine
         faults: dict[str, str] = {}
@@ -118,8 +108,9 @@ class JobQueues(Actor):
         if table.damaged is not None:
             logger.error("state.db was damaged; it is %s now, and its jobs are not known", table.damaged)
         system = self.system
-        engine = self._engine = Engine(
-            table, now=system.clock.time, perform=self._perform, alarm=self._alarm, chance=system.chance
+        performer = self._performer = Performer(system, self.path)
+        engine = self._engine = performer.engine = Engine(
+            table, now=system.clock.time, perform=performer.perform, alarm=self._alarm, chance=system.chance
         )
         left = await self._offload.run(engine.open, self._specs.values())
         remember_engine(system, self.path, engine)
@@ -153,7 +144,7 @@ class JobQueues(Actor):
             name: {"unfinished": queue.count, "running": len(queue.running), "free": len(queue.free)}
             for name, queue in engine.ledger.queues.items()
         }
-        return {"queues": queues, **self._figures, "trouble": engine.trouble}
+        return {"queues": queues, **self._performer.figures, "trouble": engine.trouble}
 
     # -- jobs -------------------------------------------------------------------------------------
 
@@ -249,12 +240,7 @@ class JobQueues(Actor):
         for number in [number for number, (path, _) in self._watched.items() if path == message.path]:
             del self._watched[number]
             engine.worker_lost(message.queue, message.path, f"{message.path} began anew")
-        ref = self.system.ref(message.path)
-        cell = self._cells[message.path] = self.system.registry.get(message.path) or ref
-        if hasattr(cell, "_queue") and hasattr(cell, "_actor"):  # an instance of this process
-            self._local.add(message.path)
-        else:
-            self._local.discard(message.path)
+        ref = self._performer.know(message.path)
         self._watched[self.monitor(ref).number] = (message.path, message.queue)
         engine.worker_free(message.queue, message.path, message.places)
 
@@ -282,93 +268,6 @@ class JobQueues(Actor):
             logger.warning("old jobs are not forgotten, and will be later: %s", error)
         self.after(1.0 if more else CLEAN_EVERY, Clean())
 
-    def _perform(self, effects: Sequence[Effect]) -> None:
-        """Carry out what the engine wants done; on any thread."""
-        for effect in effects:
-            try:
-                match effect:
-                    case Begin():
-                        self._begin(effect)
-                    case Ended(job):
-                        self._ended(job)
-                    case Halt(number, path, why):
-                        self._halt(number, path, why)
-                    case Stop(_, path, why):
-                        self._stop_worker(path, why)
-                    case Again():
-                        self._figures["retried"] += 1
-                        self.system.bus.publish(
-                            JobRetried(
-                                self.system.clock.time(), effect.path or self.path, f"job-{effect.number}", effect.kind,
-                                effect.queue, effect.attempt, effect.delay, effect.why,
-                            )
-                        )  # fmt: skip
-            except Exception:  # one effect must not cost the others theirs
-                logger.exception("an effect of the queues failed: %s", effect)
-
-    def _begin(self, begin: Begin) -> None:
-        job, path = begin.job, begin.path
-        engine = self._running
-        cell = self._cells[path]
-        try:
-            handler = handler_of(job.kind)
-        except UnknownKindError as error:
-            engine.failed(job.number, begin.attempt, str(error), False)
-            return
-        if path in self._local:
-            token = self._tokens[job.number] = Token()
-            make = AsyncJob if handler.is_async else LocalJob
-            cell.tell(make(engine, handler, job.number, job.payload, begin.attempt, job.repeats, token))
-            return
-        future = cell.ask(DoJob(job.number, job.kind, job.payload, begin.attempt, job.repeats), block=False)
-        future.add_done_callback(lambda: self._answered(begin, future))
-
-    def _answered(self, begin: Begin, future: Any) -> None:
-        """A worker in another process said how a try ended, or ended itself; on any thread."""
-        engine, job = self._running, begin.job
-        try:
-            answer = future.get(timeout=0)
-        except ActorExitedError as error:
-            engine.worker_lost(job.queue, begin.path, f"{begin.path} ended: {error}")
-            return
-        except Exception as error:  # the message did not get there, or the answer is none
-            engine.failed(job.number, begin.attempt, f"{type(error).__name__}: {error}", True)
-            return
-        match answer:
-            case DoneJob(result, children):
-                engine.finished(job.number, begin.attempt, result, children)
-            case BrokenJob(_, _, True):
-                engine.refused(job.number, begin.attempt)
-            case BrokenJob(why, retryable):
-                engine.failed(job.number, begin.attempt, why, retryable)
-            case _:
-                engine.failed(job.number, begin.attempt, f"{begin.path} answered {type(answer).__name__}", False)
-
-    def _ended(self, job: Job) -> None:
-        self._tokens.pop(job.number, None)
-        if job.state in self._figures:
-            self._figures[job.state] += 1
-        seconds = job.changed_at - job.begun_at if job.begun_at else 0.0
-        run = f"job-{job.number} {job.kind}" + (f" for {job.source}" if job.source else "")
-        why = f"{job.why} (try {job.attempt})" if job.state == FAILED else job.why
-        self.system.bus.publish(RunFinished(job.changed_at, job.worker or self.path, run, job.state, seconds, why))
-
-    def _halt(self, number: int, path: str, why: str) -> None:
-        token = self._tokens.get(number)
-        if token is not None:
-            token.set(why)
-            return
-        job = self._running.live(number)
-        if job is not None:
-            self._cells[path].tell(EndJob(number, job.attempt, why))
-
-    def _stop_worker(self, path: str, why: str) -> None:
-        restarter = self.system.restarter
-        if restarter is None:
-            logger.warning("%s is to be ended, and no supervisor is there for that: %s", path, why)
-            return
-        restarter(path, why)
-
     def _alarm(self, at: float) -> None:
         """Have time passed at a wall instant, or a bit earlier; on any thread."""
         delay = min(LONGEST_WAIT, max(0.0, at - self.system.clock.time()))
@@ -389,8 +288,7 @@ class JobQueues(Actor):
             return
         self._subscription.cancel()
         forget_engine(self.system, self.path)
-        for token in tuple(self._tokens.values()):
-            token.set(why)
+        self._performer.halt_all(why)
         engine.close()
 
     @property

@@ -16,7 +16,6 @@ SHOWN = [path.relative_to(ROOT).as_posix() for path in MODULES]
 
 LONGEST = 400
 LONGER: dict[str, str] = {
-    "actors/jobs/engine.py": "what is done under its one lock stands together, so that it can be seen to be right",
     "actors/events.py": "a list of values without rules; the page of events is made from it in its order",
 }
 """Modules that may be longer than `LONGEST` lines, each with the reason; never longer than `LIMIT`."""

@@ -1,0 +1,185 @@
+"""Commits of the engine: all that was noted while one was under way goes into the next, and what follows comes after.
+
+    noted under the lock --go_on--> Flush --the table's writer--> written: answers, effects, watchers
+                                                            +--> not written: new jobs refused, claims taken back
+
+Where a commit fails (a full disk) what ended is kept and written again; until then nothing new begins.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Callable, Sequence
+
+from actors.jobs.accepting import JobsRefusedError
+from actors.jobs.flushing import Add, Flush
+from actors.jobs.jobtable import JobTable
+from actors.jobs.ledger import Ledger
+from actors.jobs.records import Begin, Effect, Ended, Job
+from actors.jobs.tables import Changes, changes_of
+
+logger = logging.getLogger(__name__)
+
+RETRY_WRITE = 1.0
+"""Seconds between two tries to write what a full disk refused."""
+
+Perform = Callable[[Sequence[Effect]], None]
+
+
+class Commits:
+    """See the module.
+
+    Args:
+        table: Where rows go.
+        ledger: Whose dirty rows and effects are taken.
+        now: Wall seconds since the epoch.
+        perform: Carries out effects, in order; called on any thread, must not block.
+        alarm: Asks for a call of the engine at a wall instant; called on any thread.
+
+    Attributes:
+        lock: Held by whoever reads or changes the ledger or what is below; nothing under it waits.
+        adds: Jobs that were added since the last commit began.
+        watchers: Whom to tell of the end of a job, by number.
+        trouble: Why the last commit failed; "" where it did not.
+        armed: Wall instant of the alarm that was asked for.
+        is_relaxed: Whether there is a queue that does not wait for the disk.
+        is_closed: Whether nothing more is begun.
+    """
+
+    def __init__(
+        self,
+        table: JobTable,
+        ledger: Ledger,
+        *,
+        now: Callable[[], float],
+        perform: Perform,
+        alarm: Callable[[float], None],
+    ) -> None:
+        self._table = table
+        self.ledger = ledger
+        self._now = now
+        self._perform = perform
+        self._alarm = alarm
+        self._flush: Flush | None = None
+        self.lock = threading.Lock()
+        self.adds: list[Add] = []
+        self.watchers: dict[int, list[Callable[[Job], object]]] = {}
+        self.trouble = ""
+        self.armed = float("inf")
+        self.is_relaxed = False
+        self.is_closed = False
+
+    @property
+    def is_settled(self) -> bool:
+        """Whether everything is written, and all that follows from it done."""
+        with self.lock:
+            ledger = self.ledger
+            return self._flush is None and not (ledger.dirty or ledger.effects or self.adds)
+
+    def pending(self, number: int) -> Job | None:
+        """Return a job that is not as its row is."""
+        found = self.ledger.dirty.get(number)
+        if found is None and self._flush is not None:
+            found = next((job for job in self._flush.jobs if job.number == number), None)
+        return found
+
+    def go_on(self) -> None:
+        """Begin a commit if there is something to write and none is under way; see to the alarm.
+
+        Without the lock where a commit is under way: what was noted before this call is seen by the one at its end.
+        """
+        if self._flush is not None and not self.is_relaxed and self.ledger.alarm >= self.armed:
+            return
+        flush: Flush | None = None
+        at_once: list[Effect] = []
+        alarm = 0.0
+        with self.lock:
+            ledger = self.ledger
+            if self.is_relaxed and ledger.effects:
+                at_once = self._take_relaxed()
+            if self._flush is None and (ledger.dirty or ledger.effects or self.adds) and not self.trouble:
+                flush = self._flush = Flush(self._take, self._flushed)
+            if ledger.alarm < self.armed:
+                alarm = self.armed = ledger.alarm
+        if alarm:
+            self._alarm(alarm)
+        if flush is not None:
+            self._table.submit(flush.take, flush.done)
+        if at_once:
+            self._carry_out(at_once)
+
+    def _take_relaxed(self) -> list[Effect]:
+        """Return the effects about jobs whose queue does not wait for the disk."""
+        queues = self.ledger.queues
+        found: list[Effect] = []
+        others: list[Effect] = []
+        for effect in self.ledger.effects:
+            of_job = isinstance(effect, Begin | Ended)
+            (found if of_job and queues[effect.job.queue].spec.relaxed else others).append(effect)  # type: ignore[union-attr]
+        self.ledger.effects = others
+        return found
+
+    def _take(self, flush: Flush) -> Changes:
+        with self.lock:
+            ledger = self.ledger
+            flush.jobs = list(ledger.dirty.values())
+            flush.effects, flush.adds = ledger.effects, self.adds
+            ledger.dirty, ledger.effects, self.adds = {}, [], []
+            changes = changes_of(flush.jobs)
+            if changes.inserted or changes.short:
+                flush.inserted = [job for job in flush.jobs if job.is_new]
+                for job in flush.inserted:
+                    job.is_new = False
+            return changes
+
+    def _flushed(self, flush: Flush, error: BaseException | None) -> None:
+        if error is not None:
+            self._not_written(flush, error)
+            return
+        with self.lock:
+            self._flush = None
+        for add in flush.adds:
+            add.answer(add.accepted)
+        self._carry_out(flush.effects)
+        self.go_on()
+
+    def _not_written(self, flush: Flush, error: BaseException) -> None:
+        """Refuse what was new, take claims back, and keep everything else for the next try."""
+        now = self._now()
+        logger.error("jobs are not written, and will be tried again: %s", error)
+        with self.lock:
+            ledger = self.ledger
+            self._flush = None
+            refused = {job.number for add in flush.adds for job in add.jobs}
+            for job in flush.inserted:
+                job.is_new = True
+            for job in flush.jobs:
+                job.row_attempt = 0
+            for effect in flush.effects:
+                if isinstance(effect, Begin) and effect.job.number not in refused:
+                    ledger.unclaim(effect.job, now)
+            for add in flush.adds:
+                for job in add.jobs:
+                    ledger.forget(job)
+            for job in flush.jobs:
+                if job.number not in refused:
+                    ledger.dirty.setdefault(job.number, job)
+            ledger.effects[:0] = [effect for effect in flush.effects if not isinstance(effect, Begin)]
+            self.trouble = "" if self.is_closed else f"nothing can be written: {error}"
+            self.armed = min(self.armed, now + RETRY_WRITE)
+        for add in flush.adds:
+            add.answer(JobsRefusedError(str(error)))
+        if not self.is_closed:
+            self._alarm(now + RETRY_WRITE)
+
+    def _carry_out(self, effects: Sequence[Effect]) -> None:
+        if not effects:
+            return
+        self._perform(effects)
+        if not self.watchers:
+            return
+        for effect in effects:
+            if isinstance(effect, Ended):
+                for ended in self.watchers.pop(effect.job.number, ()):
+                    ended(effect.job)
