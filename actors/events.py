@@ -234,6 +234,11 @@ class RunFinished(Event, frozen=True):
         detail: One line: the result's summary, or the error.
         slot_at: Of a schedule's run: the scheduled instant, wall seconds since the epoch; else 0.
         slots: How many slots in a row it tells of, from `slot_at` on.
+        waited: Seconds from when it was due (a schedule's slot with its jitter, a job's time to run) to its start; of a
+            job, of its last try. None where it did not start, or was not due at a time.
+        schedule: Id of the schedule it was for, or empty.
+        queue: Of a job: its queue; else empty.
+        kind: Of a job: its kind; else empty.
     """
 
     TOPIC: ClassVar[str] = "run"
@@ -244,6 +249,10 @@ class RunFinished(Event, frozen=True):
     detail: str = ""
     slot_at: float = 0.0
     slots: int = 1
+    waited: float | None = None
+    schedule: str = ""
+    queue: str = ""
+    kind: str = ""
 
     @property
     def severity(self) -> str:

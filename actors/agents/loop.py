@@ -157,6 +157,7 @@ class AgentLoop(Actor):
         self._registered = False
         self._next_at = 0.0
         self._last: RunFinished | None = None
+        self._waited: float | None = None
         self._acting: asyncio.Future[Result] | None = None
         self._cancelling = ""
         self._runs: dict[str, int] = {}
@@ -203,6 +204,8 @@ class AgentLoop(Actor):
     async def cycle(self, message: Cycle) -> None:
         self._next_at = message.next_at or self._next_at
         due = Due(message.slot_at, self.system.clock.monotonic(), message.by_hand, self._absent())
+        if isinstance(self._state, Resting):
+            self._waited = max(0.0, self.system.clock.time() - message.due_at) if message.due_at else None
         if self._feed(due):
             await self._act()
 
@@ -267,7 +270,12 @@ class AgentLoop(Actor):
                 case Act():
                     acts = True
                 case Report(outcome, seconds, detail):
-                    self._last = RunFinished(self.system.clock.time(), self.path, self._name, outcome, seconds, detail)
+                    slot_at = next((told.slot_at for told in effects if isinstance(told, Done)), 0.0)
+                    waited = None if outcome == "skipped" else self._waited
+                    self._last = RunFinished(
+                        self.system.clock.time(), self.path, self._name, outcome, seconds, detail, slot_at,
+                        waited=waited, schedule=self.path.strip("/"),
+                    )  # fmt: skip
                     self._runs[outcome] = self._runs.get(outcome, 0) + 1
                     self.system.bus.publish(self._last)
                 case Done(slot_at):

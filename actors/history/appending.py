@@ -50,11 +50,7 @@ class Appenders:
             rejects.extend(Reject(text(table.table), why, _content(row)) for row in table.rows)
             return 0
         whole = table.columns == spec.column_names
-        appender = (
-            self._of(table.table)
-            if whole
-            else self._connection.appender(table.table, columns=[*table.columns, SEGMENT.name])  # an older program's
-        )
+        appender = self._of(table.table) if whole else self._made(table.table, table.columns)  # an older program's
         types = {column.name: column.type for column in spec.columns}
         instants = [at for at, name in enumerate(table.columns) if types[name] == INSTANT]
         for row in table.rows:
@@ -63,7 +59,8 @@ class Appenders:
             instant = datetime.fromtimestamp
             for at in instants:
                 for row in table.rows:
-                    row[at] = instant(row[at], UTC)
+                    if row[at] is not None:
+                        row[at] = instant(row[at], UTC)
             appender.append_rows(table.rows)
         except (duckdb.Error, TypeError, ValueError, OverflowError, OSError, IndexError):
             appender.clear()  # it kept the rows before the bad one
@@ -93,8 +90,12 @@ class Appenders:
     def _of(self, table: str) -> duckdb.Appender:
         appender = self._appenders.get(table)
         if appender is None:
-            appender = self._appenders[table] = self._connection.appender(table)
+            appender = self._appenders[table] = self._made(table, BY_NAME[table].column_names)
         return appender
+
+    def _made(self, table: str, columns: Sequence[str]) -> duckdb.Appender:
+        """An appender for rows of these columns and their segment, wherever these stand in the file."""
+        return self._connection.appender(table, columns=[*columns, SEGMENT.name])
 
     def _count(self, table: str, count: int) -> None:
         if count:

@@ -95,6 +95,18 @@ MIGRATIONS: tuple[Migration, ...] = (
             """INSERT INTO published VALUES (-1)""",
         ),
     ),
+    Migration(
+        3,
+        "how late runs began, for which schedule or queue",
+        (
+            "ALTER TABLE runs ADD COLUMN schedule VARCHAR",
+            "ALTER TABLE runs ADD COLUMN slot_at TIMESTAMPTZ",
+            "ALTER TABLE runs ADD COLUMN slots BIGINT",
+            "ALTER TABLE runs ADD COLUMN waited DOUBLE",
+            "ALTER TABLE runs ADD COLUMN queue VARCHAR",
+            "ALTER TABLE runs ADD COLUMN job_kind VARCHAR",
+        ),
+    ),
 )
 
 

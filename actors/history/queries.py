@@ -242,14 +242,20 @@ _LISTED = (
     Analysis(
         "slow_runs",
         "Runs by how long they take (seconds): median, 95th and 99th percentile, the longest and when it was.",
-        f"""
-        SELECT path, run, count(*) AS runs, median(seconds) AS p50, quantile_cont(seconds, 0.95) AS p95,
-               quantile_cont(seconds, 0.99) AS p99, max(seconds) AS longest, arg_max(happened_at, seconds) AS longest_at
-        FROM runs WHERE {_WHERE} AND outcome <> 'skipped'
-        GROUP BY path, run
-        ORDER BY p95 DESC, path, run LIMIT $limit
-        """,
+        workload.SLOW_RUNS.format(where=_WHERE),
         (_back("24h"), _PATH, _LIMIT),
+    ),
+    Analysis(
+        "lateness",
+        "How late runs of each schedule began after their slots (seconds), and slots that had no run.",
+        workload.LATENESS.format(where=_WHERE),
+        (_back("24h"), _PATH, _LIMIT, Parameter("schedule", Kind.TEXT, "%", "which schedules")),
+    ),
+    Analysis(
+        "queue_latency",
+        "How long jobs waited in their queue for a worker, by queue and kind (seconds).",
+        workload.QUEUE_LATENCY.format(where=_WHERE),
+        (_back("24h"), _PATH, _LIMIT, Parameter("queue", Kind.TEXT, "%", "which queues")),
     ),
     Analysis(
         "slow_handlers",

@@ -217,8 +217,22 @@ def _command(head: Head, event: CommandDone) -> Described:
 
 def _run(head: Head, event: RunFinished) -> Described:
     run, outcome, detail = text(event.run), text(event.outcome), text(event.detail)
+    late = f", {event.waited:.3g} s late" if event.waited and event.waited >= 1.0 else ""
     tail = f": {detail}" if detail else ""
-    return f"{run} {outcome} in {event.seconds:.3g} s{tail}", 0, ("runs", (*head, run, outcome, event.seconds, detail))
+    row = (
+        *head,
+        run,
+        outcome,
+        event.seconds,
+        detail,
+        text(event.schedule) or None,
+        event.slot_at or None,
+        event.slots,
+        event.waited,
+        text(event.queue) or None,
+        text(event.kind) or None,
+    )
+    return f"{run} {outcome} in {event.seconds:.3g} s{late}{tail}", 0, ("runs", row)
 
 
 def _schedule(head: Head, event: ScheduleChanged) -> Described:

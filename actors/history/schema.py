@@ -78,7 +78,7 @@ _CAUSES = Column(
 )
 
 SEGMENT = Column("seg", "BIGINT", "in which publication the row leaves the file; the recorder's own")
-"""The last column of every table in the file; no view shows it."""
+"""A column of every table in the file that no view shows."""
 
 TABLES: tuple[Table, ...] = (
     Table(
@@ -217,6 +217,17 @@ TABLES: tuple[Table, ...] = (
             Column("outcome", "VARCHAR", "succeeded, failed, skipped, timed-out, cancelled"),
             Column("seconds", "DOUBLE", "seconds it took"),
             Column("detail", "VARCHAR", "one line: the result, or the error"),
+            Column("schedule", "VARCHAR", "schedule it was for; NULL for none"),
+            Column("slot_at", INSTANT, "the scheduled instant; NULL outside a schedule"),
+            Column("slots", "BIGINT", "how many slots in a row it tells of, from slot_at on"),
+            Column(
+                "waited",
+                "DOUBLE",
+                "seconds from when it was due (slot with jitter; a job's time to run, of its last try) to its start; "
+                "NULL where it did not start or was not due at a time",
+            ),
+            Column("queue", "VARCHAR", "queue of the job; NULL for no job"),
+            Column("job_kind", "VARCHAR", "kind of the job; NULL for no job"),
         ),
     ),
     Table(

@@ -1,10 +1,18 @@
-"""SQL of the analyses about load: handlers that hold an actor, mailboxes that fill, what each actor costs.
+"""SQL of the analyses about load: handlers that hold an actor, mailboxes that fill, work that waits, what actors cost.
 
 Their rows come from the watchdog (states `stuck`, `growing`, `recovered`, and the metric `actor.mailbox` of the fullest
 mailboxes at each look), from runs, and from the figures of processes.
 """
 
 from __future__ import annotations
+
+SLOW_RUNS = """
+    SELECT path, run, count(*) AS runs, median(seconds) AS p50, quantile_cont(seconds, 0.95) AS p95,
+           quantile_cont(seconds, 0.99) AS p99, max(seconds) AS longest, arg_max(happened_at, seconds) AS longest_at
+    FROM runs WHERE {where} AND outcome <> 'skipped'
+    GROUP BY path, run
+    ORDER BY p95 DESC, path, run LIMIT $limit
+"""
 
 SLOW_HANDLERS = """
     WITH said AS (
@@ -25,6 +33,25 @@ MAILBOX_GROWTH = """
            coalesce(3600 * regr_slope(value, epoch(happened_at)), 0) AS growth_an_hour
     FROM metrics WHERE {where} AND name = 'actor.mailbox'
     GROUP BY path ORDER BY growth_an_hour DESC, most DESC, path LIMIT $limit
+"""
+
+LATENESS = """
+    SELECT schedule, count(*) FILTER (waited IS NOT NULL) AS runs, median(waited) AS p50,
+           quantile_cont(waited, 0.95) AS p95, quantile_cont(waited, 0.99) AS p99, max(waited) AS longest,
+           arg_max(slot_at, waited) AS longest_at,
+           coalesce(sum(slots) FILTER (outcome = 'skipped'), 0)::BIGINT AS skipped,
+           coalesce(sum(slots) FILTER (outcome = 'missed'), 0)::BIGINT AS missed,
+           coalesce(sum(slots) FILTER (outcome = 'merged'), 0)::BIGINT AS merged
+    FROM runs WHERE {where} AND schedule IS NOT NULL AND schedule LIKE $schedule
+    GROUP BY schedule ORDER BY p99 DESC NULLS LAST, schedule LIMIT $limit
+"""
+
+QUEUE_LATENCY = """
+    SELECT queue, job_kind, count(*) AS jobs, median(waited) AS p50, quantile_cont(waited, 0.95) AS p95,
+           quantile_cont(waited, 0.99) AS p99, max(waited) AS longest, arg_max(happened_at, waited) AS longest_at,
+           median(seconds) AS median_run
+    FROM runs WHERE {where} AND waited IS NOT NULL AND queue IS NOT NULL AND queue LIKE $queue
+    GROUP BY queue, job_kind ORDER BY p99 DESC, queue, job_kind LIMIT $limit
 """
 
 COST = """

@@ -71,11 +71,14 @@ class Cycle(Message[None], frozen=True):
         slot_at: The scheduled instant; the slot's identity together with the path.
         by_hand: Whether a person asked for it, outside the schedule.
         next_at: Wall instant of the slot after it.
+        due_at: Wall instant at which it was to begin: that of the slot, or later by the schedule's jitter; 0 outside
+            the schedule.
     """
 
     slot_at: float
     by_hand: bool = False
     next_at: float = 0.0
+    due_at: float = 0.0
 
 
 class CancelCycle(Message[None], frozen=True):

@@ -372,6 +372,7 @@ class Ledger:
             job.after -= {ended.number}
             self.dirty[number] = job
             if not job.after and job.state == BLOCKED:
+                job.run_at = max(job.run_at, now)  # what it came after is no waiting for a worker
                 self._place(queue, job, now)
                 self.claim(job.queue, now)
 

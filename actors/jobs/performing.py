@@ -12,7 +12,8 @@ from typing import Any
 
 from actors.core.system import ActorSystem
 from actors.errors import ActorExitedError
-from actors.events import JobRetried, RunFinished
+from actors.events import JobRetried
+from actors.jobs import viewing
 from actors.jobs.engine import Engine
 from actors.jobs.handlers import Token, UnknownKindError, handler_of
 from actors.jobs.orders import BrokenJob, DoJob, DoneJob, EndJob
@@ -120,10 +121,7 @@ class Performer:
         self._tokens.pop(job.number, None)
         if job.state in self.figures:
             self.figures[job.state] += 1
-        seconds = job.changed_at - job.begun_at if job.begun_at else 0.0
-        run = f"job-{job.number} {job.kind}" + (f" for {job.source}" if job.source else "")
-        why = f"{job.why} (try {job.attempt})" if job.state == FAILED else job.why
-        self._system.bus.publish(RunFinished(job.changed_at, job.worker or self._path, run, job.state, seconds, why))
+        self._system.bus.publish(viewing.end_of(job, self._path))
 
     def _halt(self, number: int, path: str, why: str) -> None:
         token = self._tokens.get(number)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from msgspec.structs import replace
 
+from actors.events import RunFinished
 from actors.jobs.engine import Engine
 from actors.jobs.jobtable import QueueState
 from actors.jobs.orders import ChangeJobs, ChangeQueue, JobView, QueueView
@@ -13,6 +14,21 @@ from actors.jobs.specs import BLOCKED, CANCELLED, DELAYED, DISABLED, FAILED, RUN
 
 ACTIONS = ("retry", "cancel", "promote", "delete")
 QUEUE_ACTIONS = ("pause", "resume", "drain", "rate")
+
+
+def end_of(job: Job, path: str) -> RunFinished:
+    """Return the event of a job's end; it is about the worker that had it last, or about `path`."""
+    return RunFinished(
+        job.changed_at,
+        job.worker or path,
+        f"job-{job.number} {job.kind}" + (f" for {job.source}" if job.source else ""),
+        job.state,
+        job.changed_at - job.begun_at if job.begun_at else 0.0,
+        f"{job.why} (try {job.attempt})" if job.state == FAILED else job.why,
+        waited=job.begun_at - job.run_at if job.begun_at >= job.run_at else None,  # else it waited when it ended
+        queue=job.queue,
+        kind=job.kind,
+    )
 
 
 def view(job: Job, *, full: bool = False) -> JobView:

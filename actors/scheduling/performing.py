@@ -54,6 +54,7 @@ class Performer:
         self._scheduler = scheduler
         self._ledger = ledger
         self._flushing = False
+        self._late: dict[tuple[str, float, int], float] = {}
         self.refused: list[Claim] = []
 
     def do(self, effects: Effects, now: Now, *, is_told: bool = False) -> None:
@@ -120,10 +121,12 @@ class Performer:
         match effect:
             case Settle(run, state, why, seconds, _, count):
                 schedule = self._schedule(id)
+                late = self._late.pop((id, run.slot_at, run.round), None)
                 if not is_told or state in {"missed", "merged"}:
                     path = schedule.to if schedule is not None and schedule.to else scheduler.path
                     name = (schedule.title or id) if schedule is not None else id
-                    scheduler.publish(RunFinished(now.wall, path, name, state, seconds, why, run.slot_at, count))
+                    slots = (run.slot_at, count, late, id)
+                    scheduler.publish(RunFinished(now.wall, path, name, state, seconds, why, *slots))
                 if schedule is not None and schedule.on_failed and state in {"failed", "timed-out"}:
                     attempt = Attempt(id, run.slot_at, run.attempt, why, 0.0)
                     scheduler.runner.call_back(schedule.on_failed, attempt)
@@ -172,7 +175,11 @@ class Performer:
                 continue
             figures = scheduler.books.figures_of(id)
             figures.runs += 1
-            if run.kind == "schedule" and run.attempt == 1:
-                figures.late.add(max(0.0, now.wall - entry.plan.fire_at(run.slot_at)))
-            scheduler.runner.start(entry.plan.schedule, run, next_at(entry, now))
+            due_at = entry.plan.fire_at(run.slot_at) if run.kind == "schedule" else 0.0
+            if due_at and run.attempt == 1:
+                late = max(0.0, now.wall - due_at)
+                figures.late.add(late)
+                if entry.plan.schedule.handler or entry.plan.schedule.message:  # of its cycles an actor tells itself
+                    self._late[id, run.slot_at, run.round] = late
+            scheduler.runner.start(entry.plan.schedule, run, next_at(entry, now), due_at)
         self.flush()

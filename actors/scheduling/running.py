@@ -158,8 +158,15 @@ class Runner:
                 return f"the payload is none for {schedule.message}: {error}"
         return ""
 
-    def start(self, schedule: Schedule, run: Run, next_at: float) -> None:
-        """Begin one attempt; its end comes to the scheduler as `Finished`, or as the loop's `CycleDone`."""
+    def start(self, schedule: Schedule, run: Run, next_at: float, due_at: float = 0.0) -> None:
+        """Begin one attempt; its end comes to the scheduler as `Finished`, or as the loop's `CycleDone`.
+
+        Args:
+            schedule: Whose.
+            run: Its slot and attempt.
+            next_at: Wall instant of the slot after it.
+            due_at: Wall instant at which it was to begin; 0 outside the schedule.
+        """
         key = (schedule.id, run.slot_at, run.round)
         self.underway.begin(self._path, key)
         if schedule.handler:
@@ -170,7 +177,7 @@ class Runner:
         try:
             ref = self._system.ref(schedule.to)
             if not schedule.message:
-                ref.tell(Cycle(run.slot_at, run.kind == "manual", next_at))
+                ref.tell(Cycle(run.slot_at, run.kind == "manual", next_at, due_at))
                 self._stops[key] = lambda: self._tell(schedule.to, CancelCycle(run.slot_at))
                 return
             future: Any = ref.ask(_message(schedule), block=False, timeout=schedule.timeout)

@@ -50,6 +50,20 @@ class Outage(Struct, frozen=True):
     why: str
 
 
+class Waits(Struct, frozen=True):
+    """How long things that were due waited for their start, in seconds.
+
+    Attributes:
+        p50: Median of each piece.
+        p99: 99th percentile of each piece.
+        rows: (what waited, how often, median, 99th percentile, longest), the slowest first.
+    """
+
+    p50: tuple[float | None, ...]
+    p99: tuple[float | None, ...]
+    rows: tuple[tuple[str, int, float, float, float], ...] = ()
+
+
 class Report(Struct, frozen=True):
     """The figures. Series have a value for each piece; None where nothing was measured.
 
@@ -65,6 +79,8 @@ class Report(Struct, frozen=True):
         by_path: (path, restarts, crashes, availability, median recovery, longest recovery, last error).
         runs: Runs by outcome: a series each.
         run_rows: (run, runs, failed, skipped, median, 95th percentile, longest).
+        lateness: Of runs by a schedule after their slots, by schedule.
+        queues: Of jobs for a worker, by queue and kind.
         load: Of the host, one minute's average.
         cpu: Processors that the node's own process used.
         memory: Resident bytes of the node's processes together.
@@ -84,6 +100,8 @@ class Report(Struct, frozen=True):
     by_path: tuple[tuple[str, int, int, float, float | None, float | None, str], ...]
     runs: dict[str, tuple[int, ...]]
     run_rows: tuple[tuple[str, int, int, int, float, float, float], ...]
+    lateness: Waits
+    queues: Waits
     load: tuple[float | None, ...]
     cpu: tuple[float | None, ...]
     memory: tuple[float | None, ...]
@@ -140,6 +158,8 @@ def gather(history: History, span: Span, *, running_epoch: int | None) -> Report
         runs=outcomes,
         run_rows=tuple((str(r), int(n), int(f), int(s), *map(float, rest))  # type: ignore[misc]  # three of them
                        for r, n, f, s, *rest in rows_of(history, _RUN_ROWS, wanted, TOP)),
+        lateness=_waits(history, span, pieces, "schedule", "schedule IS NOT NULL"),
+        queues=_waits(history, span, pieces, "concat_ws(' ', queue, job_kind)", "queue IS NOT NULL"),
         load=_means(span, rows_of(history, _METRIC, {**pieces, "name": "host.load_1m"}, 10_000)),
         cpu=_means(span, rows_of(history, _OWN, {**pieces, "name": "process.cpu_ratio"}, 10_000)),
         memory=_means(span, rows_of(history, _MEMORY, pieces, 10_000)),
@@ -169,6 +189,29 @@ def _lifetimes(
 
 _SHORT: Final = 1.0
 """Seconds below which a time without a node is not listed."""
+
+
+def _waits(history: History, span: Span, pieces: dict[str, Any], name: str, which: str) -> Waits:
+    """Return the waits of those runs that the condition `which` names, by the SQL expression `name`."""
+    where = f"{_WITHIN} AND waited IS NOT NULL AND {which}"
+    over_time = rows_of(
+        history,
+        f"SELECT {_PIECE} AS piece, median(waited), quantile_cont(waited, 0.99) FROM runs WHERE {where} GROUP BY piece",
+        pieces,
+        10_000,
+    )
+    by_name = rows_of(
+        history,
+        f"SELECT {name} AS name, count(*), median(waited), quantile_cont(waited, 0.99) AS slow, max(waited) FROM runs "
+        f"WHERE {where} GROUP BY name ORDER BY slow DESC, name",
+        {key: pieces[key] for key in ("since", "until")},
+        TOP,
+    )
+    return Waits(
+        _means(span, [(at, middle) for at, middle, _ in over_time]),
+        _means(span, [(at, slow) for at, _, slow in over_time]),
+        tuple((str(what), int(n), float(p50), float(p99), float(most)) for what, n, p50, p99, most in by_name),
+    )
 
 
 def _path_row(row: tuple[Any, ...], up: float) -> tuple[str, int, int, float, float | None, float | None, str]:

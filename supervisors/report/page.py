@@ -8,7 +8,7 @@ from html import escape
 from typing import Final
 
 from supervisors.report.charts import bars, lines, strip
-from supervisors.report.gathering import Report
+from supervisors.report.gathering import Report, Waits
 
 BLOCKS: Final = "▁▂▃▄▅▆▇█"
 
@@ -34,6 +34,8 @@ def html(report: Report, *, duration: Text, size: Text, zone: tzinfo | None = No
         _section("Availability", _availability(report, duration, zone)),
         _section("Restarts and crashes", _restarts(report, labels, duration)),
         _section("Runs of loops, schedules and jobs", _runs(report, labels, duration)),
+        _section("Lateness of schedules", _waits(report.lateness, labels, duration, "schedule")),
+        _section("Waiting of jobs in their queues", _waits(report.queues, labels, duration, "queue and kind")),
         _section("Load", _load(report, labels, size)),
         f"<footer>made by actorctl report from the history of {escape(_span(report, zone))}; "
         f"one bar is {escape(duration(report.span.piece))}</footer>",
@@ -86,6 +88,21 @@ def _markdown(report: Report, duration: Text, size: Text, zone: tzinfo | None) -
         _md_table(_RUN_HEAD, [_run_cells(row, duration) for row in report.run_rows]) if report.run_rows else ["None."]
     )
     yield ""
+    for title, name, waits in (
+        ("Lateness of schedules", "schedule", report.lateness),
+        ("Waiting of jobs in their queues", "queue and kind", report.queues),
+    ):
+        yield f"## {title}"
+        yield ""
+        if not waits.rows:
+            yield from ("None was due.", "")
+            continue
+        for percentile, found in (("p50", waits.p50), ("p99", waits.p99)):
+            most = max(value for value in found if value is not None)
+            yield f"- {percentile} `{_spark([value or 0.0 for value in found])}` most {duration(most)}"
+        yield ""
+        yield from _md_table((name, *_WAIT_HEAD), [_wait_cells(row, duration) for row in waits.rows])
+        yield ""
     yield "## Load"
     yield ""
     for name, values, text in _loads(report, size):
@@ -99,6 +116,7 @@ def _markdown(report: Report, duration: Text, size: Text, zone: tzinfo | None) -
 
 _PATH_HEAD: Final = ("path", "restarts", "crashes", "available", "recovery p50", "longest", "last error")
 _RUN_HEAD: Final = ("run", "runs", "failed", "skipped", "p50", "p95", "longest")
+_WAIT_HEAD: Final = ("times", "p50", "p99", "longest")
 
 
 def _cards(report: Report) -> list[tuple[str, str, bool]]:
@@ -154,6 +172,15 @@ def _runs(report: Report, labels: Sequence[str], duration: Text) -> str:
 _OUTCOMES: Final = ("succeeded", "failed", "skipped", "timed-out", "cancelled")
 
 
+def _waits(waits: Waits, labels: Sequence[str], duration: Text, name: str) -> str:
+    if not waits.rows:
+        return "<p>None was due.</p>"
+    series = {"p50": waits.p50, "p99": waits.p99}
+    chart = lines(series, labels, "seconds from due to begun, over time", duration)
+    rows = [_wait_cells(row, duration) for row in waits.rows]
+    return _legend(list(series)) + chart + _table((name, *_WAIT_HEAD), rows, texts={0})
+
+
 def _load(report: Report, labels: Sequence[str], size: Text) -> str:
     parts = []
     for name, values, text in _loads(report, size):
@@ -180,6 +207,11 @@ def _path_cells(row: tuple[str, int, int, float, float | None, float | None, str
 def _run_cells(row: tuple[str, int, int, int, float, float, float], duration: Text) -> tuple[str, ...]:
     name, runs, failed, skipped, *spans = row
     return name, f"{runs:,}", f"{failed:,}", f"{skipped:,}", *map(duration, spans)
+
+
+def _wait_cells(row: tuple[str, int, float, float, float], duration: Text) -> tuple[str, ...]:
+    name, times, *spans = row
+    return name, f"{times:,}", *map(duration, spans)
 
 
 def _percent(share: float) -> str:
@@ -263,7 +295,7 @@ h3{font-size:14px;font-weight:500;color:var(--dim);margin:16px 0 2px}.sub{color:
 svg text{fill:var(--dim);font-size:10.5px}.grid{stroke:var(--line)}.strip{height:26px;border-radius:5px;overflow:hidden}
 .up{fill:var(--up)}.down{fill:var(--bad)}.unknown{fill:var(--line)}
 .s0,.d0{fill:var(--c0)}.s1{fill:var(--c1)}.s2{fill:var(--c2)}.s3{fill:var(--c3)}.s4{fill:var(--c4)}
-.l0{fill:none;stroke:var(--c0);stroke-width:1.8;stroke-linejoin:round}.d0{opacity:.75}
+.l0,.l1{fill:none;stroke:var(--c0);stroke-width:1.8;stroke-linejoin:round}.l1{stroke:var(--c1)}.d1{fill:var(--c1)}.d0{opacity:.75}
 .legend{margin:0 0 6px;color:var(--dim)}.legend span{margin-right:16px}.legend i{display:inline-block;width:10px;
 height:10px;border-radius:2px;margin-right:6px}.k0{background:var(--c0)}.k1{background:var(--c1)}.k2{background:var(--c2)}
 .k3{background:var(--c3)}.k4{background:var(--c4)}.wide{overflow-x:auto;margin-top:12px}

@@ -11,7 +11,7 @@ import pytest
 
 from supervisors.cli.texts import duration
 from supervisors.report.charts import bars, lines
-from supervisors.report.gathering import BUCKETS, Outage, Report, gather, span_of
+from supervisors.report.gathering import BUCKETS, Outage, Report, Waits, gather, span_of
 from supervisors.report.page import html, markdown
 
 HOSTILE = "<script>alert(1)</script>|`*\n"
@@ -24,6 +24,7 @@ def report(**fields: Any) -> Report:
     given: dict[str, Any] = {
         "span": span, "node": "n", "version": "1", "starts": 1, "outages": (), "up": DAY, "known": DAY,
         "restarts": (0,) * span.count, "crashes": (0,) * span.count, "by_path": (), "runs": {}, "run_rows": (),
+        "lateness": Waits(nothing, nothing), "queues": Waits(nothing, nothing),
         "load": nothing, "cpu": nothing, "memory": nothing, "host_memory": nothing,
         "totals": {"events": 0, "commands": 0, "dead letters": 0, "failed asks": 0, "lost rows": 0},
     }  # fmt: skip
@@ -41,6 +42,7 @@ def full() -> Report:
         by_path=((f"/{HOSTILE}", 3, 2, 0.99999, None, 4.0, HOSTILE),),
         runs={"succeeded": (3,) * count, HOSTILE: (1,) * count},
         run_rows=((HOSTILE, 9, 1, 1, 0.5, 1.0, 2.0),),
+        lateness=Waits((0.25, None) * (count // 2), (2.5, None) * (count // 2), ((HOSTILE, 5, 0.25, 2.5, 3.0),)),
         load=(*([1.0, None] * (count // 2)),),
         memory=(1e9,) * count,
     )
@@ -86,6 +88,18 @@ def test_the_markdown_has_the_same_figures_and_rows_stay_rows() -> None:
     assert len(re.findall(r"(?<!\\)\|", rows[0])) == 8
     assert "99.99 %" in rows[0]
     assert "\n<" not in text
+
+
+def test_waits_are_charts_of_both_percentiles_with_a_table() -> None:
+    page = html(full(), duration=duration, size="{:g} B".format, zone=UTC)
+    text = markdown(full(), duration=duration, size="{:g} B".format, zone=UTC)
+
+    lateness, queues = page.split("Lateness of schedules")[1].split("Waiting of jobs in their queues")
+    assert lateness.count('class="d0"') == lateness.count('class="d1"') == span_of(0.0, DAY).count // 2
+    assert "2.5s p99" in lateness
+    assert "None was due." in queues.split("<section>")[0]
+    assert re.search(r"- p99 `.*` most 2.5s\n", text)
+    assert "| 5 | 0.2s | 2.5s | 3s |" in text
 
 
 def test_availability_is_of_what_is_known() -> None:

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from datetime import UTC, datetime
+
 import pytest
 from support.history import NOW, ask, batch_of, crashed, keep, one_of_each, open_store
 
@@ -135,6 +137,49 @@ def test_slow_runs_are_ordered_by_what_most_of_them_stay_below(store):
     assert (slow["run"], slow["runs"], slow["longest"]) == ("index", 1, 500.0)
     assert (usual["run"], usual["runs"], usual["p50"], usual["longest"]) == ("inbox", 100, 50.5, 100.0)
     assert 94.0 < usual["p95"] < 97.0  # type: ignore[operator]
+
+
+def test_lateness_is_from_the_slot_to_the_start_and_tells_of_slots_without_a_run(store):
+    def slot(n: int, outcome: str, waited: float | None, schedule: str = "backup", slots: int = 1) -> RunFinished:
+        at = START + 60.0 * n
+        return RunFinished(at + 5.0, "/work/a", "B", outcome, 1.0, "", at, slots, waited, schedule)
+
+    keep(
+        store,
+        [slot(n, "succeeded", n / 100) for n in range(1, 101)]
+        + [slot(101, "failed", 5.0), slot(102, "skipped", None), slot(103, "missed", None, slots=7)]
+        + [slot(1, "succeeded", 0.5, "index")],
+    )
+
+    backup, index = analyse(store, "lateness")
+
+    assert (backup["schedule"], backup["runs"], backup["p50"], backup["longest"]) == ("backup", 101, 0.51, 5.0)
+    assert backup["longest_at"] == datetime.fromtimestamp(START + 60.0 * 101, UTC).isoformat().replace("+00:00", "Z")
+    assert (backup["skipped"], backup["missed"], backup["merged"]) == (1, 7, 0)
+    assert (index["schedule"], index["runs"], index["p99"]) == ("index", 1, 0.5)
+    assert [row["schedule"] for row in analyse(store, "lateness", schedule="in%")] == ["index"]
+    assert analyse(store, "lateness", path="/agents/**") == []
+
+
+def test_queue_latency_is_what_jobs_waited_by_queue_and_kind(store):
+    def job(queue: str, kind: str, waited: float | None) -> RunFinished:
+        return RunFinished(START, "/work/a", "job-1", "succeeded", 2.0, waited=waited, queue=queue, kind=kind)
+
+    keep(
+        store,
+        [job("mail", "send", n / 10) for n in range(11)]
+        + [job("mail", "send", None), job("mail", "fetch", 9.0), job("index", "send", 0.1)]
+        + [RunFinished(START, "/agents/01", "inbox", "succeeded", 1.0)],
+    )
+
+    found = analyse(store, "queue_latency")
+
+    assert [(row["queue"], row["job_kind"], row["jobs"], row["p50"], row["longest"]) for row in found] == [
+        ("mail", "fetch", 1, 9.0, 9.0),
+        ("mail", "send", 11, 0.5, 1.0),
+        ("index", "send", 1, 0.1, 0.1),
+    ]
+    assert {row["queue"] for row in analyse(store, "queue_latency", queue="mail")} == {"mail"}
 
 
 def test_failures_are_everything_that_did_not_succeed(store):

@@ -5,11 +5,12 @@ import sys
 
 import duckdb
 import pytest
-from support.history import batch_of, open_store
+from support.history import batch_of, keep, one_of_each, open_store
 
 from actors.history.errors import HistoryVersionError
 from actors.history.migrations import MIGRATIONS, Migration, migrate, version_of
-from actors.history.schema import INSTANT, SEGMENT, TABLES, VIEWS
+from actors.history.rows import rows_of
+from actors.history.schema import BY_NAME, INSTANT, SEGMENT, TABLES, VIEWS
 
 NEXT = MIGRATIONS[-1].version + 1
 WIDER = (
@@ -40,7 +41,7 @@ def test_a_fresh_file_has_the_tables_the_schema_describes_with_its_comments(fres
         [table.name],
     ).fetchall()
 
-    assert found == [(column.name, column.type, column.about) for column in (*table.columns, SEGMENT)]
+    assert sorted(found) == sorted((column.name, column.type, column.about) for column in (*table.columns, SEGMENT))
 
 
 def test_a_fresh_file_has_no_table_and_no_view_the_schema_does_not_describe(fresh):
@@ -97,6 +98,26 @@ def test_a_file_of_each_older_version_gets_the_newest_schema_and_keeps_its_rows(
     connection = duckdb.connect(str(path))
     assert version_of(connection) == NEXT
     connection.close()
+
+
+@pytest.mark.parametrize("old", range(1, NEXT))
+def test_rows_of_every_table_go_into_their_columns_whatever_version_made_the_file(tmp_path, old):
+    connection = duckdb.connect(str(tmp_path / "history.duckdb"))
+    migrate(connection, "old", MIGRATIONS[:old])
+    connection.close()
+    store = open_store(tmp_path)
+
+    keep(store, one_of_each())
+
+    for table in ("runs", "exits", "events", "restarts"):
+        wanted = [
+            row for seq, event in enumerate(one_of_each(), 1) for name, row in rows_of(seq, 7, event) if name == table
+        ]
+        names = ", ".join(
+            f"epoch({column.name})" if column.type == INSTANT else column.name for column in BY_NAME[table].columns
+        )
+        assert store.execute(f"SELECT {names} FROM main.{table} ORDER BY seq") == wanted
+    store.close()
 
 
 def test_a_file_of_a_newer_program_is_refused_and_left_as_it_is(tmp_path):

@@ -56,6 +56,7 @@ def test_a_job_is_done_and_its_result_is_kept_with_its_payload(stage, tmp_path):
     assert (view.state, view.payload, view.result, view.attempt) == ("succeeded", '{"to":"you"}', '"sent to you"', 1)
     event = stage.event(RunFinished, run=f"{view.id} test.send")
     assert (event.path, event.outcome) == (view.worker, "succeeded")
+    assert (event.queue, event.kind, event.waited) == ("default", "test.send", view.begun_at - view.run_at)
 
 
 def test_a_job_that_fails_is_tried_again_and_then_a_dead_letter_until_somebody_retries_it(stage, tmp_path):

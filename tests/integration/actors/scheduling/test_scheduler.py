@@ -280,12 +280,17 @@ def test_a_loop_runs_slot_after_slot(bench, tmp_path):
     bench.start()
     ref = loop(bench, tmp_path)
     for number in (1, 2, 3):
-        bench.clock.advance(30.0)
+        bench.clock.advance(30.0 if number < 3 else 34.5)
         bench.stage.wait(lambda number=number: len(beats(bench)) == number or None, f"beat {number}")
         bench.stage.wait(lambda: bench.schedules()[0].running_since is None or None, "the slot to be settled")
 
     view = ref.ask(GetLoop(), timeout=10)
     assert (view.state, view.next_at, view.runs) == ("resting", NOON + 120.0, {"succeeded": 3})
+    assert [(e.slot_at - NOON, e.waited, e.schedule) for e in beats(bench)] == [
+        (30.0, 0.0, "agents/00"),
+        (60.0, 0.0, "agents/00"),
+        (90.0, 4.5, "agents/00"),
+    ]
 
 
 def test_a_loop_runs_at_its_start_where_it_is_told_so_and_only_its_first_instance(bench, tmp_path):
@@ -298,6 +303,7 @@ def test_a_loop_runs_at_its_start_where_it_is_told_so_and_only_its_first_instanc
 
     bench.clock.advance(1.0)
     assert (bench.schedules()[0].runs, len(beats(bench))) == (1, 1)
+    assert beats(bench)[0].waited is None  # no slot was due
 
 
 def test_a_loop_registers_again_with_a_restarted_scheduler(bench, tmp_path):

@@ -88,9 +88,11 @@ def test_a_function_is_run_at_each_slot_and_the_slots_are_kept(bench):
     assert bench.put(payload='{"a": 1}') == Touched("s", "added")
     bench.advance(60.0)
     bench.ends(1)
-    bench.advance(60.0)
+    bench.advance(62.5)
 
     assert bench.ends(2) == [(60.0, "succeeded", 1), (120.0, "succeeded", 1)]
+    ran = bench.stage.found(RunFinished, schedule="s")
+    assert [(event.slot_at - NOON, event.waited) for event in ran] == [(60.0, 0.0), (120.0, 2.5)]
     assert [call[1] - NOON for call in schedule_work.calls] == [60.0, 120.0]
     assert bench.ask(ListSlots())[0].why == "noted {'a': 1}"
 

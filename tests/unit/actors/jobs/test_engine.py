@@ -12,6 +12,7 @@ from actors.jobs.jobtable import MemoryTable
 from actors.jobs.records import Again, Begin, Ended, Halt, Stop
 from actors.jobs.selecting import Selection
 from actors.jobs.specs import QueueSpec
+from actors.jobs.viewing import end_of
 from actors.policies.backoff import Backoff
 from actors.policies.ratelimit import RateLimit
 
@@ -103,6 +104,36 @@ def test_a_job_over_its_time_is_asked_to_end_then_its_worker_is_ended_and_its_tr
     again = bench.effects[-1]
     assert isinstance(again, Again)
     assert (again.attempt, again.why) == (1, "not done within 10 s: /w/0 was killed")
+
+
+def test_an_end_tells_how_long_its_last_try_waited_for_a_worker_and_not_for_its_time_or_other_jobs():
+    bench = Bench()
+    (first,) = bench.add()
+    (late,) = bench.add(delay=10.0)
+    (then,) = bench.add(after=(f"job-{first}",))
+    bench.now += 4.0
+
+    bench.workers(1)
+    bench.now += 20.0
+    bench.engine.finished(first, 1, "1")
+    bench.now += 3.0
+    bench.engine.finished(then, 1, "1")
+    bench.engine.pass_time()
+    bench.engine.failed(late, 1, "no", True)  # due again a second later
+    bench.now += 3.0
+    bench.engine.pass_time()
+    bench.engine.finished(late, 2, "1")
+    _, waiting = bench.add(2)
+    bench.engine.cancel([waiting], "by hand")
+
+    ends = [end_of(effect.job, "/q") for effect in bench.effects if isinstance(effect, Ended)]
+    assert [(end.outcome, end.waited) for end in ends] == [
+        ("succeeded", 4.0),
+        ("succeeded", 0.0),
+        ("succeeded", 2.0),
+        ("cancelled", None),
+    ]
+    assert {(end.queue, end.kind) for end in ends} == {("default", "engine.work")}
 
 
 def test_a_recurring_job_keeps_its_slots_and_counts_those_that_passed():
