@@ -9,7 +9,7 @@ STAMP := $(VENV)/.installed
 # Programs in Node.js that the tests run; where there is no npm, those tests are skipped and say so.
 NODE := $(if $(shell command -v npm),tests/node/node_modules/.installed)
 
-.PHONY: run test node check lint types contracts wheel bench bench-peers faults trial-subtrees trial-jobs trial-schedules soak fuzz clean
+.PHONY: run test node check lint types contracts wheel bench bench-peers faults trial-subtrees trial-jobs trial-schedules trial-systemd soak fuzz clean
 
 run: $(STAMP)
 	$(BIN)/actorctl run $(ARGS)
@@ -62,6 +62,11 @@ trial-jobs: $(STAMP)
 trial-schedules: $(STAMP)
 	SCHEDULE_KILLS=500 SCHEDULE_RECORD=$(CURDIR)/benchmarks/results/schedules-kills.json \
 	  $(BIN)/python -m pytest -q tests/faults/test_schedule_kills.py --timeout=14400 $(ARGS)
+
+# The installed service under a live systemd, as process 1 of namespaces of its own: two minutes; needs root, and says so.
+trial-systemd: $(STAMP)
+	TRIAL_SYSTEMD=1 TRIAL_RECORD=$(CURDIR)/benchmarks/results/trial-systemd.json \
+	  $(BIN)/python -m pytest -q tests/faults/test_systemd.py $(ARGS)
 
 # A node under load for 30 minutes: memory, descriptors and threads of each process once a second, and whether they stay flat.
 soak: $(STAMP)

@@ -215,7 +215,7 @@ class _Life:
     def _until_asked(self) -> NodeExit | None:
         """Wait until the node is asked to end (None) or its root has ended by itself."""
         facts = self._node.facts
-        is_up = False
+        is_up, is_to_reload = False, False
         while True:
             if not is_up:
                 self._notifier.starting("starting")
@@ -230,9 +230,11 @@ class _Life:
                     logger.info("ready: actorctl tree --home %s   (Ctrl-C drains and ends)", facts.home)
                 elif isinstance(outcome, (StartFailed, Exited)):
                     return report_end(outcome)
-            if request is StopRequest.RELOAD:
+            is_to_reload = is_to_reload or request is StopRequest.RELOAD
+            if is_to_reload and is_up:  # not before: the end of a reload is told as READY
+                is_to_reload = False
                 self._reload()
-            elif request is not None:
+            if request not in {None, StopRequest.RELOAD}:
                 return None
 
     def _reload(self) -> None:

@@ -242,3 +242,35 @@ def test_a_service_manager_hears_ready_watchdog_reloading_and_stopping(tmp_path:
         started.signal(signal.SIGTERM)
         assert started.wait() == 130
     manager.socket.close()
+
+
+LATE = """
+import os
+import time
+from actors import Actor
+
+
+class Late(Actor):
+    def on_start(self) -> None:
+        while not os.path.exists("go"):
+            time.sleep(0.02)
+"""
+
+
+def test_hup_while_the_tree_starts_is_answered_when_it_is_ready_and_does_not_pass_for_ready(tmp_path: Path) -> None:
+    (tmp_path / "late.py").write_text(LATE)
+    (tmp_path / "actors.toml").write_text(
+        'version = 1\n[actors."/late"]\nuse = "late:Late"\nruns_in = "thread"\nstart_timeout = "1h"\n'
+    )
+    manager = Manager(tmp_path / "notify")
+    with node(tmp_path, ["--service", "systemd:test"], NOTIFY_SOCKET=str(tmp_path / "notify")) as started:
+        manager.wait("EXTEND_TIMEOUT_USEC")
+        started.signal(signal.SIGHUP)
+        for _ in range(3):
+            manager.wait("EXTEND_TIMEOUT_USEC")  # once for each second that the start goes on
+        assert not any("READY" in said or "RELOADING" in said for said in manager.said)
+        (tmp_path / "go").touch()
+        manager.wait("READY")
+        manager.wait("RELOADING")
+        manager.wait("READY")
+    manager.socket.close()
