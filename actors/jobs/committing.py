@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import logging
 import threading
+from collections import deque
 from collections.abc import Callable, Sequence
 
 from actors.jobs.accepting import JobsRefusedError
@@ -17,12 +18,14 @@ from actors.jobs.flushing import Add, Flush
 from actors.jobs.jobtable import JobTable
 from actors.jobs.ledger import Ledger
 from actors.jobs.records import Begin, Effect, Ended, Job
-from actors.jobs.tables import Changes, changes_of
+from actors.jobs.tables import Changes, Row, changes_of
 
 logger = logging.getLogger(__name__)
 
 RETRY_WRITE = 1.0
 """Seconds between two tries to write what a full disk refused."""
+
+LINES_MAX = 10_000
 
 Perform = Callable[[Sequence[Effect]], None]
 
@@ -40,6 +43,7 @@ class Commits:
     Attributes:
         lock: Held by whoever reads or changes the ledger or what is below; nothing under it waits.
         adds: Jobs that were added since the last commit began.
+        lines: What handlers said since then; of more than `LINES_MAX` that cannot be written the newest.
         watchers: Whom to tell of the end of a job, by number.
         trouble: Why the last commit failed; "" where it did not.
         armed: Wall instant of the alarm that was asked for.
@@ -64,6 +68,7 @@ class Commits:
         self._flush: Flush | None = None
         self.lock = threading.Lock()
         self.adds: list[Add] = []
+        self.lines: deque[Row] = deque(maxlen=LINES_MAX)
         self.watchers: dict[int, list[Callable[[Job], object]]] = {}
         self.trouble = ""
         self.armed = float("inf")
@@ -75,7 +80,7 @@ class Commits:
         """Whether everything is written, and all that follows from it done."""
         with self.lock:
             ledger = self.ledger
-            return self._flush is None and not (ledger.dirty or ledger.effects or self.adds)
+            return self._flush is None and not (ledger.dirty or ledger.effects or self.adds or self.lines)
 
     def pending(self, number: int) -> Job | None:
         """Return a job that is not as its row is."""
@@ -98,7 +103,7 @@ class Commits:
             ledger = self.ledger
             if self.is_relaxed and ledger.effects:
                 at_once = self._take_relaxed()
-            if self._flush is None and (ledger.dirty or ledger.effects or self.adds) and not self.trouble:
+            if self._flush is None and (ledger.dirty or ledger.effects or self.adds or self.lines) and not self.trouble:
                 flush = self._flush = Flush(self._take, self._flushed)
             if ledger.alarm < self.armed:
                 alarm = self.armed = ledger.alarm
@@ -124,9 +129,10 @@ class Commits:
         with self.lock:
             ledger = self.ledger
             flush.jobs = list(ledger.dirty.values())
-            flush.effects, flush.adds = ledger.effects, self.adds
+            flush.effects, flush.adds, flush.lines = ledger.effects, self.adds, list(self.lines)
+            self.lines.clear()
             ledger.dirty, ledger.effects, self.adds = {}, [], []
-            changes = changes_of(flush.jobs)
+            changes = changes_of(flush.jobs, flush.lines)
             if changes.inserted or changes.short:
                 flush.inserted = [job for job in flush.jobs if job.is_new]
                 for job in flush.inserted:
@@ -166,6 +172,7 @@ class Commits:
                 if job.number not in refused:
                     ledger.dirty.setdefault(job.number, job)
             ledger.effects[:0] = [effect for effect in flush.effects if not isinstance(effect, Begin)]
+            self.lines = deque([*flush.lines, *self.lines], maxlen=LINES_MAX)
             self.trouble = "" if self.is_closed else f"nothing can be written: {error}"
             self.armed = min(self.armed, now + RETRY_WRITE)
         for add in flush.adds:

@@ -248,6 +248,12 @@ class Engine:
             self.ledger.reported(number, attempt, progress, note)
         self._go_on()
 
+    def logged(self, number: int, attempt: int, at: float, level: str, text: str) -> None:
+        """A try says something, to be kept with the job."""
+        with self._lock:
+            self._commits.lines.append((number, attempt, at, level, text))
+        self._go_on()
+
     def worker_free(self, queue: str, path: str, places: int) -> None:
         """A worker is there for jobs of the queue."""
         with self._lock:

@@ -8,7 +8,7 @@ from msgspec import Struct
 
 from actors.jobs.accepting import Accepted, JobsRefusedError
 from actors.jobs.records import Effect, Job
-from actors.jobs.tables import Changes
+from actors.jobs.tables import Changes, Row
 
 Answer = Callable[[Accepted | JobsRefusedError], object]
 
@@ -37,6 +37,7 @@ class Flush:
         self.inserted: list[Job] = []
         self.effects: list[Effect] = []
         self.adds: list[Add] = []
+        self.lines: list[Row] = []
 
     def take(self) -> Changes:
         """Return what to write; the same however often it is asked."""

@@ -27,6 +27,7 @@ import msgspec
 from msgspec import Struct
 
 from actors.errors import ActorRuntimeError
+from actors.jobs.lines import Lines
 from actors.jobs.specs import JobSpec
 
 __all__ = [
@@ -118,10 +119,17 @@ class Run:
         repeats: How often it was in flight when the runtime was killed: with more than 0 it may have been done before.
     """
 
-    __slots__ = ("_report", "attempt", "children", "job", "kind", "repeats", "token")
+    __slots__ = ("_lines", "_report", "attempt", "children", "job", "kind", "repeats", "token")
 
     def __init__(
-        self, job: str, kind: str, attempt: int, repeats: int, token: Token, report: Callable[[float, str], None]
+        self,
+        job: str,
+        kind: str,
+        attempt: int,
+        repeats: int,
+        token: Token,
+        report: Callable[[float, str], None],
+        lines: Lines,
     ) -> None:
         self.job = job
         self.kind = kind
@@ -130,6 +138,7 @@ class Run:
         self.token = token
         self.children: list[JobSpec] = []
         self._report = report
+        self._lines = lines
 
     @property
     def is_cancelled(self) -> bool:
@@ -151,6 +160,10 @@ class Run:
     def report(self, progress: float, note: str = "") -> None:
         """Say how far the job is: `progress` from 0 to 1, and a line for people."""
         self._report(min(1.0, max(0.0, progress)), note)
+
+    def log(self, text: str, level: str = "info") -> None:
+        """Keep a line with the job, as what its handler logs is: `actorctl jobs logs ID`."""
+        self._lines.say(level, text)
 
     def add(self, kind: str | Callable[..., Any], payload: object = None, **options: Any) -> None:
         """Add a job if this one succeeds: both are written together or neither is. Options are those of `JobSpec`."""

@@ -14,6 +14,7 @@ from typing import Any, Protocol
 from msgspec import Struct
 
 from actors.jobs import tables
+from actors.jobs.lines import PER_JOB
 from actors.jobs.records import Job
 from actors.jobs.selecting import Selection, SelectionError, check, numbers
 from actors.jobs.specs import FAILED, SUCCEEDED, UNFINISHED, Keep
@@ -54,6 +55,10 @@ class JobTable(Protocol):
 
     def select(self, selection: Selection) -> list[Job]:
         """Return the jobs meant; what was submitted before is seen."""
+        ...
+
+    def lines(self, numbers: Iterable[int], text: str = "", after: int = 0, limit: int = 1_000) -> list[tables.Row]:
+        """Return what jobs said; see `tables.read_lines`."""
         ...
 
     def counts(self) -> dict[str, dict[str, int]]:
@@ -114,6 +119,9 @@ class FileTable:
         found = self._file.read(query)
         return found[::-1] if selection.newest else found
 
+    def lines(self, numbers: Iterable[int], text: str = "", after: int = 0, limit: int = 1_000) -> list[tables.Row]:
+        return self._file.read(lambda reader: tables.read_lines(reader, numbers, text, after, limit))
+
     def counts(self) -> dict[str, dict[str, int]]:
         marks = ", ".join(f"'{state}'" for state in UNFINISHED)
         sql = f"SELECT queue, state, count(*) FROM jobs_all WHERE state NOT IN ({marks}) GROUP BY queue, state"
@@ -169,6 +177,8 @@ class MemoryTable:
         self.damaged: Path | None = None
         self.fails: str | None = None
         self._rows: dict[int, tables.Row] = {}
+        self._lines: list[tables.Row] = []
+        self._said = 0
         self._last = 0
         self._queues: dict[str, QueueState] = {}
         self._lock = threading.RLock()
@@ -194,7 +204,24 @@ class MemoryTable:
                 news = dict(zip((*tables.FIXED, *tables.MOVING), row, strict=True)) | tables.SUCCESS
                 news |= zip(tables.ENDED[1:], values, strict=True)
                 self._rows[number] = tuple(news.values())
+            for line in changes.lines:
+                self._said += 1
+                if line[0] in self._rows:
+                    mine = [kept for kept in self._lines if kept[1] == line[0]]
+                    if len(mine) >= PER_JOB:
+                        self._lines.remove(mine[0])
+                    self._lines.append((self._said, *line))
         done(None)
+
+    def lines(self, numbers: Iterable[int], text: str = "", after: int = 0, limit: int = 1_000) -> list[tables.Row]:
+        wanted = set(numbers)
+        with self._lock:
+            found = [
+                line
+                for line in self._lines
+                if line[0] > after and line[1] in wanted and line[1] in self._rows and text.lower() in line[5].lower()
+            ]
+        return found[-limit:]
 
     def unfinished(self) -> list[Job]:
         return [job for job in self._all() if job.state in UNFINISHED]

@@ -129,6 +129,63 @@ class WhyJob(Message[str], frozen=True):
     id: str
 
 
+class JobLine(Struct, frozen=True):
+    """One line that the handler of a job said, or that was found in it.
+
+    Attributes:
+        line: Ascending; 0 where it is no line of a handler.
+        attempt: At which try; 0 likewise.
+        at: When, wall seconds since the epoch.
+        level: Of a handler's line `debug` to `critical`; else where it was found: `payload`, `result`, `why`, `note`,
+            `kind`, `key`, `batch` or `source`.
+    """
+
+    id: str
+    line: int
+    attempt: int
+    at: float
+    level: str
+    text: str
+
+
+class FoundLines(Struct, frozen=True):
+    """Lines of jobs, the oldest first; `why` says what is wrong with the question.
+
+    Attributes:
+        state: Of the job asked for by `ReadLines`.
+    """
+
+    items: tuple[JobLine, ...] = ()
+    state: str = ""
+    why: str = ""
+
+
+class ReadLines(Message[FoundLines], frozen=True):
+    """Ask what the handler of a job said: the newest `limit` lines, those after line `after`."""
+
+    id: str
+    after: int = 0
+    limit: int = 1_000
+
+
+class GrepJobs(Message[FoundLines], frozen=True):
+    """Ask where `text` is in jobs, in whatever case: in what they carry, and in what their handlers said."""
+
+    text: str
+    selection: Selection = Selection()
+    limit: int = 1_000
+
+
+class JobSaid(Message[None], frozen=True):
+    """A worker in another process says what a handler said."""
+
+    number: int
+    attempt: int
+    at: float
+    level: str
+    text: str
+
+
 class ChangedJobs(Struct, frozen=True):
     """Which jobs were changed; `why` says why none was."""
 

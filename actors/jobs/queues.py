@@ -40,9 +40,13 @@ from actors.jobs.orders import (
     ChangeQueue,
     FindJobs,
     FoundJobs,
+    FoundLines,
     FoundQueues,
+    GrepJobs,
+    JobSaid,
     ListQueues,
     Progress,
+    ReadLines,
     WaitJob,
     WhyJob,
     WorkerReady,
@@ -189,6 +193,20 @@ class JobQueues(Actor):
         except ASKED_WRONG as error:
             return str(error)
 
+    @on(ReadLines)
+    async def read_lines(self, message: ReadLines) -> FoundLines:
+        try:
+            return await self._offload.run(viewing.lines, self._running, message)
+        except ASKED_WRONG as error:
+            return FoundLines(why=str(error))
+
+    @on(GrepJobs)
+    async def grep(self, message: GrepJobs) -> FoundLines:
+        try:
+            return FoundLines(await self._offload.run(viewing.grep, self._running, message))
+        except ASKED_WRONG as error:
+            return FoundLines(why=str(error))
+
     @on(ChangeJobs)
     async def change(self, message: ChangeJobs) -> ChangedJobs:
         try:
@@ -254,6 +272,10 @@ class JobQueues(Actor):
     @on(Progress)
     async def progress(self, message: Progress) -> None:
         self._running.reported(message.number, message.attempt, message.progress, message.note)
+
+    @on(JobSaid)
+    async def said(self, message: JobSaid) -> None:
+        self._running.logged(message.number, message.attempt, message.at, message.level, message.text)
 
     @on(Due)
     async def due(self, _: Due) -> None:

@@ -10,7 +10,9 @@ from __future__ import annotations
 import asyncio
 import os
 import time
+import traceback
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 
 from actors import Actor, on
@@ -27,8 +29,9 @@ from actors.jobs.handlers import (
     load_handlers,
     to_json,
 )
+from actors.jobs.lines import Lines, capture, current
 from actors.jobs.offload import Offload
-from actors.jobs.orders import Announce, BrokenJob, DoJob, DoneJob, EndJob, Progress, WorkerReady
+from actors.jobs.orders import Announce, BrokenJob, DoJob, DoneJob, EndJob, JobSaid, Progress, WorkerReady
 from actors.messages import Message
 
 REPORT_EVERY = 0.2
@@ -66,6 +69,7 @@ class JobWorker(Actor):
         self._done = 0
 
     def on_start(self) -> None:
+        capture()
         self.announce(Announce())
 
     def state_view(self) -> dict[str, object]:
@@ -79,33 +83,44 @@ class JobWorker(Actor):
     def do(self, message: LocalJob) -> None:
         engine, handler, number, attempt = message.engine, message.handler, message.number, message.attempt
         run: Run | None = None
+        lines = _lines_of(message)
+        before = current.set(lines)
         try:
             message.token.check()
             payload = handler.decode(message.payload)
             if handler.takes_run:
-                run = _run_of(message)
+                run = _run_of(message, lines)
                 value = handler.function(payload, run)
             else:
                 value = handler.function(payload)
             result = "null" if value is None else to_json(value)
         except Exception as error:  # the job's, not the worker's
-            engine.failed(number, attempt, *_fault(error))
+            why = _fault(error, lines)
+            lines.end()
+            engine.failed(number, attempt, *why)
         else:
             self._done += 1
+            lines.end()
             engine.finished(number, attempt, result, run.children if run is not None else ())
+        finally:
+            current.reset(before)
 
     @on(AsyncJob)
     async def do_async(self, message: AsyncJob) -> None:
         engine, handler, number, attempt = message.engine, message.handler, message.number, message.attempt
-        run = _run_of(message)
+        lines = _lines_of(message)
+        run = _run_of(message, lines)
         try:
             message.token.check()
-            value = await _cancellable(handler, handler.decode(message.payload), run)
+            value = await _cancellable(handler, handler.decode(message.payload), run, lines)
             result = to_json(value)
         except Exception as error:  # the job's, not the worker's
-            engine.failed(number, attempt, *_fault(error))
+            why = _fault(error, lines)
+            lines.end()
+            engine.failed(number, attempt, *why)
         else:
             self._done += 1
+            lines.end()
             engine.finished(number, attempt, result, run.children)
 
 
@@ -141,6 +156,7 @@ class JobProcess(Actor):
         self._done = 0
 
     async def on_start(self) -> None:  # type: ignore[override] # a hook may be a coroutine
+        capture()
         await self._offload.run(load_handlers, self._handlers)
 
     def on_stop(self) -> None:
@@ -170,27 +186,32 @@ class JobProcess(Actor):
     @on(DoJob)
     async def do(self, message: DoJob) -> DoneJob | BrokenJob:
         token = self._tokens[message.number, message.attempt] = Token()
+        lines = Lines(lambda at, level, text: self._say(message, at, level, text))
         run = Run(
             f"job-{message.number}", message.kind, message.attempt, message.repeats, token,
-            _seldom(lambda progress, note: self._tell(message, progress, note)),
+            _seldom(lambda progress, note: self._tell(message, progress, note)), lines,
         )  # fmt: skip
         try:
             handler = handler_of(message.kind)
             payload = handler.decode(message.payload)
             if handler.is_async:
-                value = await _cancellable(handler, payload, run)
+                value = await _cancellable(handler, payload, run, lines)
             else:
-                value = await self._offload.run(_call, handler, payload, run)
+                value = await self._offload.run(_call_saying, handler, payload, run, lines)
             result = to_json(value)
         except Exception as error:  # the job's, not the worker's
-            return BrokenJob(*_fault(error))
+            return BrokenJob(*_fault(error, lines))
         finally:
+            lines.end()
             del self._tokens[message.number, message.attempt]
         self._done += 1
         return DoneJob(result, tuple(run.children))
 
     def _tell(self, job: DoJob, progress: float, note: str) -> None:
         self.system.ref(self._jobs).tell(Progress(job.number, job.attempt, progress, note))
+
+    def _say(self, job: DoJob, at: float, level: str, text: str) -> None:
+        self.system.ref(self._jobs).tell(JobSaid(job.number, job.attempt, at, level, text))
 
 
 def _instance(worker: Actor) -> str:
@@ -201,10 +222,22 @@ def _call(handler: Handler, payload: Any, run: Run) -> Any:
     return handler.function(payload, run) if handler.takes_run else handler.function(payload)
 
 
-async def _cancellable(handler: Handler, payload: Any, run: Run) -> Any:
+def _call_saying(handler: Handler, payload: Any, run: Run, lines: Lines) -> Any:
+    """Call a handler on a thread that is the try's alone."""
+    current.set(lines)
+    return _call(handler, payload, run)
+
+
+async def _await_saying(handler: Handler, payload: Any, run: Run, lines: Lines) -> Any:
+    """Await a handler in a task that is the try's alone."""
+    current.set(lines)
+    return await _call(handler, payload, run)
+
+
+async def _cancellable(handler: Handler, payload: Any, run: Run, lines: Lines) -> Any:
     """Await an `async` handler; the token cancels it at its next await."""
     loop = asyncio.get_running_loop()
-    task = asyncio.ensure_future(_call(handler, payload, run))
+    task = asyncio.ensure_future(_await_saying(handler, payload, run, lines))
     run.token.on_set = lambda: loop.call_soon_threadsafe(task.cancel)
     try:
         return await task
@@ -215,10 +248,14 @@ async def _cancellable(handler: Handler, payload: Any, run: Run) -> Any:
         run.token.on_set = None
 
 
-def _run_of(job: LocalJob) -> Run:
+def _lines_of(job: LocalJob) -> Lines:
+    return Lines(partial(job.engine.logged, job.number, job.attempt))
+
+
+def _run_of(job: LocalJob, lines: Lines) -> Run:
     engine, number, attempt = job.engine, job.number, job.attempt
     report = _seldom(lambda progress, note: engine.reported(number, attempt, progress, note))
-    return Run(f"job-{number}", job.handler.kind, attempt, job.repeats, job.token, report)
+    return Run(f"job-{number}", job.handler.kind, attempt, job.repeats, job.token, report, lines)
 
 
 def _seldom(report: Callable[[float, str], None]) -> Callable[[float, str], None]:
@@ -235,11 +272,12 @@ def _seldom(report: Callable[[float, str], None]) -> Callable[[float, str], None
     return seldom
 
 
-def _fault(error: Exception) -> tuple[str, bool]:
-    """Return why a try failed, and whether another may end otherwise."""
+def _fault(error: Exception, lines: Lines) -> tuple[str, bool]:
+    """Return why a try failed, and whether another may end otherwise; what nobody meant is said with its traceback."""
     said = str(error)[:2000]
     if isinstance(error, DoNotRetry):
         return said or "the handler said not to try again", False
     if isinstance(error, CancelledJobError):
         return said, True
+    lines.say("error", "".join(traceback.format_exception(error)).rstrip())
     return f"{type(error).__name__}: {said}", not isinstance(error, UnknownKindError | PayloadError)

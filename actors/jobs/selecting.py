@@ -22,7 +22,7 @@ SECONDS: Final = 5.0
 """Longest time of a condition."""
 
 _ALLOWED: Final = {sqlite3.SQLITE_SELECT, sqlite3.SQLITE_READ, sqlite3.SQLITE_FUNCTION, sqlite3.SQLITE_RECURSIVE}
-_TABLES: Final = {"jobs_all", "jobs_view"}
+_TABLES: Final = {"jobs_all", "jobs_view", "jobs_lines"}
 _FORBIDDEN: Final = {"load_extension", "readfile", "writefile", "randomblob", "zeroblob"}
 
 

@@ -17,7 +17,7 @@ import msgspec
 from msgspec import Struct
 
 from actors.jobs.kinds import Job
-from actors.jobs.tables import STEP
+from actors.jobs.tables import LINES_STEP, STEP
 from actors.state.file import StateError, open_state
 from actors.state.migrations import Migrations
 
@@ -38,6 +38,7 @@ JOBS: Final = Migrations(
         CREATE INDEX jobs_failed ON jobs (number) WHERE state = 'failed';
         """,
         STEP,
+        LINES_STEP,
     ),
 )
 """The tables of jobs in the file."""

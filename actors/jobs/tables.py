@@ -13,6 +13,7 @@ from typing import Any, Final
 import msgspec
 from msgspec import Struct
 
+from actors.jobs.lines import PER_JOB
 from actors.jobs.records import Job
 from actors.jobs.specs import RUNNING, SUCCEEDED, UNFINISHED
 from actors.policies.backoff import Backoff
@@ -63,6 +64,26 @@ CREATE VIEW jobs_view AS SELECT
     'job-' || number AS id, number, queue, kind, state, payload, result, priority, attempt, attempts, timeout, key,
     batch, source, progress, note, why, worker, repeats, every, created_at, run_at, begun_at, changed_at,
     strftime('%s', 'now') - created_at AS age
+    FROM jobs_all;
+"""
+
+LINES_STEP: Final = """
+CREATE TABLE jobs_lines (
+    id INTEGER PRIMARY KEY,
+    number INTEGER NOT NULL,
+    attempt INTEGER NOT NULL,
+    at REAL NOT NULL,
+    level TEXT NOT NULL,
+    text TEXT NOT NULL
+) STRICT;
+CREATE INDEX jobs_lines_number ON jobs_lines (number);
+CREATE TRIGGER jobs_lines_forget AFTER DELETE ON jobs_all BEGIN DELETE FROM jobs_lines WHERE number = old.number; END;
+DROP VIEW jobs_view;
+CREATE VIEW jobs_view AS SELECT
+    'job-' || number AS id, number, queue, kind, state, payload, result, priority, attempt, attempts, timeout, key,
+    batch, source, progress, note, why, worker, repeats, every, created_at, run_at, begun_at, changed_at,
+    strftime('%s', 'now') - created_at AS age,
+    (SELECT group_concat(text, char(10)) FROM jobs_lines WHERE jobs_lines.number = jobs_all.number) AS log
     FROM jobs_all;
 """
 
@@ -141,12 +162,14 @@ class Changes(Struct, frozen=True):
         short: New ones with nothing out of the ordinary: the columns `SHORT`; the others are as `PLAIN` says.
         updated: Changed ones: the columns `MOVING`, attempts and number.
         ended: Ones that succeeded at the try their row tells of: number, changed_at, note and result.
+        lines: What handlers said: number, attempt, instant, level and text.
     """
 
     inserted: list[Row]
     short: list[Row]
     updated: list[Row]
     ended: list[Row]
+    lines: list[Row]
 
     @property
     def whole(self) -> Iterator[Row]:
@@ -157,9 +180,9 @@ class Changes(Struct, frozen=True):
             yield tuple(values[name] for name in (*FIXED, *MOVING))
 
 
-def changes_of(jobs: Iterable[Job]) -> Changes:
-    """Return the rows of `jobs` as they are now; what is in them is what their rows say from then on."""
-    changes = Changes([], [], [], [])
+def changes_of(jobs: Iterable[Job], lines: Iterable[Row] = ()) -> Changes:
+    """Return the rows of `jobs` as they are now, and `lines`; what is in them is what their rows say from then on."""
+    changes = Changes([], [], [], [], list(lines))
     for job in jobs:
         is_new = job.is_new
         if job.state == SUCCEEDED and not is_new and job.row_attempt == job.attempt and not job.why:
@@ -211,6 +234,8 @@ def write(connection: sqlite3.Connection, changes: Changes) -> None:
         connection.execute("UPDATE jobs_last SET number = max(number, ?)", (last,))
     _write_rows(connection, UPDATES, changes.updated)
     _write_rows(connection, ENDS, changes.ended)
+    if changes.lines:
+        _write_lines(connection, changes.lines)
 
 
 def _write_rows(connection: sqlite3.Connection, statements: dict[int, str], rows: list[Row]) -> None:
@@ -219,6 +244,39 @@ def _write_rows(connection: sqlite3.Connection, statements: dict[int, str], rows
         size = next(size for size in _ROWS_AT_ONCE if size <= len(rows) - at)
         connection.execute(statements[size], tuple(chain.from_iterable(rows[at : at + size])))
         at += size
+
+
+def _write_lines(connection: sqlite3.Connection, lines: list[Row]) -> None:
+    """Write what jobs said that are still there, and forget their oldest lines where there are too many."""
+    connection.executemany(
+        "INSERT INTO jobs_lines (number, attempt, at, level, text) "
+        "SELECT ?1, ?2, ?3, ?4, ?5 WHERE EXISTS (SELECT 1 FROM jobs_all WHERE number = ?1)",
+        lines,
+    )
+    connection.executemany(
+        "DELETE FROM jobs_lines WHERE number = ?1 AND id <= "
+        "(SELECT id FROM jobs_lines WHERE number = ?1 ORDER BY id DESC LIMIT 1 OFFSET ?2)",
+        [(number, PER_JOB) for number in {line[0] for line in lines}],
+    )
+
+
+def read_lines(connection: sqlite3.Connection, numbers: Iterable[int], text: str, after: int, limit: int) -> list[Row]:
+    """Return id, number, attempt, instant, level and text of what these jobs said, the oldest first.
+
+    Args:
+        connection: For reading.
+        numbers: Whose.
+        text: Only lines with this in them, in whatever case; "" for all.
+        after: Only lines with a higher id.
+        limit: The newest so many.
+    """
+    wanted = "[" + ",".join(map(str, numbers)) + "]"
+    found = connection.execute(
+        "SELECT id, number, attempt, at, level, text FROM jobs_lines WHERE number IN (SELECT value FROM json_each(?)) "
+        "AND id > ? AND (? = '' OR instr(lower(text), lower(?)) > 0) ORDER BY id DESC LIMIT ?",
+        (wanted, after, text, text, limit),
+    ).fetchall()
+    return found[::-1]
 
 
 def job_of(row: Row) -> Job:

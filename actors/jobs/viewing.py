@@ -7,12 +7,22 @@ from msgspec.structs import replace
 from actors.events import RunFinished
 from actors.jobs.engine import Engine
 from actors.jobs.jobtable import QueueState
-from actors.jobs.orders import ChangeJobs, ChangeQueue, JobView, QueueView
+from actors.jobs.orders import (
+    ChangeJobs,
+    ChangeQueue,
+    FoundLines,
+    GrepJobs,
+    JobLine,
+    JobView,
+    QueueView,
+    ReadLines,
+)
 from actors.jobs.records import Job
 from actors.jobs.selecting import Selection, SelectionError, number_of
 from actors.jobs.specs import BLOCKED, CANCELLED, DELAYED, DISABLED, FAILED, RUNNING, SUCCEEDED, WAITING
 
 ACTIONS = ("retry", "cancel", "promote", "delete")
+LINES_MAX = 10_000
 QUEUE_ACTIONS = ("pause", "resume", "drain", "rate")
 
 
@@ -70,6 +80,53 @@ def find(engine: Engine, selection: Selection, full: bool) -> tuple[JobView, ...
     if selection.states:  # they may have moved on since they were written
         found = [job for job in found if job.state in selection.states]
     return tuple(view(job, full=full) for job in found)
+
+
+def lines(engine: Engine, order: ReadLines) -> FoundLines:
+    """Return what the handler of a job said.
+
+    Raises:
+        SelectionError: The id is none, or the limit.
+    """
+    _check_limit(order.limit)
+    number = number_of(order.id)
+    found = engine.overlay(engine.table.select(Selection(ids=(order.id,), limit=1)))
+    if not found:
+        return FoundLines()
+    rows = engine.table.lines([number], after=order.after, limit=order.limit)
+    return FoundLines(tuple(_line(*row) for row in rows), found[0].state)
+
+
+def grep(engine: Engine, order: GrepJobs) -> tuple[JobLine, ...]:
+    """Return where a text is in the jobs meant, the oldest jobs first: the newest lines where there are too many.
+
+    Raises:
+        SelectionError: The selection means nothing, there is no text, or the limit is none.
+    """
+    _check_limit(order.limit)
+    if not 1 <= len(order.text) <= 1_000:
+        raise SelectionError(f"the text to look for has 1 to 1,000 characters, got {len(order.text)}")
+    jobs = engine.overlay(engine.table.select(order.selection))
+    wanted = order.text.lower()
+    found = [
+        JobLine(f"job-{job.number}", 0, 0, job.changed_at, place, said)
+        for job in jobs
+        for place in ("kind", "payload", "result", "why", "note", "key", "batch", "source")
+        if wanted in (said := getattr(job, place) or "").lower()
+    ]
+    rows = engine.table.lines((job.number for job in jobs), order.text, limit=order.limit)
+    found += [_line(*row) for row in rows]
+    found.sort(key=lambda line: (number_of(line.id), line.line))
+    return tuple(found[-order.limit :])
+
+
+def _line(line: int, number: int, attempt: int, at: float, level: str, text: str) -> JobLine:
+    return JobLine(f"job-{number}", line, attempt, at, level, text)
+
+
+def _check_limit(limit: int) -> None:
+    if not 1 <= limit <= LINES_MAX:
+        raise SelectionError(f"1 to {LINES_MAX} lines are read at once, got {limit}")
 
 
 def why(engine: Engine, id: str) -> str:

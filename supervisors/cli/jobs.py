@@ -10,10 +10,11 @@ from typing import Annotated, Any
 import msgspec
 import typer
 
-from supervisors.cli import jobbing
+from supervisors.cli import jobbing, joblines
 from supervisors.cli.calling import Call, Panel, Shape, command
 from supervisors.cli.connection import connect
 from supervisors.cli.failures import CommandError, usage
+from supervisors.cli.jobapp import Id, app, jobs_app
 from supervisors.cli.jobbing import Batch, DryRun, Every, Ids, Kind, Most, Queue, States, Where
 from supervisors.cli.rendering import Column, Listing, Page
 from supervisors.cli.terminal import Terminal
@@ -21,11 +22,8 @@ from supervisors.cli.texts import duration
 from supervisors.node.durations import parse_duration
 from supervisors.views import JobsChangedView, JobView, JobWhyView
 
-app = typer.Typer()
-jobs_app = typer.Typer(help="Jobs: add, look, retry, cancel.", no_args_is_help=False)
-app.add_typer(jobs_app, name="jobs", rich_help_panel=Panel.INSPECT.value)
+__all__ = ["app", "joblines"]
 
-Id = Annotated[str, typer.Argument(metavar="ID", help="Which: job-7.")]
 Seconds = Annotated[float, typer.Option("--delay", metavar="DURATION", parser=parse_duration, help="Not before that.")]
 
 

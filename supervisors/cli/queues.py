@@ -11,8 +11,9 @@ from supervisors.cli import jobbing
 from supervisors.cli.calling import Call, Panel, Shape, command
 from supervisors.cli.connection import connect
 from supervisors.cli.failures import CommandError, usage
+from supervisors.cli.jobapp import Id
 from supervisors.cli.jobbing import Batch, DryRun, Every, Ids, Kind, Most, Queue, Where
-from supervisors.cli.jobs import Id, page_of
+from supervisors.cli.jobs import page_of
 from supervisors.cli.rendering import Column, Listing, Page
 from supervisors.cli.terminal import Style
 from supervisors.node.durations import parse_duration, read_rate

@@ -86,7 +86,7 @@ if TYPE_CHECKING:  # what type checkers read; a test holds it against the names 
         TreeView,
     )
     from supervisors.views.why import CauseView, FlightView, WhyView
-    from supervisors.views.work import JobsChangedView, JobView, JobWhyView
+    from supervisors.views.work import JobLineView, JobsChangedView, JobView, JobWhyView
 else:
     from actors.exporting import exports
 
@@ -181,7 +181,7 @@ else:
                 "StatusView",
                 "TreeView",
             ),
-            "supervisors.views.work": ("JobsChangedView", "JobView", "JobWhyView"),
+            "supervisors.views.work": ("JobLineView", "JobsChangedView", "JobView", "JobWhyView"),
             "supervisors.views.why": ("CauseView", "FlightView", "WhyView"),
         },
     )
@@ -215,6 +215,7 @@ __all__ = [
     "HistoryFileView",
     "HistoryView",
     "Instant",
+    "JobLineView",
     "JobView",
     "JobWhyView",
     "JobsChangedView",

@@ -37,7 +37,7 @@ from supervisors.views.schedules import SCHEDULE_DOCUMENTS
 from supervisors.views.taps import TapReaderView
 from supervisors.views.tree import DescribeView, EventRow, HeaderView, NodeView, StatusView
 from supervisors.views.why import WhyView
-from supervisors.views.work import BackupView, JobsChangedView, JobView, JobWhyView, QueueView
+from supervisors.views.work import BackupView, JobLineView, JobsChangedView, JobView, JobWhyView, QueueView
 
 ItemT = TypeVar("ItemT")
 
@@ -253,6 +253,7 @@ DOCUMENTS: dict[str, Any] = {
     "JobList": JobView,
     "JobsChanged": JobsChangedView,
     "JobWhy": JobWhyView,
+    "JobLines": JobLineView,
     "QueueList": QueueView,
     "BackupList": BackupView,
     "CronList": CronView,

@@ -61,6 +61,24 @@ class JobWhyView(View, frozen=True, gc=False):
     why: str
 
 
+class JobLineView(View, frozen=True, gc=False):
+    """One line that the handler of a job said, or that was found in it.
+
+    Attributes:
+        line: Ascending; 0 where it is no line of a handler.
+        attempt: At which try; 0 likewise.
+        at: Seconds since the epoch.
+        level: `debug` to `critical`; of what is no line of a handler, where it was found: `payload`, `why`, ….
+    """
+
+    id: str
+    line: int
+    attempt: int
+    at: float
+    level: str
+    text: str
+
+
 class BackupView(View, frozen=True, gc=False):
     """A copy of the state, or what was put back.
 

@@ -42,7 +42,7 @@ STREAMS = [name for name in READING if COMMANDS[name].declaration.shape is Shape
 
 EXAMPLES = {"path": "/io/gmail", "selectors": "/io/gmail", "message": "Fetch", "shell": "bash", "query": "select 1"}
 EXAMPLES |= {"expression": "0 2 * * *", "expressions": "0 2 * * *", "ids": "job-2", "name": "laptop"}
-EXAMPLES |= {"id": "job-2", "kind": "mail.send", "limit": "100/s"}
+EXAMPLES |= {"id": "job-2", "kind": "mail.send", "limit": "100/s", "text": "timeout"}
 """A value for each argument that a command cannot do without, by the argument's name."""
 
 NEEDED = {

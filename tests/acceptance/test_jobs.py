@@ -68,12 +68,14 @@ runs_in = "process"
 retry = { first = "10ms" }
 """
 SHOP = """
+import logging
 import time
 from pathlib import Path
 from actors.jobs.handlers import Run, job
 
 @job("film.cut", queue="heavy")
 def cut(gate: str, run: Run) -> int:
+    logging.getLogger("film").warning("take %d", run.attempt + run.repeats)
     run.report(0.5, "cutting")
     while not Path(gate).exists():
         run.wait(0.02)
@@ -119,6 +121,11 @@ def test_a_job_outlives_the_kill_of_its_worker_and_of_the_node_and_is_marked(tmp
         assert done["state"] == "succeeded"
         found = one_job(second, added["id"])
         assert (found["state"], found["result"], found["repeats"]) == ("succeeded", "3", 1)
+        said = second.items("jobs", "logs", added["id"])
+        assert [(line["attempt"], line["text"]) for line in said] == [(1, "take 1"), (2, "take 2"), (2, "take 3")]
+        found = second.items("jobs", "grep", "TAKE", "--kind", "film.cut")
+        assert [line["text"] for line in found if line["id"] == added["id"]] == ["take 1", "take 2", "take 3"]
+        assert second.ctl("jobs", "logs", "job-999").code == 3
         assert second.ctl("jobs", "add", "film.cut", "3").code == 2
         assert second.ctl("jobs", "add", "film.cute", "3").code == 2
         assert second.ctl("queue", "show", "heavyy").code == 3

@@ -46,6 +46,7 @@ from supervisors.views import (
     EventRow,
     EventsView,
     HistoryView,
+    JobLineView,
     JobView,
     KeysView,
     KeyView,
@@ -371,6 +372,9 @@ class FakeNode:
             reply = {"items": [structs.replace(job, state=state)]}
         elif arguments.message == "AddJobs" or arguments.message == "ChangeJobs":
             reply = {"ids": ["job-2"]}
+        elif arguments.message in {"ReadLines", "GrepJobs"}:
+            line = JobLineView(id="job-2", line=7, attempt=3, at=1_795_183_331.0, level="warning", text="no answer yet")
+            reply = {"items": [line], "state": "failed"}
         elif arguments.message == "WhyJob":
             reply = "it is due in 3 s"
         elif arguments.message in {"ListQueues", "ChangeQueue"}:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import signal
 import threading
@@ -51,6 +52,23 @@ async def patient(word: str, run: Run) -> str:
 
     await asyncio.sleep(LIMIT if word == "long" else 0)
     return word
+
+
+@job("test.chatty")
+def chatty(count: int, run: Run) -> None:
+    """Says so many lines, by a logger and by itself, and fails."""
+    for number in range(count):
+        logging.getLogger("shop").warning("line %d", number)
+    run.log("by itself", "debug")
+    raise OSError("no such mailbox")
+
+
+@job("test.murmur")
+async def murmur(word: str) -> None:
+    import asyncio
+
+    await asyncio.sleep(0)
+    logging.getLogger("shop").warning("heard %s", word)
 
 
 @job("test.deaf")

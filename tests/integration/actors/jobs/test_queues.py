@@ -12,7 +12,7 @@ from actors.events import JobRetried, JobsDisabled, JobsRecovered, QueueChanged,
 from actors.jobs.accepting import JobsRefusedError
 from actors.jobs.client import Jobs
 from actors.jobs.handlers import spec_of
-from actors.jobs.orders import ChangeQueue, ListQueues, WhyJob
+from actors.jobs.orders import ChangeJobs, ChangeQueue, GrepJobs, ListQueues, ReadLines, WhyJob
 from actors.jobs.queues import JobQueues
 from actors.jobs.running import JobWorker
 from actors.jobs.selecting import Selection, SelectionError
@@ -69,6 +69,85 @@ def test_a_job_that_fails_is_tried_again_and_then_a_dead_letter_until_somebody_r
     assert jobs.retry(view.id) == (view.id,)
     assert ended(jobs, view.id).state == "failed"
     assert jobs.retry("job-999") == ()
+
+
+def lines_of(stage, id, **more):
+    return stage.system.ref(PATH).ask(ReadLines(id, **more), timeout=LIMIT)
+
+
+def grep(stage, text, **more):
+    return stage.system.ref(PATH).ask(GrepJobs(text, **more), timeout=LIMIT)
+
+
+def test_what_a_handler_says_is_kept_with_the_job_and_goes_with_it(stage, tmp_path):
+    jobs = begin(stage, tmp_path, attempts=2)
+
+    id = jobs.add("test.chatty", 2)
+    assert ended(jobs, id).state == "failed"
+
+    found = lines_of(stage, id)
+    assert found.state == "failed"
+    assert [(line.attempt, line.level) for line in found.items] == [
+        (attempt, level) for attempt in (1, 2) for level in ("warning", "warning", "debug", "error")
+    ]
+    assert [line.text for line in found.items[:3]] == ["line 0", "line 1", "by itself"]
+    assert found.items[3].text.startswith("Traceback")
+    assert found.items[3].text.endswith("OSError: no such mailbox")
+    assert [line.text for line in lines_of(stage, id, after=found.items[0].line, limit=1).items] == [
+        found.items[-1].text
+    ]
+    (view,) = jobs.find(Selection(where="log LIKE '%line 1%'"))
+    assert view.id == id
+    stage.system.ref(PATH).ask(ChangeJobs("delete", (id,)), timeout=LIMIT)
+    assert lines_of(stage, id).state == ""
+    with sqlite3.connect(tmp_path / "state.db") as reader:
+        assert reader.execute("SELECT count(*) FROM jobs_lines").fetchone() == (0,)
+    reader.close()
+
+
+def test_what_an_async_handler_logs_is_kept_with_its_own_job(stage, tmp_path):
+    jobs = begin(stage, tmp_path, workers=5)
+
+    ids = [jobs.add("test.murmur", f"w{number}") for number in range(20)]
+    for id in ids:
+        assert ended(jobs, id).state == "succeeded"
+
+    assert [[line.text for line in lines_of(stage, id).items] for id in ids] == [
+        [f"heard w{number}"] for number in range(20)
+    ]
+
+
+def test_of_a_chatty_try_the_first_and_the_last_lines_are_kept(stage, tmp_path):
+    jobs = begin(stage, tmp_path, attempts=2)
+
+    id = jobs.add("test.chatty", 3_000)
+    assert ended(jobs, id).state == "failed"
+
+    lines = lines_of(stage, id, limit=10_000).items
+    assert len(lines) == 2_000  # over both tries
+    texts = [line.text for line in lines if line.attempt == 2]
+    assert texts[:2] == ["line 0", "line 1"]
+    assert texts[899:902] == ["line 899", "2002 lines are left out here", "line 2902"]
+    assert texts[-3:-1] == ["line 2999", "by itself"]
+
+
+def test_text_is_found_in_what_jobs_carry_and_in_what_they_said(stage, tmp_path):
+    jobs = begin(stage, tmp_path, attempts=1)
+    chatty = jobs.add("test.chatty", 1)
+    mail = jobs.add(handlers.send, handlers.Mail("Line street 7"), key="street")
+    for id in (chatty, mail):
+        ended(jobs, id)
+
+    found = [(line.id, line.level, line.text) for line in grep(stage, "LINE ").items]
+    assert found[:1] == [(chatty, "warning", "line 0")]
+    assert (mail, "payload", '{"to":"Line street 7"}') in found
+    assert (mail, "result", '"sent to Line street 7"') in found
+    assert {line.id for line in grep(stage, "line ", selection=Selection(states=("succeeded",))).items} == {mail}
+    assert [line.level for line in grep(stage, "mailbox").items] == ["why", "error"]
+    assert grep(stage, "nowhere").items == ()
+    assert "1 to 1,000 characters" in grep(stage, "").why
+    assert "1 to 10000 lines" in lines_of(stage, chatty, limit=0).why
+    assert "an id is job-N" in lines_of(stage, "x").why
 
 
 def test_a_handler_can_say_that_no_other_try_helps(stage, tmp_path):
