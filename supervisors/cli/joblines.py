@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Annotated, Final
 
 import msgspec
@@ -15,8 +15,9 @@ from supervisors.cli.connection import connect
 from supervisors.cli.failures import CommandError
 from supervisors.cli.jobapp import Id, jobs_app
 from supervisors.cli.jobbing import Batch, Kind, Most, Queue, States, Where
-from supervisors.cli.rendering import Column, Listing
+from supervisors.cli.rendering import Column, Listing, Page
 from supervisors.cli.terminal import Style
+from supervisors.cli.texts import printable
 from supervisors.node.durations import parse_duration
 from supervisors.views import JobLineView
 
@@ -31,7 +32,7 @@ Limit = Annotated[int, typer.Option("--lines", metavar="N", min=1, max=10_000, h
     "logs",
     panel=Panel.INSPECT,
     document="JobLines",
-    shape=Shape.LIST,
+    shape=Shape.PAGE,
     examples=("jobs logs job-7", "jobs logs job-7 --lines 20", "jobs logs job-7 --wait 10m"),
 )
 def logs(
@@ -42,7 +43,7 @@ def logs(
         float,
         typer.Option("--wait", metavar="DURATION", parser=parse_duration, help="Until it ends, that long."),
     ] = 0.0,
-) -> Listing:
+) -> Page:
     """Show what a job's handler logged, in all its tries: kept with the job, also while it runs."""
     until = time.monotonic() + wait
     with connect(call) as node:
@@ -53,7 +54,8 @@ def logs(
             if answer["state"] in jobbing.STATES[5:] or time.monotonic() >= until:
                 break
             time.sleep(LOOK)
-    return _listing(msgspec.convert(answer["items"], list[JobLineView]), "it has said nothing", has_id=False)
+    found = msgspec.convert(answer["items"], list[JobLineView])
+    return Page("JobLines", found, lambda _: _page(found), _name)
 
 
 @command(
@@ -83,18 +85,36 @@ def grep(
     with connect(call) as node:
         asked = {"text": text, "selection": msgspec.to_builtins(chosen), "limit": lines}
         found = msgspec.convert(jobbing.ask(node, "GrepJobs", asked)["items"], list[JobLineView])
-    return _listing(found, "no job has it", has_id=True)
-
-
-def _listing(lines: Sequence[JobLineView], nothing: str, *, has_id: bool) -> Listing:
     shown = (
-        Column("id", lambda line: line.id, is_wide=not has_id),
-        Column("at", lambda line: line.at, lambda line: time.strftime("%H:%M:%S", time.localtime(line.at))),
+        Column("id", lambda line: line.id),
+        Column("at", lambda line: line.at, _clock),
         Column("try", lambda line: line.attempt, lambda line: str(line.attempt or "-"), is_right=True),
-        Column("level", lambda line: line.level, style=lambda line: _STYLES.get(line.level)),
-        Column("text", lambda line: line.text),
+        Column("where", lambda line: line.level, style=lambda line: _STYLES.get(line.level)),
+        Column("text", lambda line: line.text, lambda line: _match(line.text, text.lower())),
     )
-    return Listing("JobLines", lines, shown, lambda line: f"{line.id}:{line.line}", nothing=nothing)
+    return Listing("JobLines", found, shown, _name, nothing="no job has it")
+
+
+def _page(lines: Sequence[JobLineView]) -> Iterator[str]:
+    """Yield what was said as one reads a log: further lines of a text stand below its first."""
+    for line in lines:
+        first, *more = line.text.splitlines() or [""]
+        yield f"{_clock(line)}  try {line.attempt}  {line.level:<8} {printable(first)}"
+        for further in more:
+            yield f"    {printable(further)}"
+
+
+def _match(text: str, wanted: str) -> str:
+    """Return the line of a text that was looked for, or the whole where it goes over several."""
+    return next((line.strip() for line in text.splitlines() if wanted in line.lower()), text)
+
+
+def _clock(line: JobLineView) -> str:
+    return time.strftime("%H:%M:%S", time.localtime(line.at))
+
+
+def _name(line: JobLineView) -> str:
+    return f"{line.id}:{line.line}"
 
 
 _STYLES: Final = {"error": Style.BAD, "critical": Style.BAD, "debug": Style.DIM}
