@@ -9,7 +9,7 @@ STAMP := $(VENV)/.installed
 # Programs in Node.js that the tests run; where there is no npm, those tests are skipped and say so.
 NODE := $(if $(shell command -v npm),tests/node/node_modules/.installed)
 
-.PHONY: run test node check lint types contracts wheel bench bench-peers faults trial-subtrees trial-jobs trial-schedules trial-systemd soak fuzz clean
+.PHONY: run test node check lint types contracts wheel bench bench-peers faults trial-subtrees trial-jobs trial-schedules trial-systemd trial-newcomer soak fuzz clean
 
 run: $(STAMP)
 	$(BIN)/actorctl run $(ARGS)
@@ -67,6 +67,10 @@ trial-schedules: $(STAMP)
 trial-systemd: $(STAMP)
 	TRIAL_SYSTEMD=1 TRIAL_RECORD=$(CURDIR)/benchmarks/results/trial-systemd.json \
 	  $(BIN)/python -m pytest -q tests/faults/test_systemd.py $(ARGS)
+
+# The README in a fresh Debian with what it asks for and nothing else; needs root and debootstrap, and says so.
+trial-newcomer:
+	sh tests/support/newcomer.sh $(CURDIR)/build/newcomer $(CURDIR)/benchmarks/results/trial-newcomer.json
 
 # A node under load for 30 minutes: memory, descriptors and threads of each process once a second, and whether they stay flat.
 soak: $(STAMP)
