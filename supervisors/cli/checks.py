@@ -27,6 +27,7 @@ from supervisors.cli.upkeep import (
 )
 from supervisors.views import CheckOutcome, CheckView
 from transport.endpoints import Presence, Verdict, remove_socket, verify
+from transport.identity import ProcessIdentity
 
 LEAST_PYTHON: Final = (3, 11)
 LEAST_FREE_BYTES: Final = 256 * 1024**2
@@ -129,6 +130,11 @@ def check_instance(patient: Patient) -> CheckView:
         case Presence.RUNNING:
             return _found("instance", OK, verdict.detail)
         case Presence.ABSENT:
+            process = _running(patient.home)
+            if process is not None:
+                fix = f"it is written again within some seconds; if not: kill -TERM {process.pid}"
+                detail = f"process {process.pid} runs the node, but {verdict.looked_at} is gone"
+                return _found("instance", WARNING, detail, fix)
             return _found("instance", OK, "no node runs here")
         case Presence.STALE:
             return _found("instance", WARNING, verdict.detail, "actorctl doctor --fix stale-endpoints")
@@ -166,6 +172,11 @@ def check_answer(patient: Patient) -> CheckView:
     try:
         name = patient.ping()
     except Exception as error:  # whatever it is, it is what the user has to know
+        found = patient.verdict.endpoints
+        socket = Path(found.control.removeprefix("ipc://")) if found and found.control.startswith("ipc://") else None
+        if found is not None and socket is not None and not socket.exists():
+            fix = f"restart it: kill -TERM {found.process.pid}, then actorctl up"
+            return _found("answer", FAILED, f"the node cannot be asked: its socket {socket} was removed", fix)
         return _found("answer", FAILED, f"the node does not answer: {error}")
     return _found("answer", OK, f"{name} answered in {(time.monotonic() - began) * 1000:.0f} ms")
 
@@ -287,6 +298,16 @@ FIXES: Final[dict[str, Callable[[Path], list[str]]]] = {
     "stale-pid": fix_stale_pid,
 }
 """What `--fix` takes."""
+
+
+def _running(home: Path) -> ProcessIdentity | None:
+    """Return the living process that the PID file or the state file of `home` names."""
+    from supervisors.node.instance import read_pid_file
+    from supervisors.node.statefile import read_state
+
+    state = read_state(home)
+    named = (read_pid_file(home), state.process if state is not None and not state.is_over else None)
+    return next((process for process in named if process is not None and process.is_alive), None)
 
 
 def _found(name: str, outcome: CheckOutcome, detail: str, fix: str = "") -> CheckView:

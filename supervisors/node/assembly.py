@@ -25,6 +25,7 @@ from supervisors.node.desired import DesiredState
 from supervisors.node.desk import PERMISSIONS, ControlDesk
 from supervisors.node.facts import RECORDER, NodeFacts
 from supervisors.node.health import HealthServer
+from supervisors.node.homeguard import HomeGuard
 from supervisors.node.lastflush import LastFlush
 from supervisors.node.loading import Loaded
 from supervisors.node.logs import log_event
@@ -76,6 +77,7 @@ class Node:
         on_root: Gets the outcomes of the root supervisor, on any thread; it only posts.
         load: Reads the configuration again, for a reload.
         on_drain: Gets another `runtime.drain` at a reload.
+        on_lost: Gets why the home is no longer the node's, on any thread; it only posts.
         notifier: Who starts it, where that wants to be told how it is.
         app: The tree written in Python that it runs, or "".
         service: Who starts it again, `systemd:NAME`, or "".
@@ -90,6 +92,7 @@ class Node:
         on_root: Callable[[Outcome], None],
         load: Load,
         on_drain: Callable[[float], object],
+        on_lost: Callable[[str], object],
         notifier: Notifier,
         app: str = "",
         service: str = "",
@@ -97,6 +100,7 @@ class Node:
         self._closing = ExitStack()
         self._app, self._service = app, service
         self._load, self._on_drain, self._notifier = load, on_drain, notifier
+        self._on_lost = on_lost
         try:
             self._make(loaded, tree, ask_shutdown, on_root)
         except BaseException:
@@ -245,6 +249,14 @@ class Node:
             ),
         )
         closing.callback(remove_endpoints, run, str(epoch))
+        guard = HomeGuard(
+            run,
+            {name: (run / name).read_bytes() for name in ("endpoints.json", "node.pid")},
+            (server.endpoint, self._publisher.endpoint),
+            self._on_lost,
+            lambda why: facts.change(facts.state, why),
+        )
+        pulse.with_each(guard.look)
         self._services = services
         self._tree = tree
         self._root = Subtree(on_root)

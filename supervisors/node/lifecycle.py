@@ -163,6 +163,7 @@ class _Life:
         self._tree = tree
         self._load, self._app, self._service = load, app, service
         self._cuts = Cuts()
+        self._lost = ""
 
     def run(self) -> NodeExit:
         with self._requests:
@@ -176,6 +177,7 @@ class _Life:
                 on_root=self._on_root,
                 load=self._load_again,
                 on_drain=self._take_drain,
+                on_lost=self._take_lost,
                 notifier=self._notifier,
                 app=self._app,
                 service=self._service,
@@ -186,8 +188,10 @@ class _Life:
                 end = self._until_asked()
                 if end is None:
                     end = self._stop()
+                end = NodeExit.FAILED if self._lost else end
                 has_failed = end in {NodeExit.FAILED, NodeExit.GAVE_UP}
-                facts.change("failed" if has_failed else "stopped", end.name.lower().replace("_", "-"))
+                how = self._lost or end.name.lower().replace("_", "-")
+                facts.change("failed" if has_failed else "stopped", how)
                 return end
             finally:
                 self._node.close()
@@ -266,6 +270,12 @@ class _Life:
     def _take_drain(self, drain: float) -> None:
         self._drain = drain
 
+    def _take_lost(self, why: str) -> None:
+        """Drain, because another node could start in the home, and nothing that is written there is kept."""
+        self._lost = why
+        logger.error("%s; the node ends", why)
+        self._requests.ask_to_drain()
+
     def _stop(self) -> NodeExit:
         """Drain; kill what is left when the time is over or somebody hurries."""
         facts = self._node.facts
@@ -320,7 +330,8 @@ class _Life:
         return False
 
     def _show_draining(self) -> None:
-        self._node.facts.change("draining", f"{max(0.0, self._drained_by - time.monotonic()):.3g} s at most")
+        within = f"{max(0.0, self._drained_by - time.monotonic()):.3g} s at most"
+        self._node.facts.change("draining", f"{self._lost}; {within}" if self._lost else within)
 
     def _hold_drain(self, drain: float, *, is_first: bool = False) -> float:
         """Let the drain end within `drain` seconds, or sooner where that was asked for; return the seconds it has.

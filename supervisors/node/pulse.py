@@ -65,6 +65,7 @@ class Pulse:
     ) -> None:
         self._facts = facts
         self._reactors: tuple[Reactor, ...] = ()
+        self._looks: tuple[Callable[[], object], ...] = ()
         self._notifier = notifier
         watchdog = notifier.watchdog / 2 if notifier.watchdog else every
         self._every = min(every, watchdog)
@@ -99,6 +100,10 @@ class Pulse:
     def watch(self, reactor: Reactor) -> None:
         """Ask the thread of `reactor` for an answer too."""
         self._reactors = (*self._reactors, reactor)
+
+    def with_each(self, look: Callable[[], object]) -> None:
+        """Call `look` with each probe, on the pulse's own thread; it must not block."""
+        self._looks = (*self._looks, look)
 
     def begin_close(self) -> None:
         """Say that the node is being closed: from now on that has to come to its end, and nothing is probed."""
@@ -167,6 +172,8 @@ class Pulse:
         if self._closing_at is None and self.age >= self.stale_after:
             return  # nobody is told that all is well
         self._notifier.alive()
+        for look in self._looks if self._closing_at is None else ():
+            look()
         now = time.monotonic()
         if self._closing_at is None and now - self._beaten_at >= self._heartbeat:
             self._beaten_at = now

@@ -5,7 +5,7 @@
 #
 # FOLDER takes the fresh root, which is made with debootstrap and kept for the next time. The project's files are copied
 # into it; then `make run` is run word by word until it is ready, ended with Ctrl-C, and after it every other command of the
-# README by `make test` of the page. Packages come from where this machine's own apt and pip get them: their settings, the
+# README by the test of that page. Packages come from where this machine's own apt and pip get them: their settings, the
 # folders these name and the environment's PIP_* and *_PROXY are handed in. It needs root, debootstrap and unshare; where
 # they are not there, it says so and ends with 0.
 set -eu
@@ -83,7 +83,7 @@ exec chroot . sh -eu -c '
   actorctl down
   wait $make
   ! grep -n "Traceback" /tmp/run.log
-  make test ARGS="-n 0 tests/acceptance/test_docs.py -k README"
+  python -m pytest -q tests/acceptance/test_docs.py -k README
 '
 END
 version=$(cat "$root/etc/debian_version")
