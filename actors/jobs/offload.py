@@ -20,6 +20,8 @@ from actors.errors import ActorRuntimeError
 
 T = TypeVar("T")
 
+_guard = threading.Lock()
+
 
 class CancelledWorkError(ActorRuntimeError):
     """Raised inside an offloaded function by `Cancel.check()` after its caller went away."""
@@ -31,33 +33,38 @@ class CancelledWorkError(ActorRuntimeError):
 class Cancel:
     """Says to a running function whether somebody still waits for it, and whether it may go on. Any thread."""
 
-    __slots__ = ("_go", "_set")
+    __slots__ = ("_changed", "_is_paused", "_is_set")
 
     def __init__(self) -> None:
-        self._set = threading.Event()
-        self._go = threading.Event()
-        self._go.set()
+        self._is_set = False
+        self._is_paused = False
+        self._changed: threading.Condition | None = None  # made by the first who waits: many calls have one of these
 
     @property
     def is_set(self) -> bool:
-        return self._set.is_set()
+        return self._is_set
 
     def set(self) -> None:
         """Tell the function that nobody waits for it any more; ends a pause too."""
-        self._set.set()
-        self._go.set()
+        self._is_set = True
+        self.resume()
 
     def pause(self) -> None:
         """Make the function wait at its next `check`."""
-        self._go.clear()
+        self._is_paused = True
 
     def resume(self) -> None:
         """Let a paused function go on."""
-        self._go.set()
+        self._is_paused = False
+        with _guard:
+            changed = self._changed
+        if changed is not None:
+            with changed:
+                changed.notify_all()
 
     def wait(self, timeout: float) -> bool:
         """Wait `timeout` seconds at most for `set`; return whether it came."""
-        return self._set.wait(timeout)
+        return self._is_set or self._wait_for(lambda: self._is_set, timeout)
 
     def check(self) -> None:
         """Go on, wait while paused, or end here.
@@ -65,9 +72,18 @@ class Cancel:
         Raises:
             CancelledWorkError: Nobody waits any more.
         """
-        self._go.wait()
-        if self._set.is_set():
+        if self._is_paused:
+            self._wait_for(lambda: not self._is_paused, None)
+        if self._is_set:
             raise CancelledWorkError
+
+    def _wait_for(self, predicate: Callable[[], bool], timeout: float | None) -> bool:
+        with _guard:
+            changed = self._changed
+            if changed is None:
+                changed = self._changed = threading.Condition()
+        with changed:
+            return changed.wait_for(predicate, timeout)
 
 
 class Offload:

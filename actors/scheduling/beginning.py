@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from actors.events import ScheduleChanged
+from actors.scheduling.books import is_ahead
 from actors.scheduling.ledger import Slot, Stored
 from actors.scheduling.plans import Plan, ScheduleError, plan_of
 from actors.scheduling.states import Changed, Now, Run, Settle, Standing
@@ -50,6 +51,9 @@ def begin_with(scheduler: SchedulerTick, stored: Stored, plans: Mapping[str, Pla
             scheduler.books.define(plan.schedule, scheduler.engine.entries[id].standing)
     for id, orphans in slots.items():
         for slot in orphans:
+            if is_ahead(slot) and slot.slot_at > now.wall:
+                scheduler.books.withdraw([(id, Run(slot.slot_at, slot.round))])
+                continue
             run = Run(slot.slot_at, slot.round, slot.kind, slot.attempt)
             scheduler.books.settle(id, Settle(run, "cancelled", "its schedule is gone"), now.wall)
 

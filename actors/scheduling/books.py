@@ -10,19 +10,20 @@ from collections.abc import Sequence
 
 from msgspec import Struct
 
+from actors.scheduling.calling import Key
 from actors.scheduling.engine import Effects, Engine
 from actors.scheduling.figures import Figures
 from actors.scheduling.ledger import Batch, Row, Slot
 from actors.scheduling.plans import Plan, Schedule
-from actors.scheduling.running import Key
 from actors.scheduling.states import Begin, Hold, Keep, Now, Run, Settle, Standing
 
 
 class Claim(Struct):
-    """What is written together, and the attempts that begin once it is."""
+    """What is written together, the attempts that begin once it is, and those that are claimed ahead by it."""
 
     batch: Batch
     begins: list[tuple[str, Run]]
+    ahead: list[tuple[str, Run]] = []
 
 
 class Books:
@@ -31,12 +32,21 @@ class Books:
     def __init__(self) -> None:
         self.figures: dict[str, Figures] = {}
         self._next = Claim(Batch(), [])
+        self._begun: dict[Key, tuple[Run, float]] = {}
 
     @property
     def is_empty(self) -> bool:
         """Whether nothing waits to be written."""
         batch = self._next.batch
-        return not (batch.slots or batch.schedules or batch.standings or batch.removed or batch.breakers)
+        return not (
+            batch.slots
+            or batch.schedules
+            or batch.standings
+            or batch.removed
+            or batch.breakers
+            or batch.withdrawn
+            or self._begun
+        )
 
     @property
     def has_begins(self) -> bool:
@@ -46,7 +56,22 @@ class Books:
     def take(self) -> Claim:
         """Return what waits to be written, and wait for more."""
         taken, self._next = self._next, Claim(Batch(), [])
+        if self._begun:
+            taken.batch.slots += [
+                _row(key[0], run, "claimed", "", began_at=began_at) for key, (run, began_at) in self._begun.items()
+            ]
+            self._begun = {}
         return taken
+
+    def begun(self, begun: list[tuple[str, Run]], wall: float) -> None:
+        """Note that runs began which were claimed ahead: written with their end, or with whatever comes next."""
+        kept = self._begun
+        for id, run in begun:
+            kept[id, run.slot_at, run.round] = run, wall
+
+    def withdraw(self, withdrawn: list[tuple[str, Run]]) -> None:
+        """Note slots that were claimed ahead and are none any more."""
+        self._next.batch.withdrawn += [(id, run.slot_at, run.round) for id, run in withdrawn]
 
     def note(self, effects: Effects, now: Now) -> None:
         """Note what `effects` mean for the ledger."""
@@ -64,7 +89,8 @@ class Books:
             elif kind is Hold:
                 assert isinstance(effect, Hold)
                 due_at = wall + effect.delay if effect.state == "retrying" else None
-                rows.append(_row(id, effect.run, effect.state, effect.why, due_at=due_at))
+                began_at = self._began_at(id, effect.run)
+                rows.append(_row(id, effect.run, effect.state, effect.why, began_at=began_at, due_at=due_at))
             elif kind is Keep:
                 assert isinstance(effect, Keep)
                 self._next.batch.standings.append((id, effect.standing))
@@ -72,7 +98,8 @@ class Books:
     def settle(self, id: str, effect: Settle, wall: float) -> None:
         """Note a slot's end."""
         run = effect.run
-        row = _row(id, run, effect.state, effect.why, ended_at=wall, seconds=effect.seconds)
+        began_at = self._began_at(id, run) if self._begun else None
+        row = _row(id, run, effect.state, effect.why, began_at=began_at, ended_at=wall, seconds=effect.seconds)
         if effect.count > 1:
             row = (*row[:12], effect.last_at, effect.count)
         self._next.batch.slots.append(row)
@@ -115,13 +142,20 @@ class Books:
         """Put a schedule in force with what was left of it.
 
         A run that the end of the runtime cut short is done once more, marked, or fails: by `Schedule.repeat`, and never
-        a second time. One that still runs, because the scheduler alone ended, goes on. One that waited for its turn or
-        its retry waits on.
+        a second time. A slot that was claimed ahead counts as such once its instant has passed; before, it is as if it
+        were not claimed. A run that goes on, because the scheduler alone ended, does so. One that waited for its turn
+        or its retry waits on.
         """
         schedule = plan.schedule
         live: list[Run] = []
         waiting: list[Run] = []
+        ahead: list[Run] = []
         for slot in slots:
+            if is_ahead(slot):
+                if slot.slot_at > now.wall:
+                    ahead.append(Run(slot.slot_at))
+                    continue
+                cursor = max(cursor, slot.slot_at)
             run = Run(slot.slot_at, slot.round, slot.kind, max(1, slot.attempt), is_repeat=slot.is_repeat)
             if (schedule.id, slot.slot_at, slot.round) in underway:
                 live.append(run)
@@ -137,9 +171,10 @@ class Books:
                 self.settle(schedule.id, Settle(run, "failed", why), now.wall)
             else:
                 again = _with(run, is_repeat=True)
-                self._next.batch.slots.append(
-                    _row(schedule.id, again, "waiting", "done once more: the runtime ended during the run")
-                )
+                why = "done once more: the runtime ended during the run"
+                if is_ahead(slot):
+                    why = "the runtime ended about its instant: whether it had begun is not known"
+                self._next.batch.slots.append(_row(schedule.id, again, "waiting", why))
                 waiting.append(again)
         engine.put(
             plan,
@@ -150,6 +185,23 @@ class Books:
             waiting=tuple(waiting),
             disabled=disabled,
         )
+        for run in ahead:
+            engine.restore_ready(schedule.id, run)
+
+    def _began_at(self, id: str, run: Run) -> float | None:
+        """Return when a run began that was claimed ahead, once."""
+        found = self._begun.pop((id, run.slot_at, run.round), None)
+        return found[1] if found is not None else None
+
+
+def row_ahead(id: str, run: Run) -> Row:
+    """Return the row of a slot that is claimed ahead of its instant."""
+    return _row(id, run, "claimed", "")
+
+
+def is_ahead(slot: Slot) -> bool:
+    """Return whether a slot without its end was claimed ahead of its instant and is not known to have begun."""
+    return slot.state == "claimed" and slot.began_at is None
 
 
 def _row(

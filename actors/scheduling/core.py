@@ -24,7 +24,7 @@ from msgspec.structs import replace
 from actors.policies import retry as retries
 from actors.policies.overlap import Delay, Overlap, Policy, Queue, Refuse, Replace, Start, decide
 from actors.policies.retry import Again
-from actors.scheduling.backlog import GRACE, Due, cron_due, first_interval, interval_due
+from actors.scheduling.backlog import Due, cron_due, first_interval, interval_due
 from actors.scheduling.plans import Every, Plan, Schedule, stamp
 from actors.scheduling.states import (
     NEVER,
@@ -90,31 +90,6 @@ def step(entry: Entry, event: Event, now: Now) -> Step:
         case _:
             assert_never(event)
     return entry, effects
-
-
-def usual_step(entry: Entry, now: Now) -> Step | None:
-    """Return what `step` does of a plain schedule whose slot is due in time with nothing in its way, else None.
-
-    It is there for speed: this is the way of nearly every slot.
-    """
-    slot_at = entry.due_at
-    if (
-        entry.live
-        or entry.waiting
-        or not entry.plan.is_plain
-        or slot_at is None
-        or entry.fire_at > now.wall
-        or now.wall - slot_at > GRACE
-        or entry.away_since is not None
-        or entry.disabled
-    ):
-        return None
-    following = entry.plan.after(slot_at)
-    if following is None or following <= now.wall:
-        return None
-    run = Run(slot_at)
-    entry = replace(entry, due_at=following, fire_at=following, last_slot=slot_at, live=(run,), streak=0)
-    return entry, [Begin(run)]
 
 
 def why_not_now(entry: Entry, overlap: Overlap | None = None) -> str:

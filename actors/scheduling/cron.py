@@ -14,6 +14,8 @@ called on any thread: the same arguments give the same answer.
 from __future__ import annotations
 
 import math
+from array import array
+from bisect import bisect_right
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache
 from typing import Final
@@ -66,10 +68,11 @@ class Times:
     """The instants of one expression in one zone, in whole seconds since the epoch: the quick way for many of them.
 
     Made by `times_of`, which gives all who ask for the same the same one. Any thread may ask; the latest answer is
-    kept, since schedules that share an expression ask for the same.
+    kept, since schedules that share an expression ask for the same, and so is the day it was on: what follows on the
+    same day, unless clocks change near it, is the next entry of a table.
     """
 
-    __slots__ = ("_latest", "_next", "_walls", "_zone", "expression")
+    __slots__ = ("_day", "_latest", "_next", "_table", "_walls", "_zone", "expression")
 
     def __init__(self, expression: Expression, zone: ZoneInfo) -> None:
         self.expression = expression
@@ -77,6 +80,8 @@ class Times:
         self._walls = walls_of(expression)
         self._next = _next_fixed if expression.fixed else _next_interval
         self._latest: tuple[int, int] = (-1, -1)
+        self._table: array[int] | None = None
+        self._day = _NO_DAY
 
     def after(self, start: int) -> int:
         """Return the first instant strictly after `start`.
@@ -87,19 +92,42 @@ class Times:
         asked, found = self._latest
         if asked == start:
             return found
-        try:
-            steady = _next_steady(self._walls, self._zone, start)
-            found = self._next(self._walls, self._zone, start) if steady is None else steady
-        except (_NeverError, OverflowError, ValueError):
-            raise _never(self.expression, f"{start} s") from None
+        midnight, past, table = self._day
+        if midnight <= start < past:
+            found = midnight + table[bisect_right(table, start - midnight)]
+        else:
+            try:
+                steady = _next_steady(self._walls, self._zone, start)
+                found = self._next(self._walls, self._zone, start) if steady is None else steady
+            except (_NeverError, OverflowError, ValueError):
+                raise _never(self.expression, f"{start} s") from None
+            self._keep_day(found)
         self._latest = start, found
         return found
+
+    def _keep_day(self, found: int) -> None:
+        """Keep the day on which `found` is, where no clock changes near it."""
+        table = self._table
+        if table is None:
+            table = self._table = self._walls.of_day
+        if len(table) < 2:
+            return
+        offset = steady_offset(self._zone, found // DAY)
+        if offset is None:
+            return
+        day = (found + offset) // DAY
+        if steady_offset(self._zone, day) == offset and self._walls.matches(day):
+            midnight = day * DAY - offset
+            self._day = midnight, midnight + table[-1], table
 
 
 @lru_cache(maxsize=4096)
 def times_of(expression: Expression, zone: ZoneInfo) -> Times:
     """Return the times of `expression` in `zone`."""
     return Times(expression, zone)
+
+
+_NO_DAY: Final[tuple[int, int, array[int]]] = (0, 0, array("i"))
 
 
 def _never(expression: Expression, after: str) -> CronError:

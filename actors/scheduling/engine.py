@@ -1,8 +1,10 @@
 """Every schedule there is, what is due first, and the breakers they share. No clock, thread or file: time is passed in.
 
     feed(id, event, now)   one schedule's event --> its effects
-    look(now)              whatever has come due --> the effects of all, the urgent ones first
-    wait(now)              seconds until the next thing is due
+    make_ready(now, lead)  the slots of the next instants --> those that can be claimed ahead of it
+    begin_ready(now)       whatever was claimed ahead and has come due --> the runs to begin at once
+    look(now)              whatever else has come due --> the effects of all, the urgent ones first
+    wait(now, lead)        seconds until the next of these
 
 Adding, pausing and removing cost the logarithm of how many there are, a look the number of those due. It is not
 thread-safe: one owner calls it.
@@ -20,21 +22,25 @@ from msgspec.structs import replace
 from actors.policies import breaker as breakers
 from actors.policies.breaker import Breaker
 from actors.scheduling import core
+from actors.scheduling.backlog import GRACE
 from actors.scheduling.plans import Every, Plan
 from actors.scheduling.states import (
     NEVER,
     Barred,
     Begin,
     Effect,
+    Ended,
     Entry,
     Event,
     Hold,
     Looked,
     Now,
+    Ready,
     Run,
     Settle,
     Standing,
 )
+from actors.scheduling.usual import made_ready, usual_end, usual_step
 
 Effects = list[tuple[str, Effect]]
 """What is to be done, each with the id of its schedule."""
@@ -51,6 +57,7 @@ class Engine:
         entries: By id. To be read; `put`, `feed` and `remove` change it.
         breakers: State of each breaker by key.
         changed_breakers: Keys whose state changed since somebody emptied it.
+        withdrawn: Slots that were claimed ahead and are none any more (a pause, a change), until somebody empties it.
     """
 
     def __init__(self) -> None:
@@ -59,6 +66,9 @@ class Engine:
         self.changed_breakers: set[str] = set()
         self._wall: list[tuple[float, int, str]] = []
         self._mono: list[tuple[float, int, str]] = []
+        self.withdrawn: list[tuple[str, Run]] = []
+        self._soon: dict[float, list[str]] = {}
+        self._ready: dict[str, Ready] = {}
         self._number = count()
 
     def put(
@@ -97,6 +107,9 @@ class Engine:
 
     def remove(self, id: str) -> Entry | None:
         """Take a schedule out of force; return it, None where there is none. What runs for it is the caller's."""
+        ready = self._ready.pop(id, None)
+        if ready is not None:
+            self.withdrawn.append((id, ready.run))
         return self.entries.pop(id, None)
 
     def feed(self, id: str, event: Event, now: Now) -> Effects:
@@ -104,9 +117,85 @@ class Engine:
         entry = self.entries.get(id)
         if entry is None:
             return []
+        if type(event) is Ended and entry.plan.schedule.breaker is None:
+            usual = usual_end(entry, event)
+            if usual is not None:
+                self.entries[id], settled = usual
+                return [(id, settled)]
         effects: Effects = []
         self._step(id, entry, event, now, effects)
         return effects
+
+    @property
+    def has_ready(self) -> bool:
+        """Whether slots are claimed ahead."""
+        return bool(self._ready)
+
+    def make_ready(self, now: Now, lead: float) -> list[tuple[str, Run]]:
+        """Make ready what comes due within `lead` seconds; return the runs that are to be claimed ahead.
+
+        `kept` says once they are on disk; a slot that is not, or whose schedule stands otherwise by then, is claimed at
+        its instant like any other.
+        """
+        heap, entries, horizon = self._wall, self.entries, now.wall + lead
+        groups: dict[float, dict[str, None]] = {}
+        while heap and heap[0][0] <= horizon:
+            item = heapq.heappop(heap)
+            if self._is_fresh(item, is_mono=False):
+                groups.setdefault(item[0], {})[item[2]] = None
+        claims = []
+        for at, group in groups.items():
+            ids = sorted(group, key=lambda id: entries[id].plan.rank)
+            self._soon.setdefault(at, []).extend(ids)
+            for id in ids:
+                ready = made_ready(entries[id])
+                if ready is not None:
+                    self._ready[id] = ready
+                    claims.append((id, ready.run))
+        return claims
+
+    def kept(self, claims: Iterable[tuple[str, Run]], *, is_kept: bool) -> None:
+        """Take in that claims made ahead are on disk, or could not be written."""
+        for id, run in claims:
+            ready = self._ready.get(id)
+            if ready is not None and ready.run is run:
+                ready.is_kept = is_kept
+                if not is_kept:
+                    del self._ready[id]
+
+    def begin_ready(self, now: Now) -> list[tuple[str, Run]]:
+        """Return the runs whose instant has come and whose claim is on disk; they are under way from now on."""
+        begun = []
+        entries, wall = self.entries, now.wall
+        for at in sorted(at for at in self._soon if at <= wall):
+            ids = self._soon.pop(at)
+            left = []
+            for id in ids:
+                ready = self._ready.get(id)
+                if (
+                    ready is not None
+                    and ready.is_kept
+                    and ready.entry is entries[id]
+                    and wall - at <= GRACE
+                    and ready.begun.fire_at > wall
+                ):
+                    del self._ready[id]
+                    entry = entries[id] = ready.begun
+                    heapq.heappush(self._wall, (entry.fire_at, next(self._number), id))
+                    begun.append((id, ready.run))
+                else:
+                    left.append(id)
+            if left:
+                self._soon[at] = left  # for `look`
+        return begun
+
+    def restore_ready(self, id: str, run: Run) -> None:
+        """Take in that an earlier scheduler claimed `run` ahead of its instant, which is still to come."""
+        entry = self.entries[id]
+        self._ready[id] = Ready(entry, entry, run)  # not kept: it goes the long way
+        if entry.due_at != run.slot_at:
+            del self._ready[id]
+            self.withdrawn.append((id, run))
 
     def look(self, now: Now) -> Effects:
         """Return what is to be done now that the clocks were read; what is more urgent comes first."""
@@ -117,22 +206,25 @@ class Engine:
         effects: Effects = []
         for id in due:
             entry = self.entries[id]
-            usual = None if entry.plan.schedule.breaker is not None else core.usual_step(entry, now)
+            usual = None if entry.plan.schedule.breaker is not None else usual_step(entry, now)
             if usual is None:
                 self._step(id, entry, _LOOKED, now, effects)
             else:
                 entry, made = usual
+                self._ready.pop(id, None)
                 self.entries[id] = entry
                 heapq.heappush(self._wall, (entry.fire_at, next(self._number), id))
                 effects.append((id, made[0]))
         return effects
 
-    def wait(self, now: Now) -> float | None:
-        """Return the seconds until something is due, 0 where it is, None where nothing ever will be."""
+    def wait(self, now: Now, lead: float = 0.0) -> float | None:
+        """Return the seconds until something is due, or is to be made ready; 0 where it is, None where nothing is."""
         self._forget_stale()
         waits = []
         if self._wall:
-            waits.append(self._wall[0][0] - now.wall)
+            waits.append(self._wall[0][0] - now.wall - lead)
+        if self._soon:
+            waits.append(min(self._soon) - now.wall)
         if self._mono:
             waits.append(self._mono[0][0] - now.mono)
         return max(0.0, min(waits)) if waits else None
@@ -192,6 +284,10 @@ class Engine:
 
     def _keep(self, id: str, entry: Entry) -> None:
         before = self.entries.get(id)
+        if self._ready and (ready := self._ready.get(id)) is not None and entry.due_at != ready.run.slot_at:
+            del self._ready[id]
+            if entry.last_slot < ready.run.slot_at:  # it has not come, and will not
+                self.withdrawn.append((id, ready.run))
         self.entries[id] = entry
         if type(entry.plan.when) is Every:
             if entry.due_at is not None and (before is None or before.due_mono != entry.due_mono):
@@ -211,6 +307,10 @@ class Engine:
 
     def _due(self, now: Now) -> list[str]:
         found: dict[str, None] = {}
+        for at in [at for at in self._soon if at <= now.wall]:
+            for id in self._soon.pop(at):
+                if self._is_fresh((at, 0, id), is_mono=False):
+                    found[id] = None
         for heap, at, is_mono in ((self._wall, now.wall, False), (self._mono, now.mono, True)):
             while heap and heap[0][0] <= at:
                 item = heapq.heappop(heap)

@@ -5,7 +5,8 @@
     schedule_breakers    state of each breaker
 
 A slot's row is written when it is claimed, before anything is run for it, and closed once: a row that has its end is
-never changed again. What an unfinished row means after a restart is the scheduler's.
+never changed again. One that was claimed ahead of its instant has no `began_at` until it is known to have begun. What
+an unfinished row means after a restart is the scheduler's.
 """
 
 from __future__ import annotations
@@ -65,13 +66,22 @@ _CLOSE: Final = """
 ON CONFLICT (schedule, slot_at, round) DO UPDATE SET
     state = excluded.state, why = excluded.why, attempt = excluded.attempt, is_repeat = excluded.is_repeat,
     began_at = coalesce(excluded.began_at, began_at), due_at = excluded.due_at, ended_at = excluded.ended_at,
-    seconds = excluded.seconds
+    seconds = excluded.seconds, last_at = excluded.last_at, count = excluded.count
 WHERE schedule_slots.ended_at IS NULL
 """
 _UPSERT: Final = f"INSERT INTO schedule_slots VALUES {_ROW} {_CLOSE}"
 _MANY: Final = 250
 _UPSERT_MANY: Final = f"INSERT INTO schedule_slots VALUES {', '.join([_ROW] * _MANY)} {_CLOSE}"
 """For so many rows at once: each statement carried out lets other threads run, and may wait long to go on."""
+_LATEST: Final = """
+SELECT schedule, max(last_at) FROM schedule_slots
+WHERE kind = 'schedule' AND NOT (state = 'claimed' AND began_at IS NULL) GROUP BY schedule
+"""
+"""A slot that was claimed ahead has not come: whether it has by now, its row says."""
+_WITHDRAW: Final = """
+DELETE FROM schedule_slots
+WHERE schedule = ? AND slot_at = ? AND round = ? AND state = 'claimed' AND began_at IS NULL
+"""
 _OLD: Final = """
 DELETE FROM schedule_slots WHERE ended_at < ? AND (
     slot_at < (SELECT max(s.slot_at) FROM schedule_slots s
@@ -142,6 +152,7 @@ class Batch(Struct):
         standings: Standing by id.
         removed: Ids.
         breakers: State by key.
+        withdrawn: Slots claimed ahead, (schedule, instant, round), that are none any more; forgotten before the rest.
     """
 
     slots: list[Row] = []
@@ -149,6 +160,7 @@ class Batch(Struct):
     standings: list[tuple[str, Standing]] = []
     removed: list[str] = []
     breakers: list[tuple[str, breakers.State]] = []
+    withdrawn: list[tuple[str, float, int]] = []
 
 
 class Stored(Struct):
@@ -274,6 +286,11 @@ class MemoryLedger:
         for id, standing in batch.standings:
             if id in self._known:
                 self._known[id] = (self._known[id][0], standing)
+        for id, slot_at, round in batch.withdrawn:
+            slots = self._slots.get(id, deque())
+            for slot in [slot for slot in slots if slot.slot_at == slot_at and slot.round == round]:
+                if slot.state == "claimed" and slot.began_at is None:
+                    slots.remove(slot)
         for id in batch.removed:
             self._known.pop(id, None)
         self._breakers.update(batch.breakers)
@@ -325,8 +342,7 @@ def _load(connection: sqlite3.Connection) -> Stored:
             stored.schedules.append((_SCHEDULE.decode(definition), _STANDING.decode(standing)))
         except (msgspec.MsgspecError, ValueError) as error:
             stored.unreadable[id] = str(error)
-    latest = "SELECT schedule, max(last_at) FROM schedule_slots WHERE kind = 'schedule' GROUP BY schedule"
-    stored.cursors = dict(connection.execute(latest).fetchall())
+    stored.cursors = dict(connection.execute(_LATEST).fetchall())
     unsettled = "SELECT * FROM schedule_slots WHERE ended_at IS NULL ORDER BY slot_at, round"
     stored.unsettled = [_slot(row) for row in connection.execute(unsettled)]
     for key, state in connection.execute("SELECT key, state FROM schedule_breakers"):
@@ -339,6 +355,8 @@ def _load(connection: sqlite3.Connection) -> Stored:
 
 def _write(connection: sqlite3.Connection, batch: Batch) -> None:
     slots = batch.slots
+    if batch.withdrawn:
+        connection.executemany(_WITHDRAW, batch.withdrawn)
     for at in range(0, len(slots) - _MANY + 1, _MANY):
         connection.execute(_UPSERT_MANY, list(chain.from_iterable(slots[at : at + _MANY])))
     rest = slots[len(slots) - len(slots) % _MANY :] if len(slots) % _MANY else []

@@ -1,6 +1,7 @@
 """Carries out what the rules say: ends and claims to the ledger, attempts once their claim is on disk, events.
 
     effects --> Books --flush--> ledger --on disk--> Written --> Runner
+    next instants --> ledger, ahead of them --on disk--> kept;   the instant --> Runner
 
 Ends are gathered and written together after what waits in the scheduler's mailbox; a claim is written at once. What
 cannot be written is tried again, and nothing is run for it until then.
@@ -16,12 +17,12 @@ from typing import TYPE_CHECKING, Final
 from actors.events import BreakerChanged, RunFinished, ScheduleChanged
 from actors.messages import Message
 from actors.policies import breaker as breakers
-from actors.scheduling.books import Claim
+from actors.scheduling.books import Claim, row_ahead
 from actors.scheduling.engine import Effects
 from actors.scheduling.figures import next_at
-from actors.scheduling.ledger import Ledger
+from actors.scheduling.ledger import Batch, Ledger
 from actors.scheduling.plans import Schedule
-from actors.scheduling.running import Attempt
+from actors.scheduling.running import Attempt, Finished
 from actors.scheduling.states import Begin, Effect, Ended, Hold, Now, Run, Settle, Stop, Tell
 
 if TYPE_CHECKING:
@@ -55,12 +56,15 @@ class Performer:
         self._ledger = ledger
         self._flushing = False
         self._late: dict[tuple[str, float, int], float] = {}
+        self._begun: list[tuple[list[tuple[str, Run]], float]] = []
         self.refused: list[Claim] = []
 
     def do(self, effects: Effects, now: Now, *, is_told: bool = False) -> None:
         """Perform what the rules say, in order; `is_told` where an actor tells of its run's end itself."""
         if not effects:
             return
+        if self._begun:
+            self.note_begun()
         scheduler = self._scheduler
         scheduler.books.note(effects, now)
         for id, effect in effects:
@@ -72,18 +76,81 @@ class Performer:
                 scheduler.publish(BreakerChanged(now.wall, scheduler.path, key, state))
         if scheduler.books.has_begins:
             self.flush()
-        elif not self._flushing and not scheduler.books.is_empty:
+        elif not self._flushing and (scheduler.engine.withdrawn or not scheduler.books.is_empty):
             self._flushing = True
             scheduler.actor_ref.tell(Flush())  # after what waits in the mailbox, so that many ends share a write
+
+    def make_ready(self, now: Now, lead: float) -> None:
+        """Claim the slots of the next `lead` seconds ahead of their instant, and make ready what is to be called."""
+        scheduler = self._scheduler
+        is_afresh = not scheduler.engine.has_ready
+        claims = scheduler.engine.make_ready(now, lead)
+        if not claims:
+            return
+        rows = [row_ahead(id, run) for id, run in claims]
+        self._write(Claim(Batch(slots=rows), [], claims))
+        entries = scheduler.engine.entries
+        scheduler.runner.prepare(((entries[id].plan.schedule, run) for id, run in claims), afresh=is_afresh)
+
+    def begin_ready(self, now: Now) -> bool:
+        """Begin the runs that were claimed ahead and whose instant has come; return whether there were any."""
+        scheduler = self._scheduler
+        begun = scheduler.engine.begin_ready(now)
+        if not begun:
+            return False
+        self._begun.append((begun, now.wall))
+        for id, slot_at, round in scheduler.runner.begin([(id, run.slot_at, run.round) for id, run in begun]):
+            entry = scheduler.engine.entries[id]
+            scheduler.runner.start(entry.plan.schedule, Run(slot_at, round), next_at(entry, now), slot_at)
+        return True
+
+    def note_begun(self) -> None:
+        """Enter into the books what `begin_ready` began: it does not, since the runs come first."""
+        books = self._scheduler.books
+        for begun, wall in self._begun:
+            books.begun(begun, wall)
+            for id, run in begun:
+                if id in self._scheduler.engine.entries:
+                    figures = books.figures_of(id)
+                    figures.runs += 1
+                    late = self._late[id, run.slot_at, run.round] = max(0.0, wall - run.slot_at)
+                    figures.late.add(late)
+        self._begun.clear()
+
+    def finished(self, message: Finished) -> None:
+        """Take in that an attempt ended."""
+        scheduler = self._scheduler
+        id, slot_at, round = message.key
+        scheduler.runner.heard(message.key)
+        if message.key in scheduler.removed:
+            scheduler.removed.discard(message.key)
+            now = scheduler.now()
+            run = Run(slot_at, round)
+            self.do([(id, Settle(run, message.outcome, message.detail, message.seconds))], now)
+            return
+        entry = scheduler.engine.entries.get(id)
+        delay = None
+        if entry is not None and entry.plan.schedule.retry_delay and message.outcome in {"failed", "timed-out"}:
+            attempt = next((r.attempt for r in entry.live if r.slot_at == slot_at and r.round == round), 1)
+            try:
+                delay = scheduler.runner.custom_delay(entry.plan.schedule, attempt)
+            except Exception as error:  # the user's function may do anything
+                logger.warning("the delay of %s could not be had, the rule's own holds: %s", id, error)
+        chance = scheduler.system.chance.random()
+        ended = Ended(slot_at, round, message.outcome, message.detail, message.seconds, message.failure, chance, delay)
+        now = scheduler.now()
+        self.do(scheduler.engine.feed(id, ended, now), now)
 
     def flush(self) -> None:
         """Write what has gathered; does not wait."""
         self._flushing = False
+        self._gather()
         if not self._scheduler.books.is_empty:
             self._write(self._scheduler.books.take())
 
     def commit(self) -> str:
         """Write what has gathered and wait until it is on disk; return why it is not, or ""."""
+        self._gather()
         if self._scheduler.books.is_empty:
             return ""
         told = threading.Event()
@@ -99,6 +166,9 @@ class Performer:
     def written(self, claim: Claim, why: str) -> None:
         """Take in that a batch is on disk, or is not."""
         scheduler = self._scheduler
+        if claim.ahead:
+            scheduler.engine.kept(claim.ahead, is_kept=not why)
+            return  # where it failed, they are claimed at their instant
         if not why:
             self._begin(claim.begins)
             return
@@ -115,6 +185,14 @@ class Performer:
         refused, self.refused = self.refused, []
         for claim in refused:
             self._write(claim)
+
+    def _gather(self) -> None:
+        """Enter into the books what is not there yet."""
+        self.note_begun()
+        engine = self._scheduler.engine
+        if engine.withdrawn:
+            self._scheduler.books.withdraw(engine.withdrawn)
+            engine.withdrawn = []
 
     def _tell(self, id: str, effect: Effect, now: Now, is_told: bool) -> None:
         scheduler = self._scheduler
@@ -150,7 +228,7 @@ class Performer:
         ref = self._scheduler.actor_ref
 
         def done(why: str) -> None:
-            if why or claim.begins:
+            if why or claim.begins or claim.ahead:
                 ref.tell(Written(claim, why))
             if told is not None:
                 told(why)

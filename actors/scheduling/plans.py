@@ -194,6 +194,11 @@ class Plan(Struct, frozen=True):
     def after(self, wall: float) -> float | None:
         """Return the first slot strictly after `wall`; None where there is none. Not for intervals."""
         when, schedule = self.when, self.schedule
+        if self.is_plain:
+            try:
+                return float(when.times.after(math.floor(wall)))  # type: ignore[union-attr]  # a plain one is a Cron
+            except CronError:
+                return None
         if type(when) is Cron:
             wall = max(wall, schedule.start_at - 1.0) if schedule.start_at else wall
             try:

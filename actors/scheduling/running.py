@@ -1,10 +1,12 @@
 """Runs what a schedule is for: asks an actor, sends a loop its cycle, calls a function; tells how it ended.
 
-    start(...) --> ask | Cycle | a thread of the pool --> Finished to the scheduler's path
+    start(...) --> ask | Cycle | a thread of the pool --> Underway --> Heard to the scheduler's path --> take()
 
 Nothing here waits: a full mailbox refuses, a function runs on one of a bounded number of daemon threads, and beyond
 those it waits for one. What runs is noted per system (`Underway`), so that a scheduler that was restarted knows what
-the one before it had begun, and hears of its end.
+the one before it had begun, and hears of its end. Many ends share one `Heard`.
+
+Calls that are known ahead of their instant are made ready by `prepare`, and then begin together, in microseconds each.
 
 A function is cancelled by the flag in its `Work`, a coroutine by its cancellation; an actor that was asked ends in its
 own time, at the latest when the ask times out. A run counts as under way until it has really ended.
@@ -15,9 +17,8 @@ from __future__ import annotations
 import asyncio
 import inspect
 import logging
-import queue
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from functools import lru_cache
 from importlib import import_module
 from typing import Any, Final
@@ -33,11 +34,9 @@ from actors.jobs.cycles import CancelCycle, Cycle
 from actors.jobs.offload import Cancel, CancelledWorkError
 from actors.messages import Message
 from actors.policies.retry import Failure, failure_of
+from actors.scheduling.calling import Call, Calls, Deadlines, Key
 from actors.scheduling.plans import Schedule
 from actors.scheduling.states import Run
-
-Key = tuple[str, float, int]
-"""Schedule, slot and round: names one run."""
 
 _DETAIL: Final = 500
 
@@ -53,6 +52,10 @@ class Finished(Message[None], frozen=True, local=True):
     seconds: float
     failure: Failure = Failure()
     delay: float | None = None
+
+
+class Heard(Message[None], frozen=True, local=True):
+    """Attempts ended: `Runner.take` has them."""
 
 
 class Work(Struct, frozen=True):
@@ -90,25 +93,40 @@ class Underway:
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._ends: dict[tuple[str, Key], Finished | None] = {}
+        self._ends: dict[str, dict[Key, Finished | None]] = {}
+        self._news: dict[str, list[Finished]] = {}
 
-    def begin(self, path: str, key: Key) -> None:
+    def begin(self, path: str, keys: Iterable[Key]) -> None:
         with self._lock:
-            self._ends[path, key] = None
+            self._ends.setdefault(path, {}).update(dict.fromkeys(keys))
 
-    def end(self, path: str, finished: Finished) -> None:
+    def end(self, path: str, finished: Finished) -> bool:
+        """Note an end; return whether the scheduler is to be told that there are some, which it has not been."""
         with self._lock:
-            if (path, finished.key) in self._ends:
-                self._ends[path, finished.key] = finished
+            ends = self._ends.get(path)
+            if ends is None or finished.key not in ends:
+                return False
+            ends[finished.key] = finished
+            news = self._news.setdefault(path, [])
+            news.append(finished)
+            return len(news) == 1
+
+    def take(self, path: str) -> list[Finished]:
+        """Return the ends that the scheduler at `path` has not taken in."""
+        with self._lock:
+            ends = self._ends.get(path, {})
+            return [finished for finished in self._news.pop(path, ()) if ends.get(finished.key) is finished]
 
     def heard(self, path: str, key: Key) -> None:
         with self._lock:
-            self._ends.pop((path, key), None)
+            ends = self._ends.get(path)
+            if ends is not None:
+                ends.pop(key, None)
 
     def of(self, path: str) -> dict[Key, Finished | None]:
         """Return the runs begun by the scheduler at `path`, with the end of those that have one."""
         with self._lock:
-            return {key: end for (scheduler, key), end in self._ends.items() if scheduler == path}
+            return dict(self._ends.get(path, {}))
 
 
 _underway: WeakKeyDictionary[ActorSystem, Underway] = WeakKeyDictionary()
@@ -135,7 +153,14 @@ class Runner:
         self._path = path
         self.underway = underway_in(system)
         self._calls = Calls(f"{path.strip('/').replace('/', '.')}-work", threads)
-        self._stops: dict[Key, Callable[[], object]] = {}
+        self._deadlines = Deadlines(system)
+        self._stops: dict[Key, Call | _LoopCycle] = {}
+        self._prepared: dict[Key, Call] = {}
+
+    @property
+    def has_waiting(self) -> bool:
+        """Whether calls wait for a thread."""
+        return self._calls.has_waiting
 
     def why_not(self, schedule: Schedule) -> str:
         """Return why nothing can be run for `schedule`, or ""; imports what it names."""
@@ -168,9 +193,11 @@ class Runner:
             due_at: Wall instant at which it was to begin; 0 outside the schedule.
         """
         key = (schedule.id, run.slot_at, run.round)
-        self.underway.begin(self._path, key)
+        self.underway.begin(self._path, (key,))
         if schedule.handler:
-            self._call(schedule, run, key)
+            call = self._prepared.pop(key, None) or self._call_of(schedule, run, key)
+            self._stops[key] = call
+            self._calls.submit((call,))
             return
         began = self._system.clock.monotonic()
         enter_loop()  # so that a full mailbox refuses rather than hold up the clock
@@ -178,28 +205,57 @@ class Runner:
             ref = self._system.ref(schedule.to)
             if not schedule.message:
                 ref.tell(Cycle(run.slot_at, run.kind == "manual", next_at, due_at))
-                self._stops[key] = lambda: self._tell(schedule.to, CancelCycle(run.slot_at))
+                self._stops[key] = _LoopCycle(self, schedule.to, run.slot_at)
                 return
             future: Any = ref.ask(_message(schedule), block=False, timeout=schedule.timeout)
         except Exception as error:  # not there, its mailbox full: the attempt's failure, whatever it is
-            self._finish(key, began, error, "")
+            self._finish(key, began, error, None)
             return
         finally:
             leave_loop()
 
         def answered() -> None:
             try:
-                self._finish(key, began, None, _line(future.get(timeout=0)))
+                self._finish(key, began, None, future.get(timeout=0))
             except Exception as error:
-                self._finish(key, began, error, "")
+                self._finish(key, began, error, None)
 
         future.add_done_callback(answered)
+
+    def prepare(self, schedules: Iterable[tuple[Schedule, Run]], *, afresh: bool) -> None:
+        """Make calls ready ahead of their instant; `afresh` drops those that are ready and were not begun."""
+        if afresh:
+            self._prepared.clear()
+        for schedule, run in schedules:
+            if schedule.handler:
+                key = (schedule.id, run.slot_at, run.round)
+                self._prepared[key] = self._call_of(schedule, run, key)
+        self._calls.expect(len(self._prepared))
+
+    def begin(self, keys: list[Key]) -> list[Key]:
+        """Begin, in order, the calls that were made ready; return the keys of runs to be started one by one."""
+        prepared, stops = self._prepared, self._stops
+        others, calls = [], []
+        for key in keys:
+            call = prepared.pop(key, None)
+            if call is None:
+                others.append(key)
+            else:
+                stops[key] = call
+                calls.append(call)
+        self.underway.begin(self._path, keys)
+        self._calls.submit(calls)
+        return others
+
+    def take(self) -> list[Finished]:
+        """Return the ends that were not taken in yet."""
+        return self.underway.take(self._path)
 
     def stop(self, key: Key) -> None:
         """Ask what runs to end."""
         stop = self._stops.get(key)
         if stop is not None:
-            stop()
+            stop.stop()
 
     def heard(self, key: Key) -> None:
         """Forget a run whose end the scheduler has taken in."""
@@ -208,7 +264,7 @@ class Runner:
 
     def call_back(self, name: str, attempt: Attempt) -> None:
         """Call `on_retry` or `on_failed` on a thread; what it raises is logged there."""
-        self._calls.submit(lambda: _function(name)(attempt))
+        self._calls.submit((lambda: _function(name)(attempt),))
 
     def custom_delay(self, schedule: Schedule, attempt: int) -> float | None:
         """Return what the schedule's own function says of the delay after `attempt`; None where it has none."""
@@ -216,32 +272,18 @@ class Runner:
             return None
         return float(_function(schedule.retry_delay)(attempt))
 
-    def _call(self, schedule: Schedule, run: Run, key: Key) -> None:
+    def _call_of(self, schedule: Schedule, run: Run, key: Key) -> Call:
         cancel = Cancel()
         payload = msgspec.json.decode(schedule.payload) if schedule.payload else None
         work = Work(schedule.id, run.slot_at, run.attempt, run.is_repeat, payload, cancel)
-        call = _Call(_function(schedule.handler), work, schedule.timeout)
-        self._stops[key] = call.stop
-        clock = self._system.clock
+        handler = _function(schedule.handler)
+        takes_work, is_async = _kind(handler)
+        arguments = (work,) if takes_work else ()
+        return Call(handler, is_async, arguments, cancel, key, schedule.timeout, self._deadlines, self._finish)
 
-        def carry_out() -> None:
-            began = clock.monotonic()
-            timer = self._system.schedule(schedule.timeout, call.time_out)
-            detail = ""
-            error: BaseException | None = None
-            try:
-                detail = _line(call.run())
-            except BaseException as raised:  # reported as the run's end
-                error = raised
-            timer.cancel()
-            if call.is_late:
-                detail, error = "", TimeoutError(f"not done within {schedule.timeout:g} s")
-            self._finish(key, began, error, detail)
-
-        self._calls.submit(carry_out)
-
-    def _finish(self, key: Key, began: float, error: BaseException | None, detail: str) -> None:
+    def _finish(self, key: Key, began: float, error: BaseException | None, answer: object) -> None:
         seconds = self._system.clock.monotonic() - began
+        detail = "" if answer is None else one_line(str(answer))
         if error is None:
             finished = Finished(key, "succeeded", detail, seconds)
         elif isinstance(error, CancelledWorkError | asyncio.CancelledError):
@@ -250,96 +292,33 @@ class Runner:
             outcome = "timed-out" if isinstance(error, AskTimeoutError | TimeoutError) else "failed"
             failure = failure_of(error)
             finished = Finished(key, outcome, one_line(failure.text), seconds, failure)
-        self.underway.end(self._path, finished)
-        self._tell(self._path, finished)
+        if self.underway.end(self._path, finished):
+            self.tell(self._path, Heard())
 
-    def _tell(self, path: str, message: Message[None]) -> None:
+    def tell(self, path: str, message: Message[None]) -> None:
+        """Tell whoever is at `path`, where anybody is."""
         ref = self._system.ref(path)
-        if ref.is_alive():  # a scheduler that comes later finds the end in `underway`
+        if ref.is_alive():  # a scheduler that comes later finds the ends in `underway`
             ref.tell(message)
 
 
-class _Call:
-    """One call of a handler, on the thread that calls `run`."""
+class _LoopCycle:
+    """A cycle that a loop was sent."""
 
-    def __init__(self, function: Callable[..., Any], work: Work, timeout: float) -> None:
-        self._function = function
-        self._work = work
-        self._timeout = timeout
-        self._lock = threading.Lock()
-        self._task: asyncio.Task[Any] | None = None
-        self._loop: asyncio.AbstractEventLoop | None = None
-        self.is_late = False
-
-    def run(self) -> Any:
-        self._work.cancel.check()
-        arguments = (self._work,) if _takes_work(self._function) else ()
-        if not inspect.iscoroutinefunction(self._function):
-            return self._function(*arguments)
-        return asyncio.run(self._run_async(arguments))
+    def __init__(self, runner: Runner, path: str, slot_at: float) -> None:
+        self._runner = runner
+        self._path = path
+        self._slot_at = slot_at
 
     def stop(self) -> None:
-        """Say that nobody waits any more. Any thread."""
-        self._work.cancel.set()
-        with self._lock:
-            if self._task is not None and self._loop is not None:
-                self._loop.call_soon_threadsafe(self._task.cancel)
-
-    def time_out(self) -> None:
-        self.is_late = True
-        self.stop()
-
-    async def _run_async(self, arguments: tuple[Work, ...]) -> Any:
-        with self._lock:
-            self._task, self._loop = asyncio.current_task(), asyncio.get_running_loop()
-        try:
-            return await self._function(*arguments)
-        finally:
-            with self._lock:
-                self._task = self._loop = None
-
-
-class Calls:
-    """A bounded number of daemon threads that make calls in the order of their coming."""
-
-    def __init__(self, name: str, threads: int) -> None:
-        self._name = name
-        self._most = threads
-        self._idle = 0
-        self._threads = 0
-        self._lock = threading.Lock()
-        self._waiting: queue.SimpleQueue[Callable[[], object]] = queue.SimpleQueue()
-
-    def submit(self, call: Callable[[], object]) -> None:
-        """Have `call` made; never waits."""
-        with self._lock:
-            if self._idle > 0:
-                self._idle -= 1
-            elif self._threads < self._most:
-                self._threads += 1
-                threading.Thread(target=self._run, name=f"{self._name}-{self._threads}", daemon=True).start()
-        self._waiting.put(call)
-
-    def _run(self) -> None:
-        while True:
-            call = self._waiting.get()
-            try:
-                call()
-            except Exception:
-                logger.exception("a call-back of a schedule failed")
-            with self._lock:
-                if self._waiting.empty():
-                    self._idle += 1
+        """Ask the loop to end it."""
+        self._runner.tell(self._path, CancelCycle(self._slot_at))
 
 
 def one_line(text: str) -> str:
     """Return `text` on one line of bounded length."""
     line = " ".join(text.split())
     return line if len(line) <= _DETAIL else line[: _DETAIL - 1] + "…"
-
-
-def _line(value: object) -> str:
-    return "" if value is None else one_line(str(value))
 
 
 def _import(name: str) -> Any:
@@ -368,11 +347,13 @@ def _message_class(name: str) -> type[Message[Any]]:
 
 
 @lru_cache(maxsize=4096)
-def _takes_work(function: Callable[..., Any]) -> bool:
+def _kind(function: Callable[..., Any]) -> tuple[bool, bool]:
+    """Return whether it takes an argument, and whether it is a coroutine function."""
     try:
-        return bool(inspect.signature(function).parameters)
+        takes = bool(inspect.signature(function).parameters)
     except (TypeError, ValueError):
-        return False
+        takes = False
+    return takes, inspect.iscoroutinefunction(function)
 
 
 @lru_cache(maxsize=4096)

@@ -29,6 +29,7 @@ from actors.policies.overlap import Overlap, Policy
 from actors.scheduling import desk
 from actors.scheduling.beginning import begin_with
 from actors.scheduling.books import Books
+from actors.scheduling.calling import Key
 from actors.scheduling.engine import Engine
 from actors.scheduling.figures import next_at
 from actors.scheduling.ledger import DiskLedger, Ledger, MemoryLedger, Slot
@@ -52,8 +53,8 @@ from actors.scheduling.requests import (
     Touched,
     WhySchedule,
 )
-from actors.scheduling.running import Finished, Key, Runner
-from actors.scheduling.states import Ended, Event, Now, Run, Settle, Standing, Wanted
+from actors.scheduling.running import Heard, Runner
+from actors.scheduling.states import Ended, Event, Now, Standing, Wanted
 from actors.scheduling.zones import zone_of
 
 logger = logging.getLogger(__name__)
@@ -61,6 +62,10 @@ logger = logging.getLogger(__name__)
 _SHORTEST = 0.001
 _AGAIN = 1.0
 _PRUNE = 3600.0
+_HELD = 0.2
+"""Longest time for which ends wait to be taken in while calls wait for a thread, in seconds."""
+_LEAD, _LEAD_EACH, _LONGEST_LEAD = 0.1, 50e-6, 0.5
+"""How long ahead of its instant a slot is claimed, in seconds: more with many schedules, since many may be due."""
 
 
 class Wake(Message[None], frozen=True):
@@ -123,6 +128,8 @@ class SchedulerTick(Actor):
         self._clock_steps = 0
         self._read: Now | None = None
         self._pruned = 0.0
+        self._heard = 0.0
+        self._lead = 0.0
         self._ledger: Ledger = MemoryLedger()
 
     # -- life ---------------------------------------------------------------------------------------
@@ -141,9 +148,10 @@ class SchedulerTick(Actor):
         now = self.now()
         begin_with(self, self._ledger.load(), self._plans, now)
         self.commit()
+        self.runner.take()  # they are among those that follow, and what ends from now on is told
         for finished in self.runner.underway.of(self.path).values():
             if finished is not None:
-                self.finished(finished)
+                self.hands.finished(finished)
         self._pruned = now.mono
         self.arm()
 
@@ -172,8 +180,15 @@ class SchedulerTick(Actor):
     def wake(self, _: Wake) -> None:
         self._looks += 1
         now = self.now()
-        self.owners.forget(now, self._forget_after)
-        self.hands.do(self.engine.look(now), now)
+        has_begun = self.hands.begin_ready(now)
+        if not has_begun or self.engine.wait(now) == 0.0:  # else the books wait until what began has the interpreter
+            self._take_in()
+            self.hands.do(self.engine.look(now), now)
+        if self._lead:
+            self.hands.make_ready(now, self._lead)
+        if not has_begun:
+            self.owners.forget(now, self._forget_after)
+            self.hands.flush()
         if now.mono - self._pruned >= _PRUNE:
             self._pruned = now.mono
             self._ledger.prune(now.wall - self._keep)
@@ -189,29 +204,21 @@ class SchedulerTick(Actor):
     def flush(self, _: Flush) -> None:
         self.hands.flush()
 
-    @on(Finished)
-    def finished(self, message: Finished) -> None:
-        id, slot_at, round = message.key
-        self.runner.heard(message.key)
-        if message.key in self.removed:
-            self.removed.discard(message.key)
-            now = self.now()
-            run = Run(slot_at, round)
-            self.hands.do([(id, Settle(run, message.outcome, message.detail, message.seconds))], now)
-            return
-        entry = self.engine.entries.get(id)
-        delay = None
-        if entry is not None and entry.plan.schedule.retry_delay and message.outcome in {"failed", "timed-out"}:
-            attempt = next((r.attempt for r in entry.live if r.slot_at == slot_at and r.round == round), 1)
-            try:
-                delay = self.runner.custom_delay(entry.plan.schedule, attempt)
-            except Exception as error:  # the user's function may do anything
-                logger.warning("the delay of %s could not be had, the rule's own holds: %s", id, error)
-        chance = self.system.chance.random()
-        self.feed(
-            id,
-            Ended(slot_at, round, message.outcome, message.detail, message.seconds, message.failure, chance, delay),
-        )
+    @on(Heard)
+    def heard(self, _: Heard) -> None:
+        now = self.system.clock.monotonic()
+        if not self._heard:
+            self._heard = now
+        if self.runner.has_waiting and now - self._heard < _HELD:
+            self.after(_HELD / 20, Heard())  # what is due goes before the books about what is done
+        else:
+            self._take_in()
+            self.arm()
+
+    def _take_in(self) -> None:
+        self._heard = 0.0
+        for finished in self.runner.take():
+            self.hands.finished(finished)
 
     # -- loops --------------------------------------------------------------------------------------
 
@@ -328,7 +335,9 @@ class SchedulerTick(Actor):
         clock = self.system.clock
         now = Now(clock.time(), clock.monotonic())
         longest = min(self._wall_check, _AGAIN) if self.hands.refused else self._wall_check
-        due = self.engine.wait(now)
+        if self._home:
+            self._lead = min(_LEAD + len(self.engine.entries) * _LEAD_EACH, _LONGEST_LEAD)
+        due = self.engine.wait(now, self._lead)
         delay = longest if due is None else min(longest, max(due, _SHORTEST))
         if self._timer is not None and self._timer.is_active:
             if self._armed_for <= now.mono + delay:

@@ -92,6 +92,22 @@ class Entry(Struct, frozen=True):
     disabled: str = ""
 
 
+class Ready(Struct):
+    """A slot that was claimed ahead of its instant.
+
+    Attributes:
+        entry: The entry as it stood then; where it stands otherwise at the instant, the slot goes the long way.
+        begun: The entry once the slot has begun.
+        run: The slot's run.
+        is_kept: Whether the claim is on disk.
+    """
+
+    entry: Entry
+    begun: Entry
+    run: Run
+    is_kept: bool = False
+
+
 class Looked(Struct, frozen=True):
     """The clocks were read; anything due is due."""
 

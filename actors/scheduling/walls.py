@@ -6,6 +6,7 @@ change of clocks. croniter reads the time fields; days are ours (`days`).
 
 from __future__ import annotations
 
+from array import array
 from bisect import bisect_left
 from datetime import date
 from functools import lru_cache
@@ -21,6 +22,8 @@ DAY: Final = 86_400
 YEARS: Final = 60
 """How far ahead a match is looked for."""
 
+_TABLE: Final = 20_000
+"""Most times of a day that are listed: each five seconds, with room; 80 kB."""
 _EPOCH: Final = date(1970, 1, 1).toordinal()
 _LAST_YEAR: Final = 9999
 
@@ -44,6 +47,16 @@ class Walls:
         self._first = self._hours[0] * 3600 + self._first_past
         self._days = expression.days
         self._months: dict[int, tuple[int, ...]] = {}
+
+    @property
+    def of_day(self) -> array[int]:
+        """The seconds of a matching day at which it fires, ascending; empty where they are more than `_TABLE`."""
+        return _of_day(*(_values(of) for of in (self._hours, self._minutes, self._seconds)))
+
+    def matches(self, day: int) -> bool:
+        """Return whether it fires on that day, counted from 1970-01-01."""
+        at = date.fromordinal(_EPOCH + day)
+        return at.day in self._month(at.year, at.month)
 
     def after(self, wall: int) -> int | None:
         """Return the first matching time strictly after `wall`, None where there is none within `YEARS` years."""
@@ -108,3 +121,15 @@ def _next_of(values: list[int | str], size: int) -> list[int]:
     for number in range(size - 1, -1, -1):
         found[number] = number if number in matching else found[number + 1]
     return found
+
+
+def _values(following: list[int]) -> tuple[int, ...]:
+    """Return the values that `_next_of` was made of."""
+    return tuple(number for number, found in enumerate(following[:-1]) if found == number)
+
+
+@lru_cache(maxsize=256)
+def _of_day(hours: tuple[int, ...], minutes: tuple[int, ...], seconds: tuple[int, ...]) -> array[int]:
+    if len(hours) * len(minutes) * len(seconds) > _TABLE:
+        return array("i")
+    return array("i", [h * 3600 + m * 60 + s for h in hours for m in minutes for s in seconds])

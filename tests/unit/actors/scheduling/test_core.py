@@ -28,6 +28,7 @@ from actors.scheduling.states import (
     Stop,
     Tell,
 )
+from actors.scheduling.usual import made_ready, usual_end, usual_step
 
 NOON = datetime(2026, 3, 2, 12, tzinfo=UTC).timestamp()
 
@@ -326,7 +327,24 @@ def test_the_usual_way_says_what_the_whole_rules_say():
     bench.mono += 60.5
     bench.wall += 60.5
 
-    assert core.usual_step(bench.entry, bench.now) == core.step(bench.entry, Looked(), bench.now)
+    begun, effects = core.step(bench.entry, Looked(), bench.now)
+    ready = made_ready(bench.entry)
+    ended = Ended(bench.entry.due_at, 0, "succeeded", "fine", 2.0)
+    quick = usual_end(begun, ended)
+
+    assert usual_step(bench.entry, bench.now) == (begun, effects)
+    assert ready is not None
+    assert (ready.begun, [Begin(ready.run)]) == (begun, effects)
+    assert quick is not None
+    assert (quick[0], [quick[1]]) == core.step(begun, ended, bench.now)
+
+
+@pytest.mark.parametrize("outcome", ["failed", "timed-out", "cancelled", "skipped"])
+def test_ends_that_are_no_plain_success_go_the_long_way(outcome):
+    bench = Bench()
+    begun, _ = core.step(bench.entry, Looked(), Now(bench.wall + 60.5, bench.mono + 60.5))
+
+    assert usual_end(begun, Ended(bench.entry.due_at, 0, outcome)) is None
 
 
 @pytest.mark.parametrize(
