@@ -14,6 +14,7 @@ import time
 from _thread import allocate_lock
 from collections.abc import Callable
 from functools import lru_cache
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 from weakref import WeakSet
 
@@ -77,6 +78,7 @@ class ActorSystem:
         pool: The dispatcher of `placement="pool"`.
         threads: The threads of `placement="thread"` that wait for their actor.
         chance: The source of chance (jitter); seeded for a test that must repeat.
+        home: The runtime's directory, where actors keep state; None: they cannot.
         flight: Keeps what actors did last as they crash; None: nothing is kept.
         restarter: Ends and restarts actors by their supervisors' rules; None where no supervisor runs them.
     """
@@ -110,6 +112,7 @@ class ActorSystem:
         self.chance = random.Random(seed)
         self.restarter: Restarter | None = None
         self.flight: FlightRecorder | None = None
+        self.home: Path | None = None
         self._lock = threading.Lock()
         self._loop: EventLoop | None = None
         self._abandoned: set[Launch] = set()

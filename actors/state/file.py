@@ -15,7 +15,7 @@ import contextlib
 import queue
 import sqlite3
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import Future
 from pathlib import Path
 from typing import Any, Final, TypeVar
@@ -215,6 +215,21 @@ class StateFile:
 
 _lock = threading.Lock()
 _open_files: dict[Path, StateFile] = {}
+
+
+@contextlib.contextmanager
+def shared_file(path: Path) -> Iterator[StateFile | None]:
+    """Hand out the file at `path` while this lasts where the process has it open already, else None."""
+    path = path.absolute()
+    with _lock:
+        found = _open_files.get(path)
+        if found is not None:
+            found._users += 1
+    try:
+        yield found
+    finally:
+        if found is not None:
+            found.close()
 
 
 def open_state(path: Path, *owners: Migrations) -> StateFile:

@@ -130,6 +130,10 @@ def _description(view: DescribeView, terminal: Terminal, zone: tzinfo | None) ->
         around.append(
             ("log level", f"{view.log_level.level} until {instant(view.log_level.ends_at, datetime.now(UTC), zone)}")
         )
+    if view.kept is not None:
+        kept = view.kept
+        said = f"snapshot {kept.number}, version {kept.version}, {size(kept.size_bytes)}"
+        around.append(("keeps", f"{said}, of {instant(kept.kept_at, datetime.now(UTC), zone)}"))
     yield from facts([*_node_facts(node, zone, is_past=is_past), *around], terminal, "  ")
     if view.spec is not None:
         yield from _section("spec", terminal)

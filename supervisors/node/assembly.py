@@ -121,6 +121,7 @@ class Node:
         closing = self._closing
 
         system = ActorSystem(runtime.name, pool_threads=runtime.pool_threads)
+        system.home = home.absolute()
         closing.callback(system.shutdown, FLUSH_TIMEOUT)
         system.flight = FlightRecorder(system)
         logging.getLogger().addHandler(system.flight.log)

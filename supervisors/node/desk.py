@@ -24,7 +24,7 @@ from supervisors.node.access import Access, AccessError
 from supervisors.node.asking import ask_actor, send_to_actor
 from supervisors.node.explaining import explain
 from supervisors.node.facts import NodeFacts
-from supervisors.node.looking import last_exit_and_needs, spec_view_at
+from supervisors.node.looking import kept_at, last_exit_and_needs, spec_view_at
 from supervisors.node.operations import Operations
 from supervisors.node.pausing import Pauses
 from supervisors.node.recent import RecentEvents
@@ -276,6 +276,7 @@ class ControlDesk:
             events=self._recent.about(arguments.path, arguments.events),
             drift=self._reloads.drift(arguments.path) if self._reloads is not None else (),
             log_level=self._node.leveling.of(arguments.path),
+            kept=kept_at(self._node.system.home, arguments.path),
         )
         if not arguments.state:
             return view

@@ -195,6 +195,7 @@ class ProcessLauncher:
             self._window,
             run=str(self._run.absolute()),
             name=stem,
+            home=str(self._shared.system.home or ""),
             server_key=self._keys.public if self._keys is not None else "",
             public_key=keys.public if keys is not None else "",
             secret_key=keys.secret if keys is not None else "",

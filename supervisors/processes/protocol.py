@@ -119,6 +119,7 @@ class Handover(Struct, frozen=True, tag=True):
         directory: The launcher's working directory, for a process that may have another; or "".
         run: Directory for the sockets of a launcher in the child.
         name: Stem of those sockets' names; no two launchers of one directory share it.
+        home: The runtime's directory, where actors keep state; or "".
         server_key: The launcher's CURVE public key where the endpoint is tcp, or "".
         public_key, secret_key: The child's CURVE key pair, or "".
         start: What to run, for a spare that is to run it at once; else it is said after the hello.
@@ -136,6 +137,7 @@ class Handover(Struct, frozen=True, tag=True):
     directory: str = ""
     run: str = ""
     name: str = ""
+    home: str = ""
     server_key: str = ""
     public_key: str = ""
     secret_key: str = ""

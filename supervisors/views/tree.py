@@ -265,6 +265,15 @@ class EventsView(View, frozen=True):
     truncated: bool = False
 
 
+class KeptView(View, frozen=True, gc=False):
+    """The last snapshot that an actor kept: how many it kept so far, its version, when, and its bytes."""
+
+    number: int
+    version: int
+    kept_at: Instant
+    size_bytes: int
+
+
 class DescribeView(View, frozen=True):
     """Answer to `describe`: one node with its spec, recent events and, on request, its state.
 
@@ -278,6 +287,7 @@ class DescribeView(View, frozen=True):
         spares: Those of its class, where its spec asks for any.
         sending: What is on its way to it, where it runs in another process and anything is, or was turned away.
         drift: In what it differs from what the configuration files say now; empty where it does not.
+        kept: Its last snapshot in the file of state; None where it keeps none.
         log_level: What is kept of its log for a while; None where that is as configured.
         at: The instant of an answer from the history, which knows of spec, links and handlers nothing; else None.
     """
@@ -294,6 +304,7 @@ class DescribeView(View, frozen=True):
     events: tuple[EventRow, ...] = ()
     drift: tuple[str, ...] = ()
     log_level: LevelView | None = None
+    kept: KeptView | None = None
     at: Instant | None = None
 
 
