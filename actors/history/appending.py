@@ -1,4 +1,4 @@
-"""Rows into tables: DuckDB's appenders, and what becomes of a row that its table cannot take."""
+"""Rows into tables: many at once as columns, few by DuckDB's appenders; and what becomes of a row no table can take."""
 
 from __future__ import annotations
 
@@ -8,9 +8,13 @@ from datetime import UTC, datetime
 import duckdb
 from msgspec import Struct
 
+from actors.history.columns import Columns, can_pass
 from actors.history.payloads import text
 from actors.history.protocol import TableRows
-from actors.history.schema import BY_NAME, INSTANT, SEGMENT
+from actors.history.schema import BY_NAME, INSTANT, SEGMENT, TABLES, Table
+
+COLUMNS_FROM = 500
+"""Rows of a table from which they are inserted as columns: an INSERT has a price of its own, some milliseconds."""
 
 REJECT_LIMIT = 10_000
 """Most characters kept of a row that its table could not take."""
@@ -25,7 +29,7 @@ class Reject(Struct, frozen=True):
 
 
 class Appenders:
-    """The appenders of one connection, made when they are first needed. Belongs to the thread of the connection.
+    """The ways into the tables of one connection, outside a transaction when made. Belongs to the connection's thread.
 
     Args:
         connection: Whose transaction the rows go into.
@@ -38,6 +42,11 @@ class Appenders:
         self.fresh: dict[str, int] = {}
         self._connection = connection
         self._appenders: dict[str, duckdb.Appender] = {}
+        self._columns: dict[str, Columns] = {}
+        for table in TABLES:
+            if can_pass(table):
+                columns = self._columns[table.name] = Columns(table)
+                connection.register(_source(table), columns)
 
     def append(self, table: TableRows, segment: int, rejects: list[Reject]) -> int:
         """Append the rows of one table to the open transaction; those it cannot take are added to `rejects`.
@@ -50,6 +59,9 @@ class Appenders:
             rejects.extend(Reject(text(table.table), why, _content(row)) for row in table.rows)
             return 0
         whole = table.columns == spec.column_names
+        if whole and len(table.rows) >= COLUMNS_FROM and self._insert(spec, table.rows, segment):
+            self._count(table.table, len(table.rows))
+            return len(table.rows)
         appender = self._of(table.table) if whole else self._made(table.table, table.columns)  # an older program's
         types = {column.name: column.type for column in spec.columns}
         instants = [at for at, name in enumerate(table.columns) if types[name] == INSTANT]
@@ -86,6 +98,23 @@ class Appenders:
     def close(self) -> None:
         """Let go of the connection."""
         self._appenders.clear()
+        for columns in self._columns.values():
+            columns.close()
+
+    def _insert(self, table: Table, rows: list[list[object]], segment: int) -> bool:
+        """Insert `rows` as columns; False where they are for the appender, and nothing was inserted."""
+        columns = self._columns.get(table.name)
+        if columns is None:
+            return False
+        try:
+            columns.fill(rows)
+        except (TypeError, ValueError, OverflowError):  # one of them is odd: row by row it is found
+            return False
+        try:
+            self._connection.execute(_insertion(table, segment))
+        finally:
+            columns.clear()
+        return True
 
     def _of(self, table: str) -> duckdb.Appender:
         appender = self._appenders.get(table)
@@ -100,6 +129,24 @@ class Appenders:
     def _count(self, table: str, count: int) -> None:
         if count:
             self.fresh[table] = self.fresh.get(table, 0) + count
+
+
+def _source(table: Table) -> str:
+    return f"rows_for_{table.name}"
+
+
+def _insertion(table: Table, segment: int) -> str:
+    """Return the INSERT of the rows that the columns of `table` hold; its instants as Python rounds them."""
+    names = ", ".join(table.column_names)
+    values = ", ".join(
+        _INSTANT.format(name=column.name) if column.type == INSTANT else column.name for column in table.columns
+    )
+    return f"INSERT INTO {table.name} ({names}, {SEGMENT.name}) SELECT {values}, {segment} FROM {_source(table)}"
+
+
+_INSTANT = (
+    "make_timestamptz(trunc({name})::BIGINT * 1000000 + round_even(({name} - trunc({name})) * 1000000, 0)::BIGINT)"
+)
 
 
 def _append_singly(appender: duckdb.Appender, table: TableRows, instants: list[int], rejects: list[Reject]) -> int:

@@ -26,8 +26,8 @@ Scalar = str | int | float | bool | None
 Cell = None | bool | int | float | str | list[Any] | dict[str, Any]
 """One value of a result; lists and dicts hold cells again."""
 
-BATCH_ROWS_LIMIT = 1_000
-"""Rows of one batch: what DuckDB converts while it holds the interpreter lock, about 3 us each."""
+BATCH_ROWS_LIMIT = 4_000
+"""Rows of one batch, and so of one commit, whose own price is some milliseconds of processor."""
 
 QUERY_ROWS_LIMIT = 10_000
 QUERY_BYTES_LIMIT = 8 * 1024 * 1024

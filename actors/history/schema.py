@@ -338,6 +338,26 @@ VIEWS: tuple[View, ...] = (
         """,
     ),
     View(
+        "flight_records",
+        "What each crashed instance did last: messages, figures, and by its rule state, variables, stacks (JSON); the "
+        "records are the payloads of CrashRecorded in events, kept once.",
+        """
+        SELECT happened_at, path, generation, payload->>'reason' AS reason,
+               coalesce(payload->>'$.record.source', 'actor') AS source,
+               payload->>'$.record.messages[#-1].type' AS last_message,
+               payload->>'$.record.handler' AS handler,
+               coalesce(CAST(payload->>'$.record.seconds' AS DOUBLE), 0) AS seconds_in_hand,
+               coalesce(CAST(payload->>'$.record.handled' AS BIGINT), 0) AS handled,
+               coalesce(CAST(payload->>'$.record.waiting' AS BIGINT), 0) AS waiting,
+               payload->'$.record.messages' AS messages, payload->'$.record.state' AS state,
+               payload->'$.record.frames' AS frames, payload->'$.record.stacks' AS stacks,
+               payload->'$.record.log' AS log,
+               coalesce(CAST(payload->>'$.record.suppressed' AS BIGINT), 0) AS suppressed,
+               epoch, seq
+        FROM events WHERE type = 'CrashRecorded'
+        """,
+    ),
+    View(
         "timeline",
         "Every event in one list, sampled metrics included.",
         """

@@ -97,8 +97,6 @@ def one_of_each() -> list[Event]:
         ScheduleChanged(NOW, "/sys/scheduler", "backup", "paused", "new disk"),
         BreakerChanged(NOW, "/sys/scheduler", "backup", "open"),
         RunFinished(NOW, "/agents/01", "inbox", "failed", 1.25, "no such mail"),
-        RunFinished(NOW, "/work/a", "backup", "succeeded", 0.5, "", NOW - 2.0, 1, 1.5, "backup", "", ""),
-        RunFinished(NOW, "/work/a", "job-7", "succeeded", 0.5, "", 0.0, 1, 0.25, "", "mail", "mail.send"),
         MetricSampled(NOW, "/", "memory", 0.5, "ratio"),
         SpareChanged(NOW, "/work/task#1", "lost", "actors.jobs.work:TaskWorker", 7, "it ended"),
         HistoryLost(NOW, "/", 12, "the buffer was full"),

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 from datetime import UTC, datetime
 
 import pytest
@@ -36,6 +37,11 @@ def store(tmp_path):
 def analyse(store, analysis: str, now: float = NOW, **arguments: str) -> list[dict[str, object]]:
     statement = bind(analysis, arguments, now)
     result: QueryResult = ask(store, Query(statement.sql, statement.parameters))
+    return [dict(zip(result.columns, row, strict=True)) for row in result.rows]
+
+
+def as_dicts(store, sql: str) -> list[dict[str, object]]:
+    result: QueryResult = ask(store, Query(sql))
     return [dict(zip(result.columns, row, strict=True)) for row in result.rows]
 
 
@@ -180,6 +186,20 @@ def test_queue_latency_is_what_jobs_waited_by_queue_and_kind(store):
         ("index", "send", 1, 0.1, 0.1),
     ]
     assert {row["queue"] for row in analyse(store, "queue_latency", queue="mail")} == {"mail"}
+
+
+def test_a_flight_record_is_a_row_with_its_figures_and_its_last_message(store):
+    keep(store, one_of_each())
+
+    (row,) = as_dicts(store, "SELECT * FROM flight_records")
+
+    assert (row["path"], row["generation"], row["source"]) == ("/io/mail", 1, "actor")
+    assert (row["last_message"], row["handler"], row["handled"]) == ("Fetch", "Mail.fetch", 7)
+    assert (row["seconds_in_hand"], row["waiting"], row["suppressed"]) == (0.5, 0, 0)
+    assert row["reason"] == "crashed: builtins.ValueError: boom"
+    assert json.loads(row["messages"])[0]["fields"] == {"folder": "inbox", "password": "***"}
+    assert json.loads(row["log"]) == ["a line"]
+    assert row["state"] is None
 
 
 def test_failures_are_everything_that_did_not_succeed(store):

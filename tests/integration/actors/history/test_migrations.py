@@ -5,8 +5,9 @@ import sys
 
 import duckdb
 import pytest
-from support.history import batch_of, keep, one_of_each, open_store
+from support.history import NOW, batch_of, keep, one_of_each, open_store
 
+from actors.events import RunFinished
 from actors.history.errors import HistoryVersionError
 from actors.history.migrations import MIGRATIONS, Migration, migrate, version_of
 from actors.history.rows import rows_of
@@ -106,13 +107,16 @@ def test_rows_of_every_table_go_into_their_columns_whatever_version_made_the_fil
     migrate(connection, "old", MIGRATIONS[:old])
     connection.close()
     store = open_store(tmp_path)
+    told = [
+        *one_of_each(),
+        RunFinished(NOW, "/work/a", "backup", "succeeded", 0.5, "", NOW - 2.0, 1, 1.5, "backup", "", ""),
+        RunFinished(NOW, "/work/a", "job-7", "succeeded", 0.5, "", 0.0, 1, 0.25, "", "mail", "mail.send"),
+    ]
 
-    keep(store, one_of_each())
+    keep(store, told)
 
     for table in ("runs", "exits", "events", "restarts"):
-        wanted = [
-            row for seq, event in enumerate(one_of_each(), 1) for name, row in rows_of(seq, 7, event) if name == table
-        ]
+        wanted = [row for seq, event in enumerate(told, 1) for name, row in rows_of(seq, 7, event) if name == table]
         names = ", ".join(
             f"epoch({column.name})" if column.type == INSTANT else column.name for column in BY_NAME[table].columns
         )
