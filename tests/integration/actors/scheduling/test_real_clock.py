@@ -1,0 +1,185 @@
+"""A scheduler while its clock is set and while clocks change, for real: libfaketime gives its process a wall clock.
+
+What the wall clock says is in a file, which is read at each look at the clock; the monotonic clock is the true one.
+Nothing is claimed twice and no slot is without a record, whatever the wall clock does.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import queue
+import sqlite3
+import subprocess
+import sys
+import threading
+import time
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from datetime import UTC, datetime
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import pytest
+from support.nodes import environment
+
+TESTS = Path(__file__).resolve().parents[3]
+LIBRARY = next(iter(sorted(Path("/usr/lib").glob("*/faketime/libfaketimeMT.so.1"))), None)
+PATIENCE = 60.0
+
+pytestmark = [
+    pytest.mark.skipif(LIBRARY is None, reason="libfaketime is not installed (Debian's package faketime)"),
+    pytest.mark.timeout(240),
+]
+
+Begun = tuple[str, float]
+
+
+class Clocked:
+    """A scheduler whose wall clock the test sets."""
+
+    def __init__(self, home: Path, process: subprocess.Popen[str], file: Path) -> None:
+        self.home = home
+        self.begun: list[Begun] = []
+        self._file = file
+        self._lines: queue.SimpleQueue[str] = queue.SimpleQueue()
+        assert process.stdout is not None
+        out = process.stdout
+        threading.Thread(target=lambda: [self._lines.put(line) for line in out], daemon=True).start()
+
+    def set_clock(self, ahead: float) -> None:
+        """Let the wall clock be so many seconds ahead of the true one."""
+        set_ahead(self._file, ahead)
+
+    def wait(self, id: str, *, after: float = 0.0, count: int = 1) -> float:
+        """Return the instant of the last of the next `count` runs of `id`, of slots later than `after`."""
+        deadline = time.monotonic() + PATIENCE
+        while True:
+            try:
+                line = self._lines.get(timeout=max(0.0, deadline - time.monotonic()))
+            except queue.Empty:
+                pytest.fail(f"no run of {id} after {after} in {PATIENCE:g} s; begun were {self.begun[-10:]}")
+            name, instant, _ = line.split()
+            self.begun.append((name, float(instant)))
+            if name == id and float(instant) > after:
+                count -= 1
+                if not count:
+                    return float(instant)
+
+    def spans(self, id: str) -> list[tuple[float, float, int, str]]:
+        """Return the rows of the ledger: first and last slot, how many, and the state."""
+        with closing(sqlite3.connect(f"file:{self.home / 'state.db'}?mode=ro", uri=True, timeout=30)) as file:
+            query = "SELECT slot_at, last_at, count, state FROM schedule_slots WHERE schedule = ? ORDER BY slot_at"
+            return [tuple(row) for row in file.execute(query, (id,))]
+
+
+def set_ahead(file: Path, ahead: float) -> None:
+    fresh = file.with_suffix(".new")
+    fresh.write_text(f"{ahead:+.3f}\n")
+    fresh.replace(file)  # whole, whenever it is read
+
+
+@contextmanager
+def clocked(tmp_path: Path, schedules: list[dict[str, Any]], ahead: float = 0.0) -> Iterator[Clocked]:
+    """Run a scheduler on a clock that is so many seconds ahead."""
+    file = tmp_path / "clock"
+    set_ahead(file, ahead)
+    process = subprocess.Popen(
+        [sys.executable, "-m", "support.clock_node", str(tmp_path), json.dumps(schedules)],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+        cwd=TESTS,
+        env=environment(
+            LD_PRELOAD=os.fspath(LIBRARY or ""),
+            FAKETIME_TIMESTAMP_FILE=str(file),
+            FAKETIME_NO_CACHE="1",
+            FAKETIME_DONT_FAKE_MONOTONIC="1",
+            DONT_FAKE_MONOTONIC="1",
+            TZ="UTC",
+        ),
+    )
+    try:
+        yield Clocked(tmp_path, process, file)
+    finally:
+        process.kill()
+        process.wait(30)
+        for pipe in (process.stdin, process.stdout):
+            if pipe is not None:
+                pipe.close()
+
+
+def check_whole(node: Clocked, id: str) -> None:
+    """Each second has exactly one record, and none was begun twice."""
+    rows = node.spans(id)
+    for (_, last, _, _), (following, _, _, _) in pairwise(rows):
+        assert following == last + 1.0, f"{id} has a slot without a record, or two, after {last}"
+    assert all(last - first + 1 == count for first, last, count, _ in rows)
+    assert [begun for begun, times in Counter(node.begun).items() if times > 1] == []
+
+
+def test_clock_set_forward_and_back_loses_no_slot_and_begins_none_twice(tmp_path):
+    schedules: list[dict[str, Any]] = [
+        {"id": "once", "cron": "* * * * * *"},
+        {"id": "all", "cron": "* * * * * *", "missed": {"policy": "all", "most": 3}},
+        {"id": "beat", "every": 0.25},
+    ]
+    with clocked(tmp_path, schedules) as node:
+        first = node.wait("once")
+        node.set_clock(3600.0)
+        forward = node.wait("once", after=first + 3000.0, count=2)
+        node.set_clock(0.0)
+        node.wait("beat", count=8)
+        latest = max(at for id, at in node.begun if id == "once")
+        node.wait("beat", count=8)  # two seconds by the true clock
+        still = max(at for id, at in node.begun if id == "once")
+        node.set_clock(7200.0)
+        node.wait("once", after=forward + 3000.0, count=2)
+        node.wait("all", after=forward + 3000.0, count=2)
+
+        assert still == latest  # set back, nothing is begun until the clock is where it was
+        check_whole(node, "once")
+        check_whole(node, "all")
+        merged = [count for *_, count, state in node.spans("once") if state == "merged"]
+        missed = [count for *_, count, state in node.spans("all") if state == "missed"]
+        assert len(merged) >= 2
+        assert sum(merged) > 7000 - 60
+        assert sum(missed) > 7000 - 60
+
+
+def test_clocks_that_go_forward_in_a_zone_fire_the_skipped_hour_once(tmp_path):
+    change = datetime(2027, 3, 14, 7, 0, tzinfo=UTC).timestamp()  # New York: 02:00 becomes 03:00
+    schedules = [
+        {"id": "skipped", "cron": "30 2 * * *", "timezone": "America/New_York"},
+        {"id": "hourly", "cron": "0 * * * *", "timezone": "America/New_York"},
+        {"id": "seconds", "cron": "* * * * * *", "timezone": "America/New_York"},
+    ]
+    with clocked(tmp_path, schedules, change - 3000.0 - time.time()) as node:
+        node.wait("seconds")
+        node.set_clock(change - 2.0 - time.time())
+        node.wait("seconds", after=change + 2.0)
+
+        assert [at for id, at in node.begun if id == "skipped"] == [change]
+        assert [at for id, at in node.begun if id == "hourly"] == [change]
+        check_whole(node, "seconds")
+
+
+def test_clocks_that_go_back_in_a_zone_do_not_fire_the_repeated_hour_again(tmp_path):
+    again = datetime(2027, 11, 7, 6, 0, tzinfo=UTC).timestamp()  # New York: 01:00 for the second time
+    schedules = [
+        {"id": "repeated", "cron": "0 1 * * *", "timezone": "America/New_York"},
+        {"id": "hourly", "cron": "0 * * * *", "timezone": "America/New_York"},
+        {"id": "seconds", "cron": "* * * * * *", "timezone": "America/New_York"},
+    ]
+    with clocked(tmp_path, schedules, again - 3600.0 - 100.0 - time.time()) as node:
+        node.wait("seconds")
+        node.set_clock(again - 3600.0 - 2.0 - time.time())
+        node.wait("seconds", after=again - 3600.0 + 1.0)
+        node.set_clock(again - 2.0 - time.time())  # to the end of the first pass
+        node.wait("seconds", after=again + 2.0)
+
+        assert [at for id, at in node.begun if id == "repeated"] == [again - 3600.0]
+        assert [at for id, at in node.begun if id == "hourly"] == [again - 3600.0, again]
+        check_whole(node, "seconds")
