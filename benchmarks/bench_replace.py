@@ -86,7 +86,7 @@ class Family:
 
     def sizes(self) -> tuple[int, list[int]]:
         """Memory of their own, of the child and of the spares."""
-        spares = [spare.process.pid for spare in self._launcher._spares._spares.values()]
+        spares = [spare.process.pid for spare in self._launcher.spares._spares.values()]
         return own_bytes(self.pid), [own_bytes(pid) for pid in spares]
 
     def close(self) -> None:

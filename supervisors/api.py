@@ -344,6 +344,7 @@ def supervisor(
     held_max: int = 1_000,
     heartbeat: Heartbeat | None = None,
     memory_max: int | str | None = None,
+    spares: int = 0,
 ) -> ChildSpec:
     """Return the spec of a supervisor and its children, which start in the order given.
 
@@ -358,12 +359,12 @@ def supervisor(
         significant: Whether its end can end its supervisor.
         max_children: Most children of a `simple_one_for_one`.
         needs: Siblings, or paths, that start before it.
-        runs_in: `process` puts it, with all its children, into a process of its own: their classes must be importable
-            there and their arguments plain data.
+        runs_in: `process` puts it and its children into a process of its own, by import paths and plain arguments.
         when_down: What becomes of messages for all below that process while it is restarted: refused, or held.
         held_max: Most messages held.
         heartbeat: Liveness of that process; none is asked for when left out.
         memory_max: Resident memory at which that process is restarted.
+        spares: Processes that wait, its actors' classes imported, to replace that process when it ended.
 
     Raises:
         ValueError: A size does not read.
@@ -385,10 +386,8 @@ def supervisor(
         runs_in=runs_in,
         heartbeat=heartbeat,
         memory_max_bytes=_bytes(memory_max),
-        when_down=when_down,
-        held_max=held_max,
-        needs=tuple(needs),
-    )
+        spares=spares, when_down=when_down, held_max=held_max, needs=tuple(needs),
+    )  # fmt: skip
 
 
 def _seconds(duration: Duration) -> float:

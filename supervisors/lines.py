@@ -67,6 +67,9 @@ class Below(Struct, frozen=True, gc=False):
         total: Workers below that should be.
         hidden: Children that the answer leaves out.
         doubt: Why what is known may not be so any more, or "".
+        note: A line about it, or "".
+        memory_bytes: What all below takes, where that is known.
+        is_apart: Whether what is below counts for nothing further up.
     """
 
     strategy: str
@@ -76,13 +79,17 @@ class Below(Struct, frozen=True, gc=False):
     total: int = 1
     hidden: int = 0
     doubt: str = ""
+    note: str = ""
+    memory_bytes: int | None = None
+    is_apart: bool = False
 
     def fields(self) -> dict[str, Any]:
         """Return what it gives to the supervisor's view, whatever its state."""
         if not self.is_running:
             return {"strategy": self.strategy}
         counts = {"ready": self.ready, "total": self.total, "hidden": self.hidden}
-        return {"strategy": self.strategy, "limit": self.limit, **counts}
+        said = {"note": self.note, "memory_bytes": self.memory_bytes} if self.note else {}
+        return {"strategy": self.strategy, "limit": self.limit, **counts, **said}
 
 
 class Line:
@@ -277,7 +284,7 @@ def find_line(
         fields |= below.fields()
         if below.doubt and is_up(fields["state"]):
             fields["state"], fields["why"] = NodeState.UNKNOWN, below.doubt
-        ready, total = below.ready, below.total
+        ready, total = (0, 0) if below.is_apart else (below.ready, below.total)
     return Line(NodeView(kind=kind, **fields), clocks, child, made_of, cell, mark, ready, total)
 
 

@@ -296,9 +296,21 @@ class _Reading:
         """Take what a subtree in another process last said of its nodes, and return what its top's line says of it."""
         said, views, (ready, total) = branch.top(depth)
         self.blocks += [Line(view, ()) for view in views]
-        strategy, limit, hidden = (said.strategy, said.limit, said.hidden) if said is not None else ("", None, 0)
         is_cut = depth is not None and depth <= 0
-        return Below(strategy, True, limit, ready, total, hidden if is_cut else 0, branch.doubt())
+        if said is None:
+            return Below("", True, None, ready, total, 0, branch.doubt())
+        return Below(
+            said.strategy,
+            True,
+            said.limit,
+            ready,
+            total,
+            said.hidden if is_cut else 0,
+            branch.doubt(),
+            said.note,
+            said.memory_bytes,
+            is_apart=total > 0 and branch.counts() == (0, 0),
+        )
 
     def _kept(self, supervisor: Supervisor, state: State) -> tuple[float, list[Run | Line]]:
         """Return the blocks of a supervisor's children, and the `wall` of the oldest line in them.

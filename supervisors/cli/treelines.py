@@ -160,6 +160,7 @@ def _says(node: NodeView, is_root: bool, is_past: bool) -> tuple[str, ...]:
         said.append(f"process {node.pid}" if node.placement == "process" and node.pid is not None else "")
         said.append(f"limit {limit(node.limit)}" if node.limit is not None else "")
         said.append("significant" if node.significant else "")
+        said.append(printable(node.note) if node.state is NodeState.READY else "")
         return tuple(part for part in said if part)
     said.append(why_last(node))
     if node.state is NodeState.READY:

@@ -189,10 +189,8 @@ def _limit_faults(spec: ChildSpec, path: str) -> Iterable[Fault]:
         yield from _whole(path, "spares", spec.spares, 0)
         if spec.runs_in != "process":
             yield Fault("spares", f"only a process has spares; this runs in {spec.runs_in!r}", path=path)
-        elif not isinstance(spec.start, ImportStart):
-            yield Fault(
-                "spares", "only a class can be imported beforehand: a program or a supervisor has none", path=path
-            )
+        elif not isinstance(spec.start, ImportStart | SupervisorSpec):
+            yield Fault("spares", "only classes can be imported beforehand: a program has none", path=path)
 
 
 def _bound_faults(spec: ChildSpec, path: str) -> Iterable[Fault]:

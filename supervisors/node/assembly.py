@@ -40,6 +40,7 @@ from supervisors.node.restarting import Restarts
 from supervisors.node.statefile import StateFile, record_of_start
 from supervisors.processes.blackbox import remove_boxes
 from supervisors.processes.host import ProcessLauncher
+from supervisors.processes.pool import PoolLauncher
 from supervisors.processes.sparing import Rules
 from supervisors.specs import SupervisorSpec
 from supervisors.supervisor import Services, Subtree
@@ -232,7 +233,7 @@ class Node:
         self.feed.start()
 
         services.launchers = {
-            "pool": LocalLauncher(system, "pool"),
+            "pool": PoolLauncher(LocalLauncher(system, "pool"), processes.spares, services.trunk),
             "thread": LocalLauncher(system, "thread"),
             "process": LastFlush(processes, RECORDER, self.feed),
         }

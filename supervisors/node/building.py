@@ -34,6 +34,7 @@ from supervisors.node.programs import ProgramConfig, start_of
 from supervisors.node.queueing import QueueConfig, rules_of
 from supervisors.node.schedules import schedules_of
 from supervisors.node.secretive import secretive_start
+from supervisors.node.sparepool import with_pool
 from supervisors.programs import ProgramStart
 from supervisors.specs import (
     AutoShutdown,
@@ -95,7 +96,7 @@ def build_tree(config: Config, machine: Machine, directory: Path) -> SupervisorS
         machine: What counts depend on.
         directory: Folder that relative paths start from.
     """
-    return _Builder(config, machine, directory).supervisor(ROOT)
+    return with_pool(_Builder(config, machine, directory).supervisor(ROOT))
 
 
 def starts_of(config: Config, machine: Machine, directory: Path) -> Iterator[Start]:
@@ -120,7 +121,9 @@ def programs_of(config: Config, machine: Machine, directory: Path) -> Iterator[t
 def graft(app: SupervisorSpec, system: SupervisorSpec) -> SupervisorSpec:
     """Return the tree `app`, written in Python, with those children of `system` before it that it has not itself."""
     own = {spec.id for spec in app.children}
-    return msgspec.structs.replace(app, children=(*(s for s in system.children if s.id not in own), *app.children))
+    return with_pool(
+        msgspec.structs.replace(app, children=(*(s for s in system.children if s.id not in own), *app.children))
+    )
 
 
 class _Builder:
@@ -188,6 +191,7 @@ class _Builder:
                 runs_in="process" if settings.runs_in == "process" else "pool",
                 heartbeat=branch_heartbeat(self._config, settings),
                 memory_max_bytes=settings.memory_max,
+                spares=settings.spares,
                 when_down="hold" if settings.when_down == "hold" else "refuse",
                 held_max=settings.held_max,
                 needs=needs,

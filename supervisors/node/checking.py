@@ -182,6 +182,9 @@ def _placement(subject: Subject, path: str, settings: SupervisorConfig) -> Itera
         if getattr(settings, name) is not None and not subject.is_damaged((*at, "runs_in")):
             hint = 'runs_in = "process", or leave it out'
             yield subject.fault((*at, name), "only a process of its own can have it", hint)
+    if settings.spares and not subject.is_damaged((*at, "runs_in")):
+        hint = 'runs_in = "process", or leave it out'
+        yield subject.fault((*at, "spares"), "only a process of its own can have it", hint)
 
 
 def _options(subject: Subject, entry: Entry, settings: ChildOptions) -> Iterator[Fault]:

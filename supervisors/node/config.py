@@ -225,6 +225,9 @@ class SupervisorConfig(Section):
     held_max: Annotated[int, Whole(1, 10_000_000)] = key('Most messages held with `when_down = "hold"`.', 1000)
     heartbeat: HeartbeatConfig | None = key("Liveness of its process; unset parts come from `[defaults.child]`.", None)
     memory_max: Size | None = key("Resident memory at which its process is restarted.", None)
+    spares: Annotated[int, Whole(0, 100)] = key(
+        "With a process of its own: processes that wait, its actors' classes imported, to replace it.", 0
+    )
 
 
 class ActorConfig(ChildOptions):

@@ -12,6 +12,7 @@ from typing import Any
 import psutil
 from msgspec import Struct
 
+from actors.addresses import is_within
 from actors.core.inspection import ViewState, read_state
 from actors.core.system import ActorSystem
 from actors.events import NodeChanged
@@ -30,6 +31,7 @@ from supervisors.node.asking import message_types, never_waiting
 from supervisors.node.leveling import Leveling
 from supervisors.node.restarts import RestartCount
 from supervisors.node.showing import ConfigRow
+from supervisors.node.sparepool import PATH as SPARES
 from supervisors.node.statefile import StateFile
 from supervisors.processes.host import ProcessLauncher
 from supervisors.requests import SqlArguments
@@ -121,7 +123,7 @@ class NodeFacts:
 
     def status(self, header: HeaderView, tree: Sequence[NodeView]) -> StatusView:
         """Return the node on one page."""
-        workers = [node for node in tree if node.kind is NodeKind.WORKER]
+        workers = [node for node in tree if node.kind is NodeKind.WORKER and not is_within(node.path, SPARES)]
         unhealthy = tuple(node for node in tree if node.state in UNHEALTHY)
         history = self._history(tree)
         problems = [f"{node.path} is {node.state.value}: {node.last_reason or node.why}" for node in unhealthy]

@@ -8,7 +8,7 @@ answered after what it changed was reported, so whoever asked finds the tree as 
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -34,10 +34,10 @@ from supervisors.branches import Record, post_call, record_of, refresh, standing
 from supervisors.children import resolve
 from supervisors.core import Held, Refusal, Refused
 from supervisors.processes.placements import Placements
-from supervisors.processes.plans import pack_result, unpack_plan, unpack_request
+from supervisors.processes.plans import pack_result, targets_of, unpack_plan, unpack_request
 from supervisors.processes.protocol import Handover, Inquire, Manage, Managed, Ready, Refresh, Report, Word
 from supervisors.processes.questions import Question, What, inquire
-from supervisors.specs import ChildSpec, ImportStart, Strategy, SupervisorSpec
+from supervisors.specs import ChildSpec, Strategy
 from supervisors.supervisor import Services, Subtree
 from supervisors.telling import KEYFRAME_EVERY
 from supervisors.tree import find, nodes, spec_view, top
@@ -111,7 +111,7 @@ class BranchSide:
 
         The modules of the actors are imported first: a message for one that is just being made is understood then.
         """
-        for target in _targets(self._plan.spec):
+        for target in targets_of(self._plan.spec):
             with contextlib.suppress(BaseException):  # whoever makes the actor meets it again, and says so
                 resolve(target)
         self._subtree = Subtree(report)
@@ -325,17 +325,6 @@ class BranchSide:
         if supervisor is None:
             return []
         return [join(self._path, child.id) for child in supervisor.published.children.values()]
-
-
-def _targets(spec: SupervisorSpec) -> Iterator[str]:
-    """Yield the import paths of the actors that run in this process."""
-    for child in spec.children:
-        if child.runs_in == "process":
-            continue
-        if isinstance(child.start, SupervisorSpec):
-            yield from _targets(child.start)
-        elif isinstance(child.start, ImportStart):
-            yield child.start.target
 
 
 def _launcher(system: ActorSystem, handover: Handover) -> ProcessLauncher:

@@ -50,6 +50,7 @@ class Nursery:
 
     Attributes:
         started: Nurseries started; more than one means that one ended.
+        started_at: When the last one was, monotonic; 0.0 before the first.
         problem: Why there can be no nursery at all; "" where there can.
     """
 
@@ -59,7 +60,7 @@ class Nursery:
         self._process: subprocess.Popen[bytes] | None = None
         self._link: socket.socket | None = None
         self._is_hatched = False
-        self._started_at = 0.0
+        self.started_at = 0.0
         self._pause_until = 0.0
         self._environment: dict[str, str] = {}
         self.started = 0
@@ -88,7 +89,7 @@ class Nursery:
     @property
     def age(self) -> float:
         """Seconds since it was started."""
-        return time.monotonic() - self._started_at
+        return time.monotonic() - self.started_at
 
     def ensure(self) -> bool:
         """Start the nursery if there is none and may be one; return whether it was started.
@@ -116,7 +117,7 @@ class Nursery:
             theirs.close()
         self._link = ours
         self._is_hatched = False
-        self._started_at = time.monotonic()
+        self.started_at = time.monotonic()
         self._environment = dict(os.environ)
         self._environment.pop(MARK, None)
         self.started += 1
@@ -192,6 +193,10 @@ class Nursery:
         if self._process is not None:
             self._process.kill()
             self.lost()
+
+    def forgive(self) -> None:
+        """Let the next one be started without a pause: the last one was ended on purpose."""
+        self._pause_until = 0.0
 
     def lost(self) -> None:
         """Let go of one that has ended, or is to be given up."""

@@ -79,7 +79,8 @@ class ProcessChild(Life):
         beat: The last heartbeat, None before the first.
         longest_beat: Most seconds between two heartbeats. Where the spec asks for fewer, or none, the others bring
             figures only, and silence is no fault.
-        target: Its class, `package.module:Class`, once it is prepared.
+        target: Its class, `package.module:Class`, once it is prepared; what its spares are called.
+        classes: What its spares import; () for its class.
         handover: What its process is told first, once it is launched.
     """
 
@@ -89,6 +90,7 @@ class ProcessChild(Life):
         super().__init__(shared, request, report, mark)
         self.beat: Beat | None = None
         self.target = ""
+        self.classes: tuple[str, ...] = ()
         self.handover: Handover | None = None
         self._origin = ""
         self.identity: bytes | None = None

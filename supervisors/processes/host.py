@@ -73,7 +73,11 @@ SAMPLE_EVERY: Final = 0.5
 
 
 class ProcessLauncher:
-    """Starts children in processes of their own. Every public method may be called on any thread."""
+    """Starts children in processes of their own. Every public method may be called on any thread.
+
+    Attributes:
+        spares: The processes that wait, for whoever keeps them.
+    """
 
     def __init__(
         self,
@@ -141,7 +145,7 @@ class ProcessLauncher:
             window=window,
         )
         self._warden = WardenKeeper(self._owner.mark, self._spawner, self._reactor, pidfds=self._shared.pidfds)
-        self._spares = Spares(
+        self.spares = Spares(
             system,
             self._reactor,
             self._spawner,
@@ -166,10 +170,7 @@ class ProcessLauncher:
         return self._owner.mark
 
     def launch(self, request: LaunchRequest, report: Report) -> Life:
-        """Start a child and return at once; `report` gets its outcomes, on the reactor's thread.
-
-        A spec that cannot be carried to another process, and a launcher that is closed, are a failed start.
-        """
+        """Start a child and return at once; `report` gets its outcomes, on the reactor's thread."""
         start = request.spec.start
         if isinstance(start, ProgramStart) and not start.speaks:
             return self._launch_program(request, report)
@@ -207,7 +208,7 @@ class ProcessLauncher:
 
         child.begin()
         self._reactor.post(expect)
-        self._spares.want(child.path, child.target, child.spares)
+        self.spares.want(child.path, child.target, child.spares, child.classes)
         return child
 
     def _launch_program(self, request: LaunchRequest, report: Report) -> ProgramChild:
@@ -235,11 +236,11 @@ class ProcessLauncher:
     def spare_figures(self, path: str | None = None) -> SpareFigures:
         """Return the figures of all spares, or of those of the class of the child at `path`; all 0 where none runs."""
         if path is None:
-            return self._spares.figures()
+            return self.spares.figures()
         child = next((found for found in tuple(self._lives) if found.path == path), None)
         if not isinstance(child, ProcessChild):
-            return self._spares.figures("")
-        return replace(self._spares.figures(child.target), origin=child.origin)
+            return self.spares.figures("")
+        return replace(self.spares.figures(child.target), origin=child.origin)
 
     def lane(self, path: str) -> LaneStatistics | None:
         """Return the figures of what is on its way to `path` in a process of this launcher; None where nothing is."""
@@ -248,7 +249,7 @@ class ProcessLauncher:
 
     def statistics(self) -> LauncherStatistics:
         """Return the figures of this moment."""
-        spares = self._spares.figures()
+        spares = self.spares.figures()
         return LauncherStatistics(
             len(self._lives),
             self._launched,
@@ -281,7 +282,7 @@ class ProcessLauncher:
 
         def kill_all() -> None:
             self._on_empty = is_empty.set
-            self._spares.end_all()
+            self.spares.end_all()
             for child in tuple(self._lives):
                 child.feed(KillAsked(time.monotonic()))
                 child.feed(KillAsked(time.monotonic()))
@@ -289,10 +290,10 @@ class ProcessLauncher:
 
         self._reactor.post(kill_all)
         ended = is_empty.wait(left())
-        self._spawner.post(self._spares.close)
+        self._spawner.post(self.spares.close)
         self._spawner.post(lambda: self._warden.close(min(left(), 2.0)))
         ended &= self._spawner.close(left())
-        self._reactor.run(self._spares.end_all)  # those that were still being made
+        self._reactor.run(self.spares.end_all)  # those that were still being made
         ended &= self._shared.ender.close(left())
         ended &= self._shared.capture.close(left())
         self._reactor.run(self._warden.forget)
@@ -311,13 +312,13 @@ class ProcessLauncher:
             return
         try:
             self._warden.ensure()
-            spare = self._spares.take(child.target, child.path, handover, child.start) if warm else None
+            spare = self.spares.take(child.target, child.path, handover, child.start) if warm else None
             if spare is not None:
                 process = spare.process
             elif child.worker is not None:
                 process = spawn_worker(child.worker, child.mark, handover)
             else:
-                copy = self._spares.copy(child.path, handover) if warm else None
+                copy = self.spares.copy(child.path, handover) if warm else None
                 process = copy or spawn(child.path, child.mark, handover)
         except Exception as error:  # no process, no such program, no secret
             reason = ExitReason.crashed(error)
@@ -332,7 +333,7 @@ class ProcessLauncher:
 
         def taken_over() -> None:
             if spare is not None:
-                self._spares.handed_over(spare)
+                self.spares.handed_over(spare)
             child.take_over(process, pidfd, captured)
 
         self._reactor.post(taken_over)
@@ -375,7 +376,7 @@ class ProcessLauncher:
         assert isinstance(child, ProcessChild)  # no other kind is handed a spare
         handover = child.handover
         assert handover is not None  # it was launched
-        self._spares.lost_in_handover(child.path, child.target, child.pid or 0)
+        self.spares.lost_in_handover(child.path, child.target, child.pid or 0)
         self._door.expect_again(child)
         child.mark = self._new_mark()
         self._spawner.post(lambda: self._spawn(child, handover, False))
@@ -385,7 +386,7 @@ class ProcessLauncher:
         if isinstance(child, ProcessChild):
             self._door.forget(child)
             if all(other.target != child.target for other in self._door):
-                self._spares.unused(child.target)
+                self.spares.unused(child.target)
         self._note_empty()
 
     def _note_empty(self) -> None:

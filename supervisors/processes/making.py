@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import logging
 import os
+import time
 from collections.abc import Callable
 from functools import partial
 from typing import Final, TypeAlias
@@ -14,6 +15,8 @@ from typing import Final, TypeAlias
 from msgspec.structs import replace
 
 from supervisors.processes.copies import PAUSE, Nursery, NurseryError
+from supervisors.processes.figures import NurseryFigures
+from supervisors.processes.measures import own_bytes
 from supervisors.processes.protocol import FirstWord, Handover
 from supervisors.processes.spawning import Made, Worker, spawn
 from transport.reactor import Reactor
@@ -55,6 +58,39 @@ class Maker:
         self._unmade: list[Callable[[], None]] = []
         self._watched: set[int] = set()  # the reactor's
         self._closing = False
+        self._is_resting = False
+        self._released: set[int] = set()
+        self._lost = 0
+        self._lost_at = 0.0
+        self._size = 0
+
+    def figures(self) -> NurseryFigures:
+        """Return what is known of the nursery; on any thread."""
+        nursery = self.nursery
+        pid = nursery.pid
+        return NurseryFigures(
+            pid,
+            nursery.is_ready,
+            nursery.started_at,
+            nursery.started,
+            self._lost,
+            self._lost_at,
+            self._size if pid is not None else 0,
+            nursery.problem,
+        )
+
+    def rest(self) -> None:
+        """End the nursery, and make nothing until `wake`; what was made lives on."""
+        self._is_resting = True
+        if self.nursery.pid is not None:
+            self._released.add(self.nursery.pid)
+        self.nursery.kill()
+        self.nursery.forgive()
+        self._unmade.clear()
+
+    def wake(self) -> None:
+        """Make what is wanted again."""
+        self._is_resting = False
 
     def copy(self, title: str, word: FirstWord) -> Made | None:
         """Make a process from the nursery and say `word` to it; None where there is no nursery that could."""
@@ -74,7 +110,7 @@ class Maker:
 
     def make(self, title: str, word: FirstWord, answer: Answer) -> None:
         """Make a process, from the nursery as soon as it is ready, or a new interpreter where there can be none."""
-        if self._closing:
+        if self._closing or self._is_resting:
             return
         try:
             self.keep_nursery()
@@ -101,7 +137,7 @@ class Maker:
         Raises:
             OSError: There can be no process.
         """
-        if self._closing:
+        if self._closing or self._is_resting:
             return
         if self.nursery.is_hatching and self.nursery.age > HATCH_TIMEOUT:
             self.nursery.kill()
@@ -122,11 +158,18 @@ class Maker:
         self.nursery.listen()
         if self.nursery.problem:
             logger.warning("spares are new interpreters, since there is no nursery: %s", self.nursery.problem)
+        elif self.nursery.pid is not None:
+            self._size = own_bytes(self.nursery.pid)
         self._make_unmade()
 
     def _gone(self, pid: int) -> None:
         if self._closing:
             return
+        if pid in self._released:
+            self._released.remove(pid)
+            return
+        self._lost += 1
+        self._lost_at = time.time()
         self._publish("nursery-lost", "/", "", pid, self.nursery.problem)
         if self.nursery.pid == pid:
             self.nursery.lost()

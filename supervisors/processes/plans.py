@@ -6,6 +6,7 @@ the other side makes the same tree of `ImportStart`s. The classes of actors are 
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from functools import cache
 from typing import Any, Final, get_args, get_type_hints
 
@@ -65,6 +66,20 @@ def unpack_plan(data: bytes) -> Plan:
         return Plan(_made(SupervisorSpec, found["spec"]), msgspec.convert(found["holds"], dict[str, core.Hold]))
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise MalformedFrameError(f"this is no plan of a tree: {error}") from None
+
+
+def targets_of(spec: SupervisorSpec) -> Iterator[str]:
+    """Yield the import paths of the actors of a tree that run in the process of its supervisor."""
+    for child in spec.children:
+        start = child.start
+        if child.runs_in == "process":
+            continue
+        if isinstance(start, SupervisorSpec):
+            yield from targets_of(start)
+        elif isinstance(start, ImportStart):
+            yield start.target
+        elif isinstance(start, LocalStart) and (name := importable_name(start)):
+            yield name
 
 
 def pack_spec(spec: ChildSpec) -> Any:

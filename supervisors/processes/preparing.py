@@ -1,4 +1,4 @@
-"""What a spare does before it is needed: import the class of the actor that it may become."""
+"""What a spare does before it is needed: import the class of the actor that it may become, or those of a subtree."""
 
 from __future__ import annotations
 
@@ -26,7 +26,14 @@ def prepare(wanted: Prepare) -> tuple[Prepared, Ground | None]:
     began = time.monotonic()
     before = set(sys.modules)
     try:
-        load_actor(wanted.target)
+        if wanted.classes:
+            import supervisors.processes.branchside  # noqa: F401  # what no process child needs otherwise
+            from supervisors.children import resolve
+
+            for target in wanted.classes:
+                resolve(target)
+        else:
+            load_actor(wanted.target)
     except BaseException as error:
         return Prepared(time.monotonic() - began, (), said(error)), None
     files = imported_files(set(sys.modules) - before)

@@ -50,10 +50,11 @@ class Prepare(Struct, frozen=True, tag=True):
     """What a spare is to get ready for, written to its standard input; a `Handover` follows when it is needed.
 
     Attributes:
-        target: `package.module:Class`, to be imported.
+        target: `package.module:Class`, to be imported, or a name for `classes`.
         node: Name of the node.
         endpoint: The launcher's socket, to connect to already; "" where each child has keys of its own.
         parent_pid, sys_path, environment: As in `Handover`.
+        classes: What a subtree's process imports; () for one actor's.
     """
 
     target: str
@@ -62,6 +63,7 @@ class Prepare(Struct, frozen=True, tag=True):
     parent_pid: int
     sys_path: tuple[str, ...]
     environment: dict[str, str | None] = {}
+    classes: tuple[str, ...] = ()
 
 
 class Prepared(Struct, frozen=True, tag=True):

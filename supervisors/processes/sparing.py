@@ -45,12 +45,17 @@ class Rules(Struct, frozen=True):
 
 
 class Spare(Struct, frozen=True, gc=False):
-    """One spare: being made since `since`, or waiting since then."""
+    """One spare: being made since `since`, or waiting since then.
+
+    Attributes:
+        slot: Its place among those of its class, from 1; the next one there is its successor.
+    """
 
     number: int
     since: float
     is_ready: bool = False
     size_bytes: int = 0
+    slot: int = 1
 
 
 class Stock(Struct, frozen=True):
@@ -134,10 +139,11 @@ Event: TypeAlias = Wanted | Unused | Ready | Failed | Taken | Outdated | Tick
 
 
 class Make(Struct, frozen=True):
-    """Make spare `number` of class `target`."""
+    """Make spare `number` of class `target`, for its place `slot`."""
 
     number: int
     target: str
+    slot: int = 1
 
 
 class Discard(Struct, frozen=True):
@@ -167,8 +173,10 @@ def step(state: State, event: Event, rules: Rules) -> Step:
             if target in stocks:
                 stocks[target] = replace(stocks[target], unused_since=now)
         case Ready(now, number, size_bytes):
-            ready = Spare(number, now, True, size_bytes)
-            stocks = _put(stocks, number, ready, size_bytes=size_bytes)
+            slot = next(
+                (spare.slot for stock in stocks.values() for spare in stock.spares if spare.number == number), 1
+            )
+            stocks = _put(stocks, number, Spare(number, now, True, size_bytes, slot), size_bytes=size_bytes)
         case Failed(now, number):
             stocks = _fail(stocks, number, now, rules)
         case Taken(now, number):
@@ -197,6 +205,18 @@ def next_look(state: State, rules: Rules) -> float:
     return due
 
 
+def wait_of(state: State, target: str, now: float, rules: Rules) -> tuple[float, str]:
+    """Return how many seconds a place of class `target` without a spare still waits for time, and what it waits for."""
+    stock = state.stocks[target]
+    if now < stock.not_before:
+        return stock.not_before - now, "a pause after the last one" if stock.failures else "the one before was used"
+    if stock.unused_since is not None:
+        return 0.0, "its class has no child"
+    if sum(len(each.spares) for each in state.stocks.values()) >= rules.count_max:
+        return 0.0, f"no room: {rules.count_max} spares in all are the most"
+    return 0.0, f"no room: spares may take {rules.memory_max_bytes} bytes in all"
+
+
 def _settle(state: State, now: float, rules: Rules, effects: list[Effect]) -> Step:
     """Bring what there is to what there should be."""
     stocks = dict(state.stocks)
@@ -219,9 +239,10 @@ def _settle(state: State, now: float, rules: Rules, effects: list[Effect]) -> St
     for target in stocks:
         while _may_make(stocks, target, now, rules):
             last += 1
-            effects.append(Make(last, target))
             made = stocks[target]
-            stocks[target] = replace(made, spares=(*made.spares, Spare(last, now, False, made.size_bytes)))
+            slot = _free_slot(made)
+            effects.append(Make(last, target, slot))
+            stocks[target] = replace(made, spares=(*made.spares, Spare(last, now, False, made.size_bytes, slot)))
         if len(stocks[target].spares) < stocks[target].wanted and stocks[target].not_before <= now:
             stocks[target] = replace(stocks[target], not_before=-inf)  # what it waits for is room, not time
     return State(stocks, last), tuple(effects)
@@ -233,6 +254,12 @@ def _may_make(stocks: Mapping[str, Stock], target: str, now: float, rules: Rules
         return False
     count = sum(len(each.spares) for each in stocks.values())
     return count < rules.count_max and _size(stocks) + stock.size_bytes <= rules.memory_max_bytes
+
+
+def _free_slot(stock: Stock) -> int:
+    """Return the lowest place of a stock that no spare has."""
+    taken = {spare.slot for spare in stock.spares}
+    return next(slot for slot in range(1, len(taken) + 2) if slot not in taken)
 
 
 def _too_large(stocks: Mapping[str, Stock], rules: Rules) -> Spare | None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from functools import partial
 from typing import Any
+from zlib import crc32
 
 from actors.addresses import Address
 from actors.core.mailbox import DEFAULT_MAILBOX, MailboxSpec
@@ -18,7 +19,7 @@ from supervisors.children import LaunchRequest, Report
 from supervisors.processes.branch import ProcessBranch
 from supervisors.processes.handle import ProcessChild
 from supervisors.processes.life import Shared
-from supervisors.processes.plans import Plan, pack_plan
+from supervisors.processes.plans import Plan, pack_plan, targets_of
 from supervisors.processes.protocol import Managed, Start, Word
 from supervisors.processes.protocol import Report as NodeReport
 from supervisors.specs import ChildSpec, SupervisorSpec
@@ -65,7 +66,10 @@ class SubtreeChild(ProcessChild):
         spec = self._request.spec.start
         assert isinstance(spec, SupervisorSpec)  # what makes a child a subtree
         holds = self._trunk.holds_within(self.path)
-        return super()._start_word("", pack_plan(Plan(spec, holds), self.path))
+        word = super()._start_word("", pack_plan(Plan(spec, holds), self.path))
+        self.classes = tuple(sorted(set(targets_of(spec))))
+        self.target = stock_of(self.classes)
+        return word
 
     def send_start(self) -> None:
         """Tell the process what to supervise; from now on it has what is below its path."""
@@ -94,6 +98,11 @@ class SubtreeChild(ProcessChild):
             self.branch.take(word)
         else:
             super()._take_word(word)
+
+
+def stock_of(classes: tuple[str, ...]) -> str:
+    """Return the name of the spares that import `classes`: one name for each set of them."""
+    return f"subtree.{crc32(' '.join(classes).encode()):08x}"
 
 
 def _ref_below(child: SubtreeChild, path: str) -> RemoteRef:

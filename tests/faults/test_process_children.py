@@ -44,7 +44,7 @@ except TimeoutError:
     pass
 while host.launcher.spare_figures().waiting < 1:
     continue
-pids += [spare.process.pid for spare in host.launcher._spares._spares.values()]
+pids += [spare.process.pid for spare in host.launcher.spares._spares.values()]
 pids.append(host.launcher.spare_figures().nursery)
 print(json.dumps({{"warden": host.launcher._warden.pid, "pids": pids, "mark": host.launcher.mark}}), flush=True)
 import time

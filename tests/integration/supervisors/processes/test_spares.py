@@ -52,7 +52,7 @@ class Watching:
         return next(iter(self.waiting()))
 
     def waiting(self) -> list[int]:
-        return [spare.process.pid for found in self.host.launcher._spares._waiting.values() for spare in found]
+        return [spare.process.pid for found in self.host.launcher.spares._waiting.values() for spare in found]
 
     def nursery(self) -> int:
         pid = self.host.launcher.spare_figures().nursery
@@ -421,7 +421,7 @@ def test_a_rehearsal_goes_through_and_leaves_nothing_running(tmp_path):
 
 def test_where_there_can_be_no_nursery_spares_are_new_interpreters(tmp_path):
     with launching(tmp_path / "run") as host:
-        host.launcher._spares._maker.nursery.problem = "this system has no such call"
+        host.launcher.spares._maker.nursery.problem = "this system has no such call"
         watching = Watching(host)
         first = watching.start()
         first.started()

@@ -24,6 +24,7 @@ from supervisors.processes.sparing import (
     Wanted,
     next_look,
     step,
+    wait_of,
 )
 
 RULES = Rules(
@@ -68,7 +69,7 @@ class Book:
 def test_as_many_are_made_as_are_wanted():
     book = Book()
 
-    assert book.feed(Wanted(0.0, "a:A", 2)) == (Make(1, "a:A"), Make(2, "a:A"))
+    assert book.feed(Wanted(0.0, "a:A", 2)) == (Make(1, "a:A", 1), Make(2, "a:A", 2))
     assert book.feed(Wanted(1.0, "a:A", 2)) == ()
 
 
@@ -261,3 +262,27 @@ def test_news_of_a_spare_that_is_not_in_the_book_changes_nothing(number):
         assert book.feed(event) == ()
 
     assert book.state == before
+
+
+def test_each_spare_has_a_place_and_the_next_one_takes_the_lowest_that_is_free() -> None:
+    book = Book()
+    book.feed(Wanted(0.0, "a:A", 2))
+    book.feed(Ready(0.0, 1, 10))
+    book.feed(Ready(0.0, 2, 10))
+    book.feed(Taken(1.0, 1))
+
+    assert book.feed(Tick(2.0)) == (Make(3, "a:A", 1),)
+    assert [(spare.number, spare.slot) for spare in book.state.stocks["a:A"].spares] == [(2, 2), (3, 1)]
+
+
+def test_an_empty_place_says_what_it_waits_for() -> None:
+    rules = Rules(count_max=1, backoff=Backoff(8.0, 1.0, 8.0))
+    state, _ = step(State(), Wanted(0.0, "a:A", 2), rules)
+
+    assert wait_of(state, "a:A", 0.0, rules) == (0.0, "no room: 1 spares in all are the most")
+    failed, _ = step(state, Failed(1.0, 1), rules)
+    seconds, why = wait_of(failed, "a:A", 1.0, rules)
+    assert seconds > 1.0
+    assert why == "a pause after the last one"
+    unused, _ = step(state, Unused(1.0, "a:A"), rules)
+    assert wait_of(unused, "a:A", 1.0, rules) == (0.0, "its class has no child")
