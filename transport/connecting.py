@@ -15,6 +15,7 @@ from typing import Final
 import zmq
 
 from transport.errors import AuthenticationError
+from transport.handshakes import ADMISSION
 from transport.sockets import SocketSpec, open_socket
 
 _EVENTS: Final = (
@@ -155,3 +156,19 @@ class Connection:
             f"the node at {self.endpoint} could not be recognised: {kind}",
             "the endpoints file may be of an earlier run: look at run/endpoints.json of the node's home",
         )
+
+
+def check_admitted(spec: SocketSpec, timeout: float = ADMISSION) -> bool:
+    """Connect once as `spec` says, and leave; return whether that was let in within `timeout` seconds.
+
+    For who will connect by a reactor, where a refusal would look like an answer that is late.
+
+    Raises:
+        AuthenticationError: The peer refused the key, or does not hold the key expected of it.
+        EndpointError: The endpoint is malformed.
+    """
+    connection = Connection(spec)
+    try:
+        return connection.wait_admitted(timeout)
+    finally:
+        connection.close()

@@ -13,6 +13,7 @@ import logging
 import threading
 from collections import deque
 from collections.abc import Callable
+from functools import partial
 from time import monotonic
 from typing import Final, TypeVar
 
@@ -20,6 +21,7 @@ import zmq
 
 from transport.errors import SocketClosedError
 from transport.handing import Call
+from transport.handshakes import watch_handshakes
 from transport.polling import Polling
 from transport.security import ServerKeys
 from transport.sockets import Frames, OnMessage, Socket, SocketSpec, open_socket
@@ -29,6 +31,7 @@ _log = logging.getLogger(__name__)
 _log.addHandler(logging.NullHandler())
 
 T = TypeVar("T")
+Answer = Callable[[list[bytes]], list[bytes]]
 
 ZAP_ENDPOINT: Final = "inproc://zeromq.zap.01"
 _LONGEST_SLEEP: Final = 3_600.0
@@ -83,6 +86,7 @@ class Reactor:
         self._polling = Polling()
         self._polling.add(self._wakeup.fd)
         self._authenticates = False
+        self.unrecognised: Callable[[], object] | None = None  # see `authenticate`
         self._closing = False
         self._dead = False
         self._ended = threading.Event()
@@ -132,7 +136,7 @@ class Reactor:
                 raise SocketClosedError(self.name)
             if isinstance(spec.keys, ServerKeys) and not self.authenticates:
                 raise RuntimeError(f"{spec.name}: authenticate first, or every key would be let in")
-            zsocket = open_socket(self._context, spec)
+            zsocket = open_socket(self._context, spec, before_connect=partial(self._watch_handshakes, spec))
             socket = Socket(self, spec, zsocket, on_message, on_undelivered)
             self._sockets[socket.fd] = socket
             self._polling.add_socket(socket.fd)
@@ -141,14 +145,16 @@ class Reactor:
 
         return self.run(opened, timeout=timeout)
 
-    def authenticate(self, answer: Callable[[list[bytes]], list[bytes]]) -> Socket:
+    def authenticate(self, answer: Answer, unrecognised: Callable[[], object] | None = None) -> Socket:
         """Serve ZAP, the question "may this key connect?", for every CURVE server socket of this context.
 
         To be called before those sockets are opened: ZeroMQ would let every key in while nobody answers.
 
         Args:
             answer: Makes the reply frames of a request's frames, on the reactor's thread; see `security.Gatekeeper`.
+            unrecognised: Called for each handshake that came to no key, on the thread of the socket's reactor.
         """
+        self.unrecognised = unrecognised
 
         def reply(socket: Socket, frames: list[bytes]) -> None:
             at = frames.index(b"") + 1
@@ -265,6 +271,11 @@ class Reactor:
             self._flush(socket)
 
     # Private parts.
+
+    def _watch_handshakes(self, spec: SocketSpec, zsocket: zmq.Socket[bytes]) -> None:
+        tell = self.unrecognised or (self._beside.unrecognised if self._beside is not None else None)
+        if tell is not None and isinstance(spec.keys, ServerKeys):
+            watch_handshakes(self.open, zsocket, tell)
 
     def _schedule(self, delay: float, timer: Timer) -> Timer:
         at = monotonic() + max(0.0, delay)

@@ -18,9 +18,10 @@ from supervisors.cli.discovery import Place, places
 from supervisors.cli.failures import CommandError
 from supervisors.requests import COMMANDS, Arguments
 from supervisors.views import View
-from transport.control.client import CONNECT, ControlClient, client_keys
+from transport.control.client import ControlClient, client_keys
 from transport.endpoints import Endpoints, Presence, Verdict, verify
 from transport.errors import ControlError, EndpointError, UnreachableError, UnreadableAnswerError
+from transport.handshakes import ADMISSION
 from transport.identity import ProcessIdentity
 from transport.keystore import read_access
 from transport.security import ClientKeys
@@ -102,7 +103,7 @@ class Node:
         self.close()
 
 
-def connect(call: Call, *, patience: float = CONNECT) -> Node:
+def connect(call: Call, *, patience: float = ADMISSION) -> Node:
     """Return a connection to the node that `call` means; the socket opens with the first request.
 
     Args:

@@ -14,14 +14,12 @@ from pathlib import Path
 
 from actors.errors import ActorRuntimeError
 from actors.events import PeerRefused
+from supervisors.refusals import Refusals
 from supervisors.views import KeysView, KeyView
 from transport.errors import EndpointError
 from transport.keystore import KeyStore
-from transport.rates import REPORT_EVERY, Allowance
+from transport.rates import Allowance
 from transport.security import Gatekeeper, Grant, KeyPair, Peer, Role, ServerKeys
-
-REMEMBERED = 1_000
-"""Refused visitors remembered, so that each is told of once in a while."""
 
 
 class AccessError(ActorRuntimeError, ValueError):
@@ -50,7 +48,7 @@ class Access:
         self._store = KeyStore(run)
         self._publish = publish
         self._wall = wall
-        self._told: dict[str, tuple[float, int]] = {}
+        self._refusals = Refusals(self._tell)
         self.gatekeeper: Gatekeeper | None = None
 
     def guard(self) -> ServerKeys:
@@ -60,8 +58,12 @@ class Access:
             EndpointError: The keys cannot be read or made.
         """
         pair: KeyPair = self._store.ensure()
-        self.gatekeeper = Gatekeeper(self._store.grants(), self._refused)
+        self.gatekeeper = Gatekeeper(self._store.grants(), self._refusals.unauthorised)
         return ServerKeys(pair)
+
+    def unrecognised(self) -> None:
+        """Take note of a visitor that did not know the node's key, or came without one."""
+        self._refusals.unrecognised()
 
     def judge(self, peer: Peer) -> Peer:
         """Return `peer` with the role that it has now."""
@@ -124,18 +126,6 @@ class Access:
         if self.gatekeeper is not None:
             self.gatekeeper.replace(self._store.grants())
         return self.view()
-
-    def _refused(self, address: str, public: str) -> None:
-        """On the reactor's thread, each time ZeroMQ tries again: several times a second."""
-        now = time.monotonic()
-        quiet_until, count = self._told.get(public, (0.0, 0))
-        if now < quiet_until:
-            self._told[public] = (quiet_until, count + 1)
-            return
-        if len(self._told) >= REMEMBERED:
-            self._told.clear()
-        self._told[public] = (now + REPORT_EVERY, 0)
-        self._tell(address, public, "its key is not authorised", count + 1)
 
     def _exceeded(self, peer: str, count: int, rate: float) -> None:
         self._tell("", peer, f"it sends more than {rate:g} requests a second", count)

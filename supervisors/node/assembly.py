@@ -288,7 +288,7 @@ class Node:
             return None
         own = access.guard()
         assert access.gatekeeper is not None  # `guard` made it
-        reactor.authenticate(access.gatekeeper.answer)
+        reactor.authenticate(access.gatekeeper.answer, access.unrecognised)
         return own
 
     def _endpoint(self, run: Path, name: str, transport: str, address: str) -> str:

@@ -64,6 +64,7 @@ from supervisors.processes.protocol import (
 )
 from supervisors.processes.statuses import signal_name
 from transport.channels import Channel
+from transport.connecting import check_admitted
 from transport.envelope import Envelope
 from transport.gateway import Gateway
 from transport.listening import Listener
@@ -76,7 +77,6 @@ if TYPE_CHECKING:
 
 BYE_TIMEOUT: Final = 2.0
 """Seconds to wait for the launcher's word that the child's last one was heard."""
-
 OUTBOX: Final = 1_000_000
 """Frames that may wait for the wire. What fills it is bounded before: by credit, by `forwarding.BACKLOG`."""
 
@@ -106,12 +106,15 @@ class Ground:
     """
 
     def __init__(self, place: Handover | Prepare) -> None:
-        """Connect to the endpoint of `place`."""
+        """Connect to the endpoint of `place`; a key that is refused there is an `AuthenticationError`, not silence."""
         self.receive: Callable[[Socket, list[bytes]], None] | None = None
         self.system = ActorSystem(place.node)
         self.reactor = Reactor("processes-child")
         self.reactor.run(enter_loop)
-        self.socket = self.reactor.open(_spec_of(place), self._take)
+        spec = _spec_of(place)
+        if spec.keys is not None:
+            check_admitted(spec)
+        self.socket = self.reactor.open(spec, self._take)
 
     def _take(self, socket: Socket, frames: list[bytes]) -> None:
         if self.receive is not None:
@@ -366,8 +369,7 @@ def load_actor(target: str) -> type[Actor]:
     """Return the actor class that `package.module:Class` names, importing its module.
 
     Raises:
-        TypeError: It names something else.
-        ValueError: It is not of that form.
+        TypeError, ValueError: It names something else, or is not of that form.
         Exception: What the module's own code raises, `ImportError` first.
     """
     module_name, colon, qualified = target.partition(":")

@@ -14,9 +14,12 @@ from collections.abc import Iterator
 from time import monotonic
 from typing import Final
 
+from actors.core.system import ActorSystem
+from actors.events import PeerRefused
 from supervisors.processes.handle import ProcessChild
 from supervisors.processes.protocol import PROTOCOL, Hello, from_payload
 from supervisors.processes.states import Greeted
+from supervisors.refusals import Refusals
 from transport.codec import pack_frame, unpack_frame
 from transport.envelope import Envelope, Kind
 from transport.errors import CodecError
@@ -38,8 +41,14 @@ class Door:
         strangers: Frames of connections that had not said hello.
     """
 
-    def __init__(self) -> None:
-        self.gatekeeper = Gatekeeper({})
+    def __init__(self, system: ActorSystem) -> None:
+        """Make a door that nobody may pass; who is refused is told of on the bus of `system`."""
+
+        def tell(address: str, peer: str, why: str, count: int) -> None:
+            system.bus.publish(PeerRefused(system.clock.time(), "/", address, peer, why, count))
+
+        self.refusals = Refusals(tell)
+        self.gatekeeper = Gatekeeper({}, self.refusals.unauthorised)
         self.refused = 0
         self.strangers = 0
         self._by_token: dict[bytes, ProcessChild] = {}
@@ -95,6 +104,7 @@ class Door:
         child = self._by_token.get(hello.token)
         if child is None or child.identity is not None:
             self._refuse("a hello was refused: unknown token")
+            self.refusals.refused("", f"process {hello.pid}", f"a hello with an unknown token, as {hello.path[:200]}")
             return
         if child.pid is None:  # the thread that made the process has not come to say so
             self._early[identity] = (child, [parts])
@@ -103,6 +113,7 @@ class Door:
         lie = _lie_in(hello, child)
         if lie:
             self._refuse(f"a hello for {child.path} was refused: {lie}")
+            self.refusals.refused("", f"process {hello.pid}", f"it lies as {child.path}: {lie[:200]}")
             return
         child.greeted(identity, by_target=hello.by_target)
         self._by_identity[identity] = child
@@ -135,6 +146,7 @@ class Door:
         except CodecError as error:
             why = str(error)
         self.strangers += 1
+        self.refusals.refused("", "", "it speaks to the launcher without a hello")
         self._complain(f"a frame of a stranger was dropped: {why}")
         return None, []
 

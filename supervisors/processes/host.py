@@ -93,13 +93,12 @@ class ProcessLauncher:
     ) -> None:
         """Open the socket and start the threads.
 
-        Processes that an earlier launcher of the same directory left behind, because it and its warden were both
-        killed, are ended first.
+        What an earlier launcher of the same directory left, killed with its warden, is ended first.
 
         Args:
             system: The node's actors.
             run: The node's run directory; made private if need be.
-            name: Stem of the socket's name there; tells launchers of one directory apart.
+            name: Stem of the socket's name there.
             tcp: Whether to use tcp with CURVE; by default only where private sockets are not to be had.
             pidfds: Whether to notice ends by pidfd where the system has them.
             window: Messages that may be under way to and from a child before they are accepted.
@@ -115,7 +114,7 @@ class ProcessLauncher:
         self._owner = Owner(home, ProcessIdentity.own(), secrets.token_hex(4))
         self._window = window
         self._name = name
-        self._door = Door()
+        self._door = Door(system)
         self._lives: set[Life] = set()  # of the reactor's thread
         self._on_empty: Callable[[], None] | None = None
         self._serial = itertools.count(1)
@@ -360,7 +359,7 @@ class ProcessLauncher:
         keys = None
         if tcp:
             self._keys = KeyPair.make()
-            self._reactor.authenticate(self._door.gatekeeper.answer)
+            self._reactor.authenticate(self._door.gatekeeper.answer, self._door.refusals.unrecognised)
             keys = ServerKeys(self._keys)
         spec = SocketSpec(zmq.ROUTER, bind=endpoint, name=name, outbox=OUTBOX, send_high_water=0, keys=keys)
         return self._reactor.open(

@@ -5,6 +5,7 @@ A real node on loopback, with `actorctl` as its only client; other machines are 
 
 from __future__ import annotations
 
+import inspect
 import json
 import stat
 from collections.abc import Iterator
@@ -16,9 +17,14 @@ import zmq
 from support.command_line import Result, run
 from support.nodes import Node, actorctl, node, wait_until
 
+from supervisors.refusals import UNRECOGNISED
+from transport.connecting import check_admitted
+from transport.control.client import ControlClient
 from transport.endpoints import read_endpoints
+from transport.handshakes import ADMISSION
 from transport.keystore import KeyStore, read_access
 from transport.security import KeyPair
+from transport.taps.reader import TapReader
 
 PEOPLE = {"vera": "viewer", "otto": "operator", "ada": "admin"}
 
@@ -114,14 +120,28 @@ def test_a_key_on_no_list_is_told_so_within_two_seconds_and_the_node_remembers(g
     assert stranger.secret not in events.out
 
 
-def test_a_wrong_node_is_not_trusted(guarded):
+def test_a_client_with_the_wrong_key_of_the_node_is_told_and_the_node_remembers_it_too(guarded):
     access = json.loads((guarded.folder / "ada.json").read_text())
     access["server_key"] = KeyPair.make().public
     file = guarded.folder / "fooled.json"
     file.touch(mode=0o600)
     file.write_text(json.dumps(access))
 
-    assert by("fooled", guarded, "tree").code == 10
+    for arguments in (("tree",), ("tap", "--timeout", "10s")):
+        result = by("fooled", guarded, *arguments)
+
+        assert result.code == 10, result
+        assert "could not be recognised" in result.err
+    guarded.wait_line(UNRECOGNISED)
+    events = run("events", "--type", "PeerRefused", "-o", "json", home=guarded.home)
+    assert UNRECOGNISED in events.out
+
+
+def test_who_is_let_in_is_decided_within_two_seconds():
+    assert ADMISSION <= 2.0
+    for asks in (ControlClient, TapReader):
+        assert inspect.signature(asks).parameters["connect"].default == ADMISSION
+    assert inspect.signature(check_admitted).parameters["timeout"].default == ADMISSION
 
 
 def test_a_revoked_key_may_nothing_more_not_even_on_an_open_connection(guarded):

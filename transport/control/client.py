@@ -28,13 +28,11 @@ from transport.connecting import Connection, Link
 from transport.control.protocol import KEEPALIVE, Cancel, Credit, Request, Response, decode_response, encode_message
 from transport.endpoints import Endpoints, Presence, Verdict, verify
 from transport.errors import CodecError, ControlError, EndpointError, ErrorCode, UnreachableError, UnreadableAnswerError
+from transport.handshakes import ADMISSION
 from transport.keystore import KeyStore
 from transport.limits import RESPONSE_LIMITS
 from transport.security import ClientKeys
 from transport.sockets import SocketSpec
-
-CONNECT: Final = 1.5
-"""Seconds within which a node that runs must have accepted the connection."""
 
 RETRY: Final = 5.0
 """Seconds without an answer after which a call is sent again on a new socket."""
@@ -101,7 +99,7 @@ class ControlClient:
         keys: ClientKeys | None = None,
         caller: str = "",
         looked_at: str = "",
-        connect: float = CONNECT,
+        connect: float = ADMISSION,
     ) -> None:
         """Make a client; nothing is connected yet.
 

@@ -27,6 +27,7 @@ from msgspec import Struct
 
 from transport.connecting import Connection
 from transport.errors import CodecError, MalformedFrameError, UnreachableError
+from transport.handshakes import ADMISSION
 from transport.security import ClientKeys
 from transport.sockets import SocketSpec
 from transport.taps.frames import BEAT, TapHeader, decode_body, decode_header, prefixes_of, split_topic, topic_of
@@ -138,7 +139,7 @@ class TapReader:
         path: str = "/",
         keys: ClientKeys | None = None,
         high_water: int = 20_000,
-        connect: float = 1.5,
+        connect: float = ADMISSION,
         join: float = JOIN,
     ) -> None:
         """Connect, subscribe and wait for the first beat.

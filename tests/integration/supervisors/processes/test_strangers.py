@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import queue
 import subprocess
 import sys
 
@@ -12,10 +13,13 @@ import zmq
 from support.process_actors import GARBLED, Add, Counter, Do
 from support.processes import TIMEOUT
 
+from actors.events import PeerRefused
 from actors.exits import KILLED, ExitRecord
 from supervisors.processes.protocol import Ended, Hello, Ready, to_envelope
+from supervisors.refusals import UNAUTHORISED, UNRECOGNISED
 from transport.codec import pack_frame
 from transport.envelope import Kind, envelope
+from transport.security import KeyPair
 
 STRANGER = """
 import sys, zmq
@@ -150,6 +154,43 @@ def test_a_client_without_the_key_reaches_nothing_over_tcp(tmp_path):
 
         assert host.launcher.statistics().strangers == 0
         assert ref.ask(Add(1), timeout=TIMEOUT) == 1
+
+
+@pytest.mark.parametrize("wrong", ["its own", "the launcher's"])
+def test_a_worker_with_a_wrong_key_says_so_and_so_does_the_node(tmp_path, monkeypatch, wrong):
+    from support.launching import launching
+
+    with launching(tmp_path / "run", tcp=True) as host:
+        refused: queue.Queue[PeerRefused] = queue.Queue()
+        host.system.bus.subscribe(lambda _number, event: refused.put(event), (PeerRefused,))
+        other = KeyPair.make().public
+        if wrong == "its own":
+            expect = host.launcher._door.expect
+            monkeypatch.setattr(host.launcher._door, "expect", lambda child, token, _key: expect(child, token, other))
+        else:
+            monkeypatch.setattr(host.launcher, "_keys", KeyPair.make())
+        reason = host.start("Counter", start_timeout=60.0).start_failed()
+        event = refused.get(timeout=TIMEOUT)
+
+    assert reason.detail == "exit code 1"
+    assert "AuthenticationError" in reason.crash.traceback
+    assert event.why == (UNAUTHORISED if wrong == "its own" else UNRECOGNISED)
+    assert (event.path, bool(event.peer)) == ("/", wrong == "its own")
+
+
+def test_the_node_is_told_of_strangers_at_the_launcher_once_in_a_while(host):
+    refused: queue.Queue[PeerRefused] = queue.Queue()
+    host.system.bus.subscribe(lambda _number, event: refused.put(event), (PeerRefused,))
+    host.start("Counter").started()
+
+    send(host.launcher.endpoint, *[b"garbage"] * 50)
+    send(host.launcher.endpoint, pack_frame([to_envelope(Hello(b"x" * 32, os.getpid(), "/work/one", 1))]))
+    wait_until(host, "refused", 1)
+    first, second = (refused.get(timeout=TIMEOUT) for _ in range(2))
+
+    assert first.why == "it speaks to the launcher without a hello"
+    assert second.why == "a hello with an unknown token, as /work/one"
+    assert refused.empty()
 
 
 def test_the_socket_is_in_a_directory_that_only_its_owner_may_enter(host, tmp_path):

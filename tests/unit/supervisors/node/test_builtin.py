@@ -43,7 +43,7 @@ def test_tree_is_that_of_the_daemon(builtin):
     shape = outline(builtin.tree())
 
     assert list(shape) == ["sys", "io", "work", "agents"]
-    assert list(shape["sys"]) == ["recorder", "scheduler", "resource-monitor", "watchdog"]
+    assert list(shape["sys"]) == ["recorder", "scheduler", "resource-monitor", "watchdog", "spares"]
     assert list(shape["io"]) == ["gmail", "browser", "twilio", "tts", "stt"]
     assert list(shape["agents"]) == list(LOOPS)
     assert shape["work"] == {"queue": "thread", **{f"task#{n}": "process" for n in (1, 2, 3, 4)}}
