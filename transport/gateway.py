@@ -105,6 +105,8 @@ class Gateway:
         self._bonds = PeerBonds(system, self, channel)
         self._deliveries = Deliveries(system, channel, self._codec, window)
         self._received = self._malformed = 0
+        self.on_malformed: Callable[[], object] = lambda: None
+        """Called for each thing of the peer's that was refused, on the socket's thread."""
 
     @property
     def is_open(self) -> bool:
@@ -304,6 +306,7 @@ class Gateway:
 
     def _wrong(self, error: CodecError) -> None:
         self._malformed += 1
+        self.on_malformed()
         if self._malformed <= 10 or self._malformed % 1000 == 0:
             _log.warning("%s: refused (%d so far): %s", self._channel.name, self._malformed, error)
 

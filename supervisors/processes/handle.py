@@ -48,6 +48,7 @@ from supervisors.processes.spawning import Made
 from supervisors.processes.statuses import PROCESS_EXIT
 from supervisors.processes.terms import import_path_of
 from supervisors.processes.trees import signal_process
+from supervisors.processes.wordlimits import WordLimits
 from supervisors.programs import ProgramStart
 from transport.channels import Channel, LaneStatistics
 from transport.envelope import Envelope, Kind
@@ -82,6 +83,7 @@ class ProcessChild(Life):
         target: Its class, `package.module:Class`, once it is prepared; what its spares are called.
         classes: What its spares import; () for its class.
         handover: What its process is told first, once it is launched.
+        limits: How much it may say about itself.
     """
 
     longest_beat = FIGURES_EVERY
@@ -103,6 +105,7 @@ class ProcessChild(Life):
         self._logs = LogIntake(request.path, shared.capture.offer)
         self._ref: ProcessRef | None = None
         self._note = ""
+        self.limits = WordLimits(shared.system, request.path, lambda: self.pid)
         start = request.spec.start
         self.worker = start if isinstance(start, ProgramStart) else None
         """How it is started where it is a worker in another language."""
@@ -123,6 +126,7 @@ class ProcessChild(Life):
             window=shared.window,
             listen=Listener(shared.socket, self._take_answer),
         )
+        self.gateway.on_malformed = self.limits.malformed
 
     # -- for the supervisor, on any thread ------------------------------------------------------------
 
@@ -284,6 +288,8 @@ class ProcessChild(Life):
     # -- the child's words --------------------------------------------------------------------------
 
     def _on_runtime(self, what: Envelope) -> None:
+        if not self.limits.allow(what):
+            return
         if what.kind is Kind.EVENT:
             self._take_event(decode_event(what))
             return

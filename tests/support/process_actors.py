@@ -14,8 +14,9 @@ import time
 from typing import Any
 
 from actors import Actor, Down, Ignore, Message, on
+from actors.core.mailbox import NO_STATISTICS
 from actors.events import RunFinished
-from supervisors.processes.protocol import Start, to_envelope
+from supervisors.processes.protocol import Beat, Start, Status, to_envelope
 from transport.channels import CREDIT
 from transport.codec import pack_frame
 from transport.envelope import Kind, envelope
@@ -209,6 +210,22 @@ class Counter(Actor):
         code = "import time; time.sleep(600)"
         subprocess.Popen([sys.executable, "-c", code])
         subprocess.Popen([sys.executable, "-c", code], start_new_session=True)
+
+
+FLOOD = 20_000
+"""How many words `Flooding` says at once."""
+
+
+class Flooding(Counter):
+    """Says how it is, again and again, and makes heartbeats up."""
+
+    def _flood(self) -> None:
+        gateway = self.system.registry._gateway  # type: ignore[attr-defined]  # what no actor should touch
+        status = to_envelope(Status("busy", {"text": "x" * 10_000}))
+        beat = to_envelope(Beat(1, 0.0, 1, NO_STATISTICS))
+        for _ in range(FLOOD // 2):
+            gateway.send(status)
+            gateway.send(beat)
 
 
 GARBLED = 8

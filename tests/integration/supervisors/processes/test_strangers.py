@@ -8,12 +8,13 @@ import subprocess
 import sys
 
 import msgspec
+import psutil
 import pytest
 import zmq
-from support.process_actors import GARBLED, Add, Counter, Do
+from support.process_actors import FLOOD, GARBLED, Add, Counter, Do
 from support.processes import TIMEOUT
 
-from actors.events import PeerRefused
+from actors.events import ActorReported, PeerRefused
 from actors.exits import KILLED, ExitRecord
 from supervisors.processes.protocol import Ended, Hello, Ready, to_envelope
 from supervisors.refusals import UNAUTHORISED, UNRECOGNISED
@@ -198,7 +199,35 @@ def test_the_socket_is_in_a_directory_that_only_its_owner_may_enter(host, tmp_pa
     assert (tmp_path / "run").stat().st_mode & 0o777 == 0o700
 
 
+def test_a_child_that_floods_its_parent_with_words_is_cut_short_counted_and_told_of(host):
+    refused: queue.Queue[PeerRefused] = queue.Queue()
+    reported: list[ActorReported] = []
+    host.system.bus.subscribe(lambda _number, event: refused.put(event), (PeerRefused,))
+    host.system.bus.subscribe(lambda _number, event: reported.append(event), (ActorReported,))
+    child = host.start("Flooding")
+    ref = child.started()
+    other = host.start("Counter", "/work/two").started()
+    before = psutil.Process().memory_info().rss
+
+    ref.ask(Do("flood"), timeout=TIMEOUT)
+    wait_for(lambda: child.handle.limits.refused >= FLOOD // 2)
+    events = {refused.get(timeout=TIMEOUT) for _ in range(2)}
+
+    assert other.ask(Add(1), timeout=TIMEOUT) == 1
+    assert ref.ask(Add(1), timeout=TIMEOUT) == 1
+    assert len(reported) < FLOOD // 4
+    assert {event.why for event in events} == {
+        "it sends more than 100 Status messages a second",
+        "it sends more than 100 Beat messages a second",
+    }
+    assert {(event.path, event.peer) for event in events} == {("/work/one", f"pid {child.handle.pid}")}
+    assert psutil.Process().memory_info().rss - before < 64 * 1024 * 1024  # it sent 100 MB
+    assert child.outcomes.empty()
+
+
 def test_nonsense_of_a_child_is_contained_in_that_child(host):
+    refused: queue.Queue[PeerRefused] = queue.Queue()
+    host.system.bus.subscribe(lambda _number, event: refused.put(event), (PeerRefused,))
     child = host.start("Garbling")
     ref = child.started()
     other = host.start("Counter", "/work/two").started()
@@ -209,4 +238,5 @@ def test_nonsense_of_a_child_is_contained_in_that_child(host):
     assert other.ask(Add(1), timeout=TIMEOUT) == 1
     assert ref.ask(Add(1), timeout=TIMEOUT) == 1
     assert child.handle.gateway.statistics().malformed == GARBLED
+    assert (refused.get(timeout=TIMEOUT).why, refused.empty()) == ("it says what makes no sense", True)
     assert child.outcomes.empty()
