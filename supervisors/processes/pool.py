@@ -2,7 +2,7 @@
 
     /sys/spares                      SparePool, restarted by its supervisor like any child
     /sys/spares/nursery              the process that spares are copied from
-    /sys/spares/app.work.Worker-1    a place for a spare of that class: the process that waits there, or why none does
+    /sys/spares/Worker-1             a place for a spare of that class: the process that waits there, or why none does
 
 The pool begins with its actor and ends with it. What breaks the pool crashes the actor; its supervisor then starts the
 next, within its limits, and that one begins anew. What is below it are processes and no actors: they have no supervisor
@@ -11,7 +11,7 @@ of their own but the pool, so no management call reaches them one by one.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from time import monotonic
 from typing import Any, Final
 from zlib import crc32
@@ -172,7 +172,8 @@ class PoolBranch:
         """Return what the node at `path` is a process of, and the classes it imports where that does not say it."""
         state, _, _, wants = self._spares.stocks()
         for target, stock in state.stocks.items():
-            if any(path == join(self.path, place_name(target, slot)) for slot in range(1, stock.wanted + 1)):
+            names = (place_name(target, slot, state.stocks) for slot in range(1, stock.wanted + 1))
+            if any(path == join(self.path, name) for name in names):
                 want = wants.get(target)
                 return target, want.classes if want is not None else ()
         return "supervisors.processes.nursery", ()
@@ -253,7 +254,7 @@ class PoolBranch:
         """Return the view of one place for a spare."""
         now = monotonic()
         view = NodeView(
-            path=join(self.path, place_name(target, slot)),
+            path=join(self.path, place_name(target, slot, state.stocks)),
             kind=NodeKind.WORKER,
             state=NodeState.WAITING,
             placement="process",
@@ -288,8 +289,14 @@ def mebibytes(size: int) -> str:
     return f"{size / 1024 / 1024:.1f} MiB"
 
 
-def place_name(target: str, slot: int) -> str:
-    """Return the name of a place for a spare of class `target`: `app.work.Worker-1`."""
+def place_name(target: str, slot: int, others: Iterable[str] = ()) -> str:
+    """Return the name of a place for a spare of class `target`: `Worker-1`.
+
+    It has the class's module before it where one of `others` has the same name in another module.
+    """
+    short = target.rpartition(":")[2]
+    if all(other == target or other.rpartition(":")[2] != short for other in others):
+        target = short
     text = "".join(c if c.isascii() and (c.isalnum() or c in "_-.") else "." if c == ":" else "_" for c in target)
     room = SEGMENT_LIMIT - len(f"-{slot}")
     if len(text) > room or not text.isascii():

@@ -63,7 +63,7 @@ def test_the_pool_of_spares_is_seen_stopped_and_started_and_a_subtree_is_taken_o
         wait_until(lambda: are_ready(running), "the spares are ready")
         before = spares(running)
         tree = running.ctl("tree", "/sys/spares").out
-        described = running.items("describe", "/sys/spares/own.Quiet-1")[0]
+        described = running.items("describe", "/sys/spares/Quiet-1")[0]
         refused = running.ctl("kill", "/sys/spares/nursery", "--yes")
         successor = next(item["pid"] for name, item in before.items() if name.startswith("subtree."))
         os.kill(far(running)["pid"], signal.SIGKILL)

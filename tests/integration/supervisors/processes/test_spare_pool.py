@@ -91,7 +91,7 @@ class Kept:
         return self.nodes()
 
 
-COUNTER = "support.process_actors.Counter-1"
+COUNTER = "Counter-1"
 
 
 def test_the_pool_shows_its_nursery_and_each_spare_with_memory_and_restarts(watching):
@@ -189,8 +189,8 @@ def test_a_place_without_a_spare_says_why(tmp_path):
         until(lambda: kept.nodes()[COUNTER].state is NodeState.RESTARTING)
         lost = kept.nodes()[COUNTER]
 
-        assert full["support.process_actors.Counter-2"].state is NodeState.WAITING
-        assert full["support.process_actors.Counter-2"].why == "no room: 1 spares in all are the most"
+        assert full["Counter-2"].state is NodeState.WAITING
+        assert full["Counter-2"].why == "no room: 1 spares in all are the most"
         assert (lost.last_reason, lost.restarts) == ("it ended", 1)
         assert lost.next_in > 600.0
 

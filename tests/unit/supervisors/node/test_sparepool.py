@@ -51,7 +51,8 @@ def test_a_tree_without_spares_of_its_own_process_is_as_it_was() -> None:
 
 
 def test_a_place_is_named_after_its_class_and_fits_a_path() -> None:
-    assert place_name("app.work:Worker", 2) == "app.work.Worker-2"
-    long = [place_name(f"package{'x' * 80}.module{end}:Class", 1) for end in "ab"]
+    assert place_name("app.work:Worker", 2, ["app.work:Worker", "app.play:Player"]) == "Worker-2"
+    assert place_name("app.work:Worker", 2, ["app.work:Worker", "app.play:Worker"]) == "app.work.Worker-2"
+    long = [place_name(f"module:Class{'x' * 80}{end}", 1) for end in "ab"]
     assert all(len(name) <= 64 for name in long)
     assert len(set(long)) == 2
