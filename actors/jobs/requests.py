@@ -37,6 +37,8 @@ class ServiceView(Struct, frozen=True):
         calls, faults: Calls ended so far, and those that failed.
         failing: Faults in a row, up to now.
         last_error: The latest fault, or "".
+        breaker: `closed`, `open` or `half-open`: whether requests are let through to the outside.
+        refused: Requests that an open breaker answered.
     """
 
     about: str
@@ -46,6 +48,8 @@ class ServiceView(Struct, frozen=True):
     faults: int
     failing: int
     last_error: str
+    breaker: str = "closed"
+    refused: int = 0
 
 
 class GetService(Message[ServiceView], frozen=True):

@@ -2,11 +2,13 @@
 
     on_start:  a setting is missing    -> ignore "not configured: set io.gmail.host"
                the probe fails         -> start error, with the reason
-    a request: works out               -> its answer
+    a request: the breaker is open     -> `Fault`, at once; the outside is left in peace
+               works out               -> its answer
                the outside fails       -> `Fault`; after `FAILING_LIMIT` in a row the service crashes, so that its
                                           supervisor starts it afresh, with a probe and by its own back-off
 
-Requests run side by side, at most `concurrency` at once; further ones wait their turn inside their deadline.
+After three faults in a row the breaker opens; every ten seconds one request goes through and decides. Requests run
+side by side, at most `concurrency` at once; further ones wait their turn inside their deadline.
 """
 
 from __future__ import annotations
@@ -14,12 +16,15 @@ from __future__ import annotations
 import asyncio
 from abc import abstractmethod
 from collections.abc import Callable
-from typing import Any, Final, TypeVar
+from typing import Any, ClassVar, Final, TypeVar
 
 from actors import Actor, Ignore, on
+from actors.events import BreakerChanged
 from actors.exits import said
 from actors.jobs.offload import Cancel, Offload
 from actors.jobs.requests import Fault, GetService, ServiceView
+from actors.policies import breaker as breakers
+from actors.policies.breaker import Breaker
 from actors.services.errors import ServiceUnreachableError
 
 T = TypeVar("T")
@@ -41,6 +46,8 @@ class Service(Actor):
     # Every handler is a coroutine, so that all of them run on the event loop's one thread and share the state.
     reentrant = True
 
+    breaker: ClassVar[Breaker] = Breaker(failures=3, open_for=10.0)
+
     def __init__(self, *, timeout: float, concurrency: int) -> None:
         super().__init__()
         if timeout <= 0 or concurrency < 1:
@@ -49,7 +56,8 @@ class Service(Actor):
         self._limit = concurrency
         self._offload: Offload | None = None
         self._about = ""
-        self._calls = self._faults = self._failing = 0
+        self._calls = self._faults = self._failing = self._refused = 0
+        self._breaker: breakers.State = breakers.Closed()
         self._last_error = ""
 
     # -- for subclasses ---------------------------------------------------------------------------
@@ -69,22 +77,34 @@ class Service(Actor):
     async def call(self, function: Callable[..., T], *arguments: object) -> T | Fault:
         """Return what the blocking `function(cancel, *arguments)` returns, or the fault it ended with.
 
+        While the breaker is open the fault says so, and nothing is called.
+
         Raises:
             ServiceUnreachableError: It was the last of `FAILING_LIMIT` faults in a row.
         """
+        admitted, why = breakers.admit(self._breaker, self.breaker, self.system.clock.monotonic())
+        self._turn(admitted)
+        if why:
+            self._refused += 1
+            return Fault(f"{why}; the last call ended with {self._last_error}")
         try:
             result = await self._bounded(function, *arguments)
+        except asyncio.CancelledError:
+            self._turn(breakers.forgo(self._breaker))
+            raise
         except Exception as error:  # whatever the outside does wrong becomes an answer
             self._calls += 1
             self._faults += 1
             self._failing += 1
             self._last_error = self._text(error)
+            self._settle(ok=False)
             if self._failing >= FAILING_LIMIT:
                 why = f"{self._failing} calls in a row failed, the last with {self._last_error}"
                 raise ServiceUnreachableError(self.path, why) from None
             return Fault(self._last_error)
         self._calls += 1
         self._failing = 0
+        self._settle(ok=True)
         return result
 
     # -- the actor --------------------------------------------------------------------------------
@@ -119,6 +139,16 @@ class Service(Actor):
                 raise  # the function's own
             raise TimeoutError(f"not done within {self._timeout:g} s") from None
 
+    def _settle(self, *, ok: bool) -> None:
+        self._turn(breakers.settle(self._breaker, self.breaker, self.system.clock.monotonic(), ok=ok))
+
+    def _turn(self, state: breakers.State) -> None:
+        """Keep the breaker's state; publish it where it is another one."""
+        before, self._breaker = self._breaker, state
+        if type(before) is not type(state):
+            word = breakers.word(state)
+            self.system.bus.publish(BreakerChanged(self.system.clock.time(), self.path, self.path.strip("/"), word))
+
     def _text(self, error: BaseException) -> str:
         text = said(error)
         for secret in self.secrets():
@@ -134,6 +164,8 @@ class Service(Actor):
             faults=self._faults,
             failing=self._failing,
             last_error=self._last_error,
+            breaker=breakers.word(self._breaker),
+            refused=self._refused,
         )
 
 

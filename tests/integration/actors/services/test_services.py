@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import queue
 import socket
 import sys
+import threading
+import time
 
 import pytest
 from support.servers import HttpServer, ImapServer, serving
 from support.working import Stage
 
+from actors import on
+from actors.events import BreakerChanged
 from actors.exits import ExitKind
 from actors.jobs.requests import (
     BrowserVersion,
@@ -24,7 +29,8 @@ from actors.jobs.requests import (
     Transcript,
     UnseenMail,
 )
-from actors.services.base import FAILING_LIMIT
+from actors.policies.breaker import Breaker
+from actors.services.base import FAILING_LIMIT, Service
 from actors.services.browser import BrowserService
 from actors.services.mail import MailService
 from actors.services.speech_in import SpeechInService
@@ -131,8 +137,11 @@ def test_a_server_without_tls_is_refused_where_tls_is_asked_for(stage, imap):
 
 
 def test_a_fault_is_an_answer_and_too_many_in_a_row_end_the_service(stage):
+    class Impatient(MailService):
+        breaker = Breaker(failures=FAILING_LIMIT)
+
     with serving(ImapServer("ann", "s3cret-word", HEADS)) as server:
-        ref = stage.start("/io/gmail", MailService, **mail(server))
+        ref = stage.start("/io/gmail", Impatient, **mail(server))
     # the server is gone now
     faults = [ref.ask(ListUnseen(), timeout=10) for _ in range(FAILING_LIMIT - 1)]
     view = ref.ask(GetService(), timeout=10)
@@ -142,6 +151,54 @@ def test_a_fault_is_an_answer_and_too_many_in_a_row_end_the_service(stage):
     with pytest.raises(Exception, match="5 calls in a row failed"):
         ref.ask(ListUnseen(), timeout=10)
     assert stage.exit_of("/io/gmail").kind is ExitKind.CRASHED
+
+
+class Flaky(Service):
+    """A service whose outside is up or not as `up` says; `asked` counts what came to it."""
+
+    breaker = Breaker(failures=2, open_for=0.3)
+    up = threading.Event()
+    asked = 0
+
+    def __init__(self) -> None:
+        super().__init__(timeout=10.0, concurrency=1)
+
+    def probe(self, cancel):
+        return "up"
+
+    @on(ListUnseen)
+    async def unseen(self, message: ListUnseen) -> UnseenMail | Fault:
+        return await self.call(self.ask_outside)
+
+    def ask_outside(self, cancel):
+        Flaky.asked += 1
+        if not self.up.is_set():
+            raise OSError("nobody there")
+        return UnseenMail("INBOX", 0, ())
+
+
+def test_an_open_breaker_answers_without_asking_the_outside_and_a_probe_closes_it(stage):
+    told: queue.SimpleQueue[str] = queue.SimpleQueue()
+    stage.system.bus.subscribe(lambda _, event: told.put(event.state), (BreakerChanged,))
+    Flaky.up.clear()
+    ref = stage.start("/io/flaky", Flaky)
+
+    faults = [ref.ask(ListUnseen(), timeout=10) for _ in range(2)]
+    assert [fault.error for fault in faults] == ["OSError: nobody there"] * 2
+    assert told.get(timeout=10) == "open"
+    Flaky.up.set()
+    asked, refused = Flaky.asked, 0
+    deadline = time.monotonic() + 30
+    while isinstance(answer := ref.ask(ListUnseen(), timeout=10), Fault):
+        assert answer.error.startswith("breaker open for")
+        assert answer.error.endswith("OSError: nobody there")
+        refused += 1
+        assert time.monotonic() < deadline
+    view = ref.ask(GetService(), timeout=10)
+
+    assert Flaky.asked == asked + 1  # what was refused never came to the outside
+    assert (view.breaker, view.failing, view.refused, view.calls) == ("closed", 0, refused, 3)
+    assert [told.get(timeout=10), told.get(timeout=10)] == ["half-open", "closed"]
 
 
 def test_a_silent_server_is_a_fault_after_the_time_limit(stage):
