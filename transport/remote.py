@@ -13,10 +13,9 @@ from typing import Any, Literal, Protocol, TypeVar, overload
 from actors.addresses import Address
 from actors.core import context
 from actors.core.context import check_fence, on_loop
-from actors.core.future import Future
+from actors.core.future import Future, answered
 from actors.core.links import Watch
 from actors.core.mailbox import ActorStatistics
-from actors.core.ref import answered
 from actors.errors import BlockingAskError
 from actors.exits import ExitReason
 from actors.messages import Message

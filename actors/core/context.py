@@ -10,6 +10,7 @@ import sys
 import threading
 from _thread import get_ident
 from collections.abc import Iterator
+from contextlib import contextmanager
 from contextvars import ContextVar
 from types import CodeType, FrameType
 from typing import TYPE_CHECKING, Any
@@ -37,6 +38,9 @@ class _Here(threading.local):
     constructing: ActorRef[Any] | None = None
     """The cell that the next `Actor.__init__` on this thread belongs to."""
 
+    is_loop: bool = False
+    """Whether this thread must never wait. A fact of the thread and not of its number, which others get after it."""
+
 
 here = _Here()
 
@@ -46,24 +50,36 @@ special: set[int] = set()
 fenced: set[int] = set()
 """Those of them whose actor was abandoned: all that a tell looks at."""
 
-_loops: set[int] = set()
-
 
 def enter_loop() -> None:
     """Say that the current thread runs an event loop: blocking there is refused."""
-    _loops.add(get_ident())
+    here.is_loop = True
     special.add(get_ident())
 
 
 def leave_loop() -> None:
     """Undo `enter_loop`."""
-    _loops.discard(get_ident())
-    special.discard(get_ident())
+    here.is_loop = False
+    if get_ident() not in fenced:
+        special.discard(get_ident())
+
+
+@contextmanager
+def never_waiting() -> Iterator[None]:
+    """Inside, this thread counts as an event loop: a full mailbox refuses at once rather than hold it up."""
+    if on_loop():
+        yield
+        return
+    enter_loop()
+    try:
+        yield
+    finally:
+        leave_loop()
 
 
 def on_loop() -> bool:
     """Whether the current thread runs an event loop of the kernel."""
-    return bool(_loops) and get_ident() in _loops
+    return bool(special) and here.is_loop
 
 
 def fence(ident: int) -> None:

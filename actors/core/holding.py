@@ -16,8 +16,8 @@ from typing import TYPE_CHECKING, Any
 
 from actors.addresses import Address
 from actors.core import links
-from actors.core.context import check_fence, enter_loop, leave_loop, on_loop
-from actors.core.future import Ask, Future
+from actors.core.context import check_fence, never_waiting, on_loop
+from actors.core.future import Ask, Future, answered
 from actors.core.mailbox import ActorStatistics
 from actors.errors import ActorExitedError, AskTimeoutError, BlockingAskError, MailboxFullError
 from actors.exits import ExitReason
@@ -95,19 +95,14 @@ class Holding:
 
     def _deliver(self, target: Any, path: str, item: Any) -> None:
         """Put a message into the mailbox of `target`; a full one refuses, since this thread must not wait."""
-        enter = not on_loop()
-        if enter:
-            enter_loop()
         try:
-            if isinstance(item, Ask):
-                self._pass_on(target, path, item)
-            else:
-                target.tell(item)
+            with never_waiting():
+                if isinstance(item, Ask):
+                    self._pass_on(target, path, item)
+                else:
+                    target.tell(item)
         except MailboxFullError:
             self._system.dead_letters.put(path, item, "mailbox full")
-        finally:
-            if enter:
-                leave_loop()
 
     def _pass_on(self, target: Any, path: str, ask: Ask[Any]) -> None:
         left = None
@@ -168,8 +163,6 @@ class HeldRef:
 
     async def ask_async(self, message: Any, *, timeout: float | None = None) -> Any:
         """Hold `message` and await its answer, as `ActorRef.ask_async` does."""
-        from actors.core.ref import answered
-
         check_fence()
         ask: Ask[Any] = Ask(message, timeout)
         self._holding.put(self.path, ask)

@@ -19,8 +19,7 @@ from actors.core import context, links
 from actors.core.cell import ENDING, Cell, Resume, Stop, Suspend
 from actors.core.context import check_fence, on_loop, turn_codes
 from actors.core.flight import keep
-from actors.core.future import Ask, Future
-from actors.core.future import answered as answered
+from actors.core.future import Ask, Future, answered
 from actors.core.handlers import DEFERRED, HandlerTable
 from actors.core.inbox import Inbox
 from actors.core.life import ended_by, outlives
@@ -297,16 +296,15 @@ class ActorRef(Cell, pykka.ActorRef[A], Generic[A]):
         try:
             keep(self, message)
             _inlined.append(None)
+            is_entered = True
             try:
-                is_entered = True
                 result = handler(self._actor, message)
             finally:
                 del _inlined[-1]  # a call could fail at the end of the stack
         except BaseException as error:
             self._handled += 1
             # An asker at the end of its stack can call nothing here, not even `isinstance` or `suppress`.
-            lives_on = self._launch is None
-            gets = error
+            lives_on, gets = self._launch is None, error
             trace = error.__traceback__
             if not is_entered or (error.__class__ is RecursionError and trace is not None and trace.tb_next is None):
                 lives_on = True  # the handler never ran

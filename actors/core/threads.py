@@ -32,11 +32,14 @@ logger = logging.getLogger(__name__)
 
 _number = count()
 
+_fencing = allocate_lock()
+"""Held while a thread is fenced and while one ends: a fence must not fall on the next thread with the same number."""
+
 
 class ActorThread:
     """Runs the turns of one actor on a thread of its own."""
 
-    __slots__ = ("_cell", "_spares", "_wake", "thread")
+    __slots__ = ("_cell", "_is_over", "_spares", "_wake", "thread")
 
     def __init__(self, name: str, *, daemon: bool, spares: Spares | None = None) -> None:
         """Make the thread; it is started by `start`, or ahead of time by its spares.
@@ -47,6 +50,7 @@ class ActorThread:
             spares: What makes fresh threads ready for the actors of a system; None for an actor outside of one.
         """
         self._cell: ActorRef[Any] | None = None
+        self._is_over = False
         self._spares = spares
         self._wake = allocate_lock()
         self._wake.acquire()
@@ -87,9 +91,9 @@ class ActorThread:
 
     def fence(self, _cell: ActorRef[Any]) -> None:
         """Have the thread send nothing more."""
-        ident = self.thread.ident
-        if ident is not None and self.thread.is_alive():
-            fence(ident)
+        with _fencing:
+            if self.thread.ident is not None and not self._is_over:
+                fence(self.thread.ident)
 
     def _main(self) -> None:
         wait = self._wake.acquire
@@ -107,7 +111,9 @@ class ActorThread:
                 if cell._phase != ENDED:
                     cell._run(cell)
         finally:
-            unfence()
+            with _fencing:
+                self._is_over = True
+                unfence()
             if spares is not None:
                 spares.leave(self)
 

@@ -27,7 +27,7 @@ from weakref import WeakKeyDictionary
 import msgspec
 from msgspec import Struct
 
-from actors.core.context import enter_loop, leave_loop
+from actors.core.context import never_waiting
 from actors.core.system import ActorSystem
 from actors.errors import AskTimeoutError
 from actors.jobs.cycles import CancelCycle, Cycle
@@ -200,19 +200,17 @@ class Runner:
             self._calls.submit((call,))
             return
         began = self._system.clock.monotonic()
-        enter_loop()  # so that a full mailbox refuses rather than hold up the clock
         try:
-            ref = self._system.ref(schedule.to)
-            if not schedule.message:
-                ref.tell(Cycle(run.slot_at, run.kind == "manual", next_at, due_at))
-                self._stops[key] = _LoopCycle(self, schedule.to, run.slot_at)
-                return
-            future: Any = ref.ask(_message(schedule), block=False, timeout=schedule.timeout)
+            with never_waiting():  # so that a full mailbox refuses rather than hold up the clock
+                ref = self._system.ref(schedule.to)
+                if not schedule.message:
+                    ref.tell(Cycle(run.slot_at, run.kind == "manual", next_at, due_at))
+                    self._stops[key] = _LoopCycle(self, schedule.to, run.slot_at)
+                    return
+                future: Any = ref.ask(_message(schedule), block=False, timeout=schedule.timeout)
         except Exception as error:  # not there, its mailbox full: the attempt's failure, whatever it is
             self._finish(key, began, error, None)
             return
-        finally:
-            leave_loop()
 
         def answered() -> None:
             try:

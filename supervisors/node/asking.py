@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Iterator
-from contextlib import contextmanager
 from difflib import get_close_matches
 from typing import Any
 
@@ -12,7 +10,7 @@ import msgspec
 import pykka
 
 from actors.core.actor import Actor
-from actors.core.context import enter_loop, leave_loop
+from actors.core.context import never_waiting
 from actors.errors import ActorExitedError, AskTimeoutError
 from actors.exits import said
 from actors.jobs.workers import Reload, Task
@@ -69,16 +67,6 @@ def message_types(services: Services, path: str) -> dict[str, type[Message[Any]]
         if isinstance(handles, Handles) and issubclass(handles.message, Message):
             types[handles.message.__name__] = handles.message
     return types
-
-
-@contextmanager
-def never_waiting() -> Iterator[None]:
-    """Inside, a full mailbox refuses at once: a control thread must not wait for room that may never come."""
-    enter_loop()
-    try:
-        yield
-    finally:
-        leave_loop()
 
 
 def send_to_actor(services: Services, wanted: SendArguments) -> SentView:

@@ -13,6 +13,7 @@ import psutil
 from msgspec import Struct
 
 from actors.addresses import is_within
+from actors.core.context import never_waiting
 from actors.core.inspection import ViewState, read_state
 from actors.core.system import ActorSystem
 from actors.events import NodeChanged
@@ -27,7 +28,7 @@ from actors.history.protocol import (
     QueryResult,
 )
 from actors.history.protocol import Statistics as AskRecorder
-from supervisors.node.asking import message_types, never_waiting
+from supervisors.node.asking import message_types
 from supervisors.node.leveling import Leveling
 from supervisors.node.restarts import RestartCount
 from supervisors.node.showing import ConfigRow

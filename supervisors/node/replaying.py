@@ -23,9 +23,9 @@ from typing import Any, Final, Protocol
 import msgspec
 from msgspec import Struct
 
+from actors.core.context import never_waiting
 from actors.history.payloads import event_of
 from actors.history.protocol import Query, QueryFailed, QueryResult
-from supervisors.node.asking import never_waiting
 from supervisors.requests import ReplayArguments, SnapshotArguments
 from supervisors.views import ReplayView, SnapshotView, to_wire
 from transport.control.server import Responder

@@ -296,7 +296,7 @@ class ProcessLauncher:
         ended &= self._shared.ender.close(left())
         ended &= self._shared.capture.close(left())
         self._reactor.run(self._warden.forget)
-        self._reactor.run(leave_loop)  # the next thread may be given this one's number
+        self._reactor.run(leave_loop)
         ended &= self._reactor.close(left())
         remove_socket(self._socket.endpoint)
         return ended
