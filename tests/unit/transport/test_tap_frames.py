@@ -109,6 +109,7 @@ def fill(kind: type, text: str = "text") -> object:
     values = {str: text, int: 3, float: 1.5, bool: True, ExitReason: NORMAL, tuple[str, ...]: (text, "b")}
     values[dict[str, Any]] = {"of": [text, 1]}
     values[tuple[ChildRecord, ...]] = (ChildRecord(text, 1, "ready", why=text),)
+    values[float | None] = 1.5
     values[tuple[float, ...] | None] = (1.5,)
     values[FlightRecord] = FlightRecord(messages=(LastMessage(text, {text: text}),))
     return kind(**{field.name: values[field.type] for field in msgspec.structs.fields(kind)})
