@@ -9,7 +9,7 @@ STAMP := $(VENV)/.installed
 # Programs in Node.js that the tests run; where there is no npm, those tests are skipped and say so.
 NODE := $(if $(shell command -v npm),tests/node/node_modules/.installed)
 
-.PHONY: run test node check lint types contracts wheel bench bench-peers faults trial-subtrees trial-jobs trial-schedules trial-systemd trial-newcomer soak fuzz clean
+.PHONY: run test node check lint types contracts wheel bench bench-peers faults trial-subtrees trial-logs trial-jobs trial-schedules trial-systemd trial-newcomer soak fuzz clean
 
 run: $(STAMP)
 	$(BIN)/actorctl run $(ARGS)
@@ -57,6 +57,11 @@ trial-subtrees: $(STAMP)
 # Kills a runtime under a load of jobs 500 times, and keeps what became of each job.
 trial-jobs: $(STAMP)
 	PYTHONPATH=. $(BIN)/python tests/support/job_trial.py --rounds 500 --result benchmarks/results/job_kills.json $(ARGS)
+
+# Ten minutes of log lines as fast as three actors can: the files stay under their cap, the other actors go on.
+trial-logs: $(STAMP)
+	FLOOD_SECONDS=600 FLOOD_RECORD=$(CURDIR)/benchmarks/results/trial-logs.json \
+	  $(BIN)/python -m pytest -q tests/faults/test_log_flood.py --timeout=1200 $(ARGS)
 
 # Kills a scheduler under load 500 times; each slot has exactly one end. Twenty minutes.
 trial-schedules: $(STAMP)

@@ -17,6 +17,8 @@ from types import CodeType
 
 from msgspec import Struct
 
+from actors.hiding import hidden
+
 
 class ExitKind(Enum):
     """The four kinds of end; the first two are expected, the last two abnormal."""
@@ -221,7 +223,7 @@ def _message(error: BaseException) -> str:
         text = str(error)
     except Exception as failed:
         text = f"<str() of the error failed: {type(failed).__name__}>"
-    return _cut(text, MESSAGE_LIMIT)
+    return _cut(hidden(text), MESSAGE_LIMIT)
 
 
 def _format(error: BaseException) -> CrashRecord:
@@ -229,7 +231,7 @@ def _format(error: BaseException) -> CrashRecord:
         text = _whole_text(error)
     except Exception as failed:
         text = f"<the traceback could not be formatted: {type(failed).__name__}>"
-    return CrashRecord(_type_name(error), _message(error), _cut(text, TRACEBACK_LIMIT))
+    return CrashRecord(_type_name(error), _message(error), _cut(hidden(text), TRACEBACK_LIMIT))
 
 
 def _whole_text(error: BaseException) -> str:

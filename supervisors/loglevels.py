@@ -23,6 +23,10 @@ from actors.core.context import path_here
 _GLOB: Final = frozenset("*?")
 
 
+PATHS_KEPT: Final = 10_000
+"""Actors whose level is remembered; then they are looked up anew."""
+
+
 class LevelRule(Struct, frozen=True):
     """Another level for some actors.
 
@@ -78,6 +82,7 @@ class LogLevels(logging.Filter):
     def __init__(self) -> None:
         super().__init__()
         self._levels: Levels | None = None
+        self._by_path: dict[str, int | None] = {}
         self._followers: WeakSet[Follower] = WeakSet()
         self._lock = threading.Lock()
 
@@ -89,7 +94,7 @@ class LogLevels(logging.Filter):
     def set(self, levels: Levels) -> None:
         """Have `levels` count from now on, here and in every process below."""
         with self._lock:
-            self._levels = levels
+            self._levels, self._by_path = levels, {}
             logging.getLogger().setLevel(levels.lowest())
             followers = tuple(self._followers)
         for follower in followers:
@@ -113,10 +118,18 @@ class LogLevels(logging.Filter):
         levels = self._levels
         if levels is None or not levels.rules:
             return True
-        level = levels.of(path) if path else None
+        level = self._level_of(levels, path) if path else None
         if level is not None:
             return record.levelno >= level
         return record.levelno >= levels.base or record.levelno >= (_own_level(record.name) or logging.CRITICAL + 1)
+
+    def _level_of(self, levels: Levels, path: str) -> int | None:
+        known = self._by_path
+        if path not in known:
+            if len(known) >= PATHS_KEPT:
+                known.clear()
+            known[path] = levels.of(path)
+        return known.get(path)
 
 
 def _own_level(name: str) -> int:

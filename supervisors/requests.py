@@ -98,12 +98,14 @@ class TargetArguments(Arguments, frozen=True):
         wait: Answer when every target has got there; False: when the command was accepted.
         timeout: Longest wait, in seconds; targets not there by then are `pending` and go on.
         dry_run: Change nothing; answer with plans.
+        rolling: `restart`: one worker after another, so that no ask fails.
     """
 
     selectors: tuple[str, ...]
     wait: bool = True
     timeout: float = 30.0
     dry_run: bool = False
+    rolling: bool = False
 
 
 class LevelArguments(Arguments, frozen=True):
@@ -245,9 +247,11 @@ class ShutdownArguments(Arguments, frozen=True):
 class ReloadArguments(Arguments, frozen=True):
     """Attributes:
     dry_run: Change nothing; answer with the plan.
+    only: Change nothing but what is about these paths, with what is below them, and globs; none is everything.
     """
 
     dry_run: bool = False
+    only: tuple[str, ...] = ()
 
 
 class GrantArguments(Arguments, frozen=True):

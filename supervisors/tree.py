@@ -8,6 +8,7 @@ they were are not made again (`supervisors.lines`): a reading costs what has cha
 from __future__ import annotations
 
 import shlex
+from collections.abc import Mapping
 from itertools import groupby
 from typing import Any, Final
 
@@ -15,6 +16,8 @@ import msgspec
 from msgspec import Struct
 
 from actors.addresses import join, name_of, parent_of
+from actors.core.redacting import Plainer
+from actors.hiding import REDACTED
 from supervisors.branches import Branch, branch_at
 from supervisors.core import Active, Child, Fresh, StartingUp, State
 from supervisors.lines import Below, Line, Lines, Moment, Run, counts, find_line
@@ -24,6 +27,9 @@ from supervisors.supervisor import Services, Supervisor
 from supervisors.views import BudgetView, NodeKind, NodeState, NodeView, SpecView
 
 CLOCK_TRIES: Final = 10
+
+ARGUMENTS_BUDGET: Final = 8_000
+"""Characters of the arguments of one actor that are shown."""
 
 DRIFT: Final = 0.01
 """Seconds by which the wall clock moves against the monotonic one before instants in kept lines are made anew."""
@@ -125,20 +131,20 @@ def count_ready(services: Services, path: str = "/") -> tuple[int, int]:
 
 
 def spec_view(spec: ChildSpec) -> SpecView:
-    """Return `spec` as plain text fields; arguments by their `repr`, in which secrets show their names only."""
+    """Return `spec` as plain text fields; arguments that are secret by their name, or are a secret, are hidden."""
     start = spec.start
     if isinstance(start, SupervisorSpec):
         target, arguments = f"supervisor {start.strategy.value}", {}
     elif isinstance(start, ImportStart):
-        target, arguments = start.target, {key: repr(value) for key, value in start.kwargs.items()}
+        target, arguments = start.target, _shown(start.kwargs)
     elif isinstance(start, ProgramStart):
         target, arguments = shlex.join(start.command), _program_arguments(start)
     else:
         assert isinstance(start, LocalStart)  # the last of the four
         make: Any = start.make
         target = f"{getattr(make, '__module__', '?')}:{getattr(make, '__qualname__', repr(make))}"
-        arguments = {str(at): repr(value) for at, value in enumerate(start.args)}
-        arguments |= {key: repr(value) for key, value in start.kwargs.items()}
+        arguments = _shown({str(at): value for at, value in enumerate(start.args)})
+        arguments |= _shown(start.kwargs)
     backoff = spec.backoff
     text = "none" if backoff.first == 0 else f"{backoff.first:g} s, x{backoff.factor:g}, at most {backoff.max:g} s"
     return SpecView(
@@ -160,6 +166,11 @@ def spec_view(spec: ChildSpec) -> SpecView:
         spares=spec.spares,
         bounds={name: float(value) for name, value in msgspec.structs.asdict(spec.bounds).items() if value is not None},
     )
+
+
+def _shown(arguments: Mapping[str, Any]) -> dict[str, str]:
+    shown = Plainer(ARGUMENTS_BUDGET).variables(dict(arguments))
+    return {key: value if value == REDACTED else repr(value) for key, value in shown.items()}
 
 
 def _program_arguments(start: ProgramStart) -> dict[str, str]:

@@ -12,7 +12,7 @@ from _thread import get_ident
 from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
-from types import CodeType, FrameType
+from types import FrameType
 from typing import TYPE_CHECKING, Any
 
 from actors.errors import ActorRuntimeError
@@ -111,8 +111,11 @@ def check_fence() -> None:
         raise AbandonedError
 
 
-turn_codes: dict[CodeType, str] = {}
-"""The functions that run a turn, and which of their variables is the cell."""
+turn_codes: dict[int, str] = {}
+"""The functions that run a turn, by the `id` of their code, and which of their variables is the cell.
+
+By `id`, for the hash of a code object is made anew from all it holds each time; functions of modules live for good.
+"""
 
 
 def turns_here() -> Iterator[ActorRef[Any]]:
@@ -123,7 +126,7 @@ def turns_here() -> Iterator[ActorRef[Any]]:
     frame = sys._getframe(1)
     walk: FrameType | None = frame
     while walk is not None:
-        name = turn_codes.get(walk.f_code)
+        name = turn_codes.get(id(walk.f_code))
         if name is not None:
             yield walk.f_locals[name]
         walk = walk.f_back

@@ -8,6 +8,7 @@ from typing import Any
 import msgspec
 
 from actors.core.cell import Cell
+from actors.hiding import hidden
 from actors.messages import Message
 
 
@@ -36,7 +37,7 @@ class ViewState(Message[bytes], frozen=True):
 
 def view_state(actor: Any, _message: ViewState) -> bytes:
     """Answer `ViewState`."""
-    return msgspec.json.encode(actor.state_view(), enc_hook=repr)
+    return hidden(msgspec.json.encode(actor.state_view(), enc_hook=repr).decode()).encode()
 
 
 def read_state(answer: bytes) -> dict[str, Any]:

@@ -167,4 +167,4 @@ def run_interleaved(cell: ActorRef[Any]) -> None:
         cell._give_back()
 
 
-turn_codes[run_interleaved.__code__] = "cell"
+turn_codes[id(run_interleaved.__code__)] = "cell"

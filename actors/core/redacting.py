@@ -18,7 +18,8 @@ from typing import Any, Final
 
 import msgspec
 
-REDACTED: Final = "***"
+from actors.hiding import REDACTED, hidden
+
 TEXT_LIMIT: Final = 200
 ITEMS_LIMIT: Final = 16
 DEPTH_LIMIT: Final = 4
@@ -102,6 +103,7 @@ class Plainer:
         return self._mapping(list(names.items()), 1)
 
     def _text(self, text: str) -> str:
+        text = hidden(text)
         if len(text) > TEXT_LIMIT:
             self.cut = True
             text = f"{text[:TEXT_LIMIT]}… {len(text) - TEXT_LIMIT} characters cut"

@@ -397,4 +397,4 @@ class ActorRef(Cell, pykka.ActorRef[A], Generic[A]):
 _naming = threading.Lock()
 
 
-turn_codes[ActorRef._run_here.__code__] = "self"
+turn_codes[id(ActorRef._run_here.__code__)] = "self"

@@ -265,4 +265,4 @@ RUNTIME_HANDLERS: Final[dict[type, Handler]] = {
     **PROXY_HANDLERS,
 }
 
-turn_codes[run.__code__] = turn_codes[run_mixed.__code__] = "cell"
+turn_codes[id(run.__code__)] = turn_codes[id(run_mixed.__code__)] = "cell"

@@ -16,6 +16,7 @@ from msgspec import Struct
 
 from actors.events import EVENT_TYPES, Event
 from actors.exits import Crash, CrashRecord
+from actors.hiding import hidden
 
 TEXT_LIMIT = 1_100_000
 """Most characters of one text; longer ones lose their middle. A megabyte fits, in each of a row's two places for it."""
@@ -68,6 +69,7 @@ def text(value: object) -> str:
             value.encode()
         except UnicodeEncodeError:
             value = value.encode("utf-8", "backslashreplace").decode()
+    value = hidden(value)
     if len(value) > TEXT_LIMIT:
         half = TEXT_LIMIT // 2
         return f"{value[:half]}\n… {len(value) - 2 * half} characters cut …\n{value[-half:]}"
@@ -76,7 +78,7 @@ def text(value: object) -> str:
 
 def json_text(value: object) -> str:
     """Return `value` as JSON; a crash in it as its class and message, anything unknown as its text."""
-    return _json.encode(value).decode()
+    return hidden(_json.encode(value).decode())
 
 
 def _encode_hook(value: object) -> object:

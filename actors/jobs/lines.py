@@ -15,6 +15,8 @@ from collections.abc import Callable
 from contextvars import ContextVar
 from typing import Final
 
+from actors.hiding import hidden
+
 FIRST: Final = 900
 """Lines of one try that are kept as they come."""
 LAST: Final = 100
@@ -46,6 +48,7 @@ class Lines:
 
     def say(self, level: str, text: str, at: float | None = None) -> None:
         """Take a line; `level` is `debug`, `info`, `warning`, `error` or `critical`."""
+        text = hidden(text)
         if len(text) > LENGTH:
             text = f"{text[:LENGTH]}… ({len(text) - LENGTH} more characters)"
         line = (time.time() if at is None else at, level, text)

@@ -13,6 +13,7 @@ from typing import Any
 from actors.core.system import ActorSystem
 from actors.errors import ActorExitedError
 from actors.events import JobRetried
+from actors.hiding import hidden
 from actors.jobs import viewing
 from actors.jobs.engine import Engine
 from actors.jobs.handlers import Token, UnknownKindError, handler_of
@@ -105,7 +106,7 @@ class Performer:
             engine.worker_lost(job.queue, begin.path, f"{begin.path} ended: {error}")
             return
         except Exception as error:  # the message did not get there, or the answer is none
-            engine.failed(job.number, begin.attempt, f"{type(error).__name__}: {error}", True)
+            engine.failed(job.number, begin.attempt, hidden(f"{type(error).__name__}: {error}"), True)
             return
         match answer:
             case DoneJob(result, children):

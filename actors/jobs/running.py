@@ -16,6 +16,7 @@ from functools import partial
 from typing import Any
 
 from actors import Actor, on
+from actors.hiding import hidden
 from actors.jobs.engine import Engine
 from actors.jobs.handlers import (
     CancelledJobError,
@@ -274,7 +275,7 @@ def _seldom(report: Callable[[float, str], None]) -> Callable[[float, str], None
 
 def _fault(error: Exception, lines: Lines) -> tuple[str, bool]:
     """Return why a try failed, and whether another may end otherwise; what nobody meant is said with its traceback."""
-    said = str(error)[:2000]
+    said = hidden(str(error))[:2000]
     if isinstance(error, DoNotRetry):
         return said or "the handler said not to try again", False
     if isinstance(error, CancelledJobError):

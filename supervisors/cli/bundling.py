@@ -17,6 +17,7 @@ from importlib.metadata import distributions
 from pathlib import Path
 from typing import Any, Final
 
+from actors.hiding import REDACTED, hidden
 from supervisors.views.documents import plain
 
 TAIL_BYTES: Final = 512 * 1024
@@ -81,12 +82,10 @@ class _Cleaner:
     """Cuts secrets out of texts."""
 
     def __init__(self, config: Path | None) -> None:
-        from supervisors.node.credentials import REDACTED, SecretError, find_secret, secret_source
+        from supervisors.node.credentials import SecretError, find_secret, secret_source
         from supervisors.node.faults import ConfigurationError
         from supervisors.node.loading import load_config
 
-        self._redacted = REDACTED
-        self._values: list[str] = []
         self.rows: list[dict[str, str]] = []
         try:
             loaded = load_config(config)
@@ -97,15 +96,12 @@ class _Cleaner:
         for secret in loaded.config.secrets.values():
             try:
                 source = secret_source(secret.env, secret.file, loaded.directory, secret.keyring)
-                self._values.append(find_secret(source, os.environ).reveal())
+                find_secret(source, os.environ)  # which has it hidden from then on
             except SecretError:
                 continue  # what cannot be found here cannot be cut out by its value
-        self._values.sort(key=len, reverse=True)
 
     def __call__(self, text: str) -> str:
-        for value in self._values:
-            text = text.replace(value, self._redacted).replace(json.dumps(value)[1:-1], self._redacted)
-        return _SOUNDS_SECRET.sub(lambda match: f"{match[1]}{self._redacted}", text)
+        return _SOUNDS_SECRET.sub(lambda match: f"{match[1]}{REDACTED}", hidden(text))
 
 
 def _tail(file: Path) -> str:

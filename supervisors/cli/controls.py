@@ -42,6 +42,12 @@ Timeout = Annotated[
     ),
 ]
 NoWait = Annotated[bool, typer.Option("--no-wait", help="Return when the command is accepted.")]
+Rolling = Annotated[
+    bool,
+    typer.Option(
+        "--rolling", help="One worker after another, asks held and answered; one more instance is ready before."
+    ),
+]
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Show the plan and change nothing.")]
 
 VERBS: Final = {
@@ -76,6 +82,8 @@ def _declare(verb: str, about: str) -> Callable[..., Any]:
     examples = [f"{verb} /io/gmail", f"{verb} '/io/*' --reason maintenance", f"{verb} /work --dry-run"]
     if verb in {"start", "restart", "reset"}:
         examples.append(f"{verb} @failed --no-wait")
+    if verb == "restart":
+        examples.append("restart --rolling '/work/task#*' --timeout 5m")
 
     def control(
         call: Call,
@@ -85,15 +93,23 @@ def _declare(verb: str, about: str) -> Callable[..., Any]:
         no_wait: NoWait = False,
         dry_run: DryRun = False,
     ) -> Listing:
-        chosen = targets(verb, selectors, _WHOLE.get(verb, f"actorctl {verb} '/**' --yes"))
-        arguments = TargetArguments(selectors=chosen, wait=not no_wait, timeout=timeout, dry_run=dry_run)
-        with connect(call) as node:
-            if not dry_run and WHOLE_TREE.intersection(chosen):
-                _confirm(call, verb, node)
-            view: CommandView = node.request(verb, arguments, CommandView, timeout=timeout, reason=reason)
-        return _result(verb, view, timeout)
+        wanted = TargetArguments(selectors=(), wait=not no_wait, timeout=timeout, dry_run=dry_run)
+        return _carry_out(call, verb, selectors, wanted, reason)
 
-    control.__doc__ = about
+    def restart(
+        call: Call,
+        selectors: Selectors = None,
+        rolling: Rolling = False,
+        reason: Reason = "",
+        timeout: Timeout = 30.0,
+        no_wait: NoWait = False,
+        dry_run: DryRun = False,
+    ) -> Listing:
+        wanted = TargetArguments(selectors=(), wait=not no_wait, timeout=timeout, dry_run=dry_run, rolling=rolling)
+        return _carry_out(call, verb, selectors, wanted, reason)
+
+    function = restart if verb == "restart" else control
+    function.__doc__ = about
     return command(
         app,
         verb,
@@ -103,7 +119,19 @@ def _declare(verb: str, about: str) -> Callable[..., Any]:
         asks=True,
         own_timeout=True,
         examples=tuple(examples),
-    )(control)
+    )(function)
+
+
+def _carry_out(call: Call, verb: str, selectors: list[str] | None, wanted: TargetArguments, reason: str) -> Listing:
+    from msgspec import structs
+
+    chosen = targets(verb, selectors, _WHOLE.get(verb, f"actorctl {verb} '/**' --yes"))
+    with connect(call) as node:
+        if not wanted.dry_run and WHOLE_TREE.intersection(chosen):
+            _confirm(call, verb, node)
+        arguments = structs.replace(wanted, selectors=chosen)
+        view: CommandView = node.request(verb, arguments, CommandView, timeout=wanted.timeout, reason=reason)
+    return _result(verb, view, wanted.timeout)
 
 
 def _confirm(call: Call, verb: str, node: Any) -> None:

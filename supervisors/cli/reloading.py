@@ -11,6 +11,7 @@ from supervisors.cli.connection import connect
 from supervisors.cli.ending import Reason
 from supervisors.cli.failures import CommandError
 from supervisors.cli.rendering import Column, Listing
+from supervisors.cli.selecting import checked
 from supervisors.cli.terminal import Style
 from supervisors.cli.texts import duration, plural, printable
 from supervisors.node.durations import parse_duration
@@ -40,7 +41,12 @@ COLUMNS: Final = (
     document="ReloadList",
     shape=Shape.LIST,
     own_timeout=True,
-    examples=("reload --dry-run", "reload --reason 'another mail server'", "reload --dry-run --exit-code"),
+    examples=(
+        "reload --dry-run",
+        "reload --reason 'another mail server'",
+        "reload --dry-run --exit-code",
+        "reload --only /io/gmail",
+    ),
 )
 def reload(
     call: Call,
@@ -48,6 +54,10 @@ def reload(
     exit_code: Annotated[
         bool, typer.Option("--exit-code", help="With --dry-run: end with 5 where something would change.")
     ] = False,
+    only: Annotated[
+        list[str] | None,
+        typer.Option("--only", metavar="SELECTOR", help="Only this path and below, or glob. May be given again."),
+    ] = None,
     reason: Reason = "",
     timeout: Annotated[
         float,
@@ -59,12 +69,15 @@ def reload(
     """Read the configuration again, and change in the running tree what differs.
 
     A configuration with faults is refused whole (8) and nothing is changed. Several instances of one worker are
-    replaced one after another, behind one more that is ready first. The signal HUP does the same.
+    replaced one after another, behind one more that is ready first. The signal HUP does the same. With --only,
+    whatever else differs waits for another reload, settings of the node too.
     """
     with connect(call) as node:
-        arguments = ReloadArguments(dry_run=dry_run)
+        arguments = ReloadArguments(dry_run=dry_run, only=tuple(checked(selector) for selector in only or ()))
         view: ReloadView = node.request("reload", arguments, ReloadView, timeout=timeout, reason=reason)
     failure = None
+    if view.code:
+        raise CommandError(view.code, view.faults[0], "actorctl reload --dry-run")
     if view.faults:
         for fault in view.faults:
             call.note(fault)

@@ -16,10 +16,10 @@ from typing import Any, Final, NoReturn
 from msgspec import Struct
 
 from actors.errors import ActorRuntimeError
+from actors.hiding import REDACTED, hide
 
 SIZE_LIMIT: Final = 64 * 1024
 """The largest secret read from a file, in bytes."""
-REDACTED: Final = "***"
 
 
 class SecretError(ActorRuntimeError, LookupError):
@@ -89,7 +89,9 @@ def secret_source(env: str | None, file: str | None, directory: Path, keyring: s
 
 
 def find_secret(source: SecretSource, environ: Mapping[str, str]) -> Secret:
-    """Return the secret at `source`; the last line break of a file is no part of it.
+    """Return the secret at `source`, which this process shows nowhere from then on (`actors.hiding`).
+
+    The last line break of a file is no part of it.
 
     Raises:
         SecretError: It is not there, cannot be read, or is empty.
@@ -101,7 +103,7 @@ def find_secret(source: SecretSource, environ: Mapping[str, str]) -> Secret:
         if not value:
             state = "is not set" if value is None else "is empty"
             raise SecretError(f"environment variable {source.env} {state}", f"export {source.env}=…")
-        return Secret(value)
+        return _kept(value)
     try:
         with open(source.file, "rb") as stream:
             raw = stream.read(SIZE_LIMIT + 1)
@@ -116,7 +118,7 @@ def find_secret(source: SecretSource, environ: Mapping[str, str]) -> Secret:
         raise SecretError(f"secret file {source.file} is not UTF-8 text", "save it as UTF-8") from None
     if not text:
         raise SecretError(f"secret file {source.file} is empty", "write the secret into it")
-    return Secret(text)
+    return _kept(text)
 
 
 def _from_keyring(place: str) -> Secret:
@@ -136,4 +138,9 @@ def _from_keyring(place: str) -> Secret:
         raise SecretError(f"secret {place} cannot be had from the keyring: {what}", hint) from None
     if not value:
         raise SecretError(f"the keyring has no secret {place}", f"keyring set {service} {user}")
+    return _kept(value)
+
+
+def _kept(value: str) -> Secret:
+    hide(value)
     return Secret(value)

@@ -30,6 +30,7 @@ from supervisors.node.pausing import Pauses
 from supervisors.node.recent import RecentEvents
 from supervisors.node.reloading import Reloads
 from supervisors.node.replaying import Replays
+from supervisors.node.rolling import Rolling
 from supervisors.node.tapreaders import TapReaders
 from supervisors.node.waiting import Waiting
 from supervisors.requests import (
@@ -60,7 +61,6 @@ from supervisors.views import (
     DescribeView,
     HeaderView,
     PingView,
-    ReloadView,
     ReportedView,
     ShutdownView,
     TapsView,
@@ -118,6 +118,7 @@ class ControlDesk:
         self._replays = replays
         self._tap_figures = tap_figures
         self._tap_readers = TapReaders()
+        self._roll = Rolling(node).run
         self._pauses = Pauses(node, operations)
         self._threads = ThreadPoolExecutor(THREADS, thread_name_prefix="control")
         self._handlers: dict[str, Callable[[Any, Request, Responder], View | None]] = {
@@ -351,7 +352,8 @@ class ControlDesk:
         def answer(view: CommandView) -> None:
             responder.reply(to_wire(view))
 
-        self._operations.run(verb, arguments, request.caller, request.reason, answer)
+        run = self._roll if verb == "restart" and arguments.rolling else self._operations.run
+        run(verb, arguments, request.caller, request.reason, answer)
         return None
 
     def _send(self, arguments: SendArguments, _request: Request, _responder: Responder) -> View:
@@ -375,10 +377,7 @@ class ControlDesk:
             responder.fail("not_found", "this node has no configuration to read again")
             return None
 
-        def answer(view: ReloadView) -> None:
-            responder.reply(to_wire(view))
-
-        self._reloads.begin(request.caller, request.reason, answer, dry_run=arguments.dry_run)
+        self._reloads.begin(request.caller, request.reason, lambda view: responder.reply(to_wire(view)), arguments)
         return None
 
     def _pause(self, is_pause: bool, _arguments: Any, request: Request, responder: Responder) -> View | None:

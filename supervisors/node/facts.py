@@ -79,6 +79,7 @@ class NodeFacts:
         state_file: Where it is kept for others; None until the node is assembled.
         restarts: Counts the restarts decided.
         leveling: Log levels for a while.
+        changing: Held by a reload or rolling restart for as long as it takes.
     """
 
     def __init__(
@@ -108,6 +109,7 @@ class NodeFacts:
         self.config_file = config_file
         self.ask_shutdown = ask_shutdown
         self.leveling = Leveling(services)
+        self.changing = threading.Lock()
         self.feed: HistoryFeed | None = None
         self.processes: ProcessLauncher | None = None
         self._process = psutil.Process()

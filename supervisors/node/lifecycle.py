@@ -42,6 +42,7 @@ from supervisors.node.logfiles import LOGS, Limits
 from supervisors.node.logs import configure, remove
 from supervisors.node.notifying import Notifier
 from supervisors.node.pidone import become_init, is_first
+from supervisors.node.printing import hiding_streams
 from supervisors.node.reloading import Load
 from supervisors.node.signals import StopRequest, StopRequests
 from supervisors.node.standby import TELL_EVERY, NodeExit, StandBy, report_end, say
@@ -137,7 +138,8 @@ def run_foreground(
         say(f"cannot write log files: {error}", "mend the folder, or set log.files = false")
         return NodeExit.FAILED
     try:
-        return _Life(loaded, tree, load, notifier, app or "", service).run()
+        with hiding_streams():
+            return _Life(loaded, tree, load, notifier, app or "", service).run()
     except (ActorRuntimeError, OSError) as error:
         say(f"the node could not be started: {error}", f"actorctl doctor --home {shlex.quote(str(loaded.home))}")
         return NodeExit.FAILED

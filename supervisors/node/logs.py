@@ -18,12 +18,15 @@ from pathlib import Path
 from typing import Any, Protocol, TextIO
 
 from actors.events import Event, MetricSampled, TreeChanged
+from actors.hiding import hidden
 from actors.history.rows import summary_of
 from supervisors import loglevels
 from supervisors.logfields import fields_of
 from supervisors.loglevels import Levels
 from supervisors.node.leveling import LEVELS
 from supervisors.node.logfiles import Limits, LogFile
+
+_events = logging.getLogger("events")
 
 
 class HumanFormatter(logging.Formatter):
@@ -76,7 +79,7 @@ class StreamOutput:
 
     def write(self, record: logging.LogRecord) -> None:
         with contextlib.suppress(OSError, ValueError):
-            self._stream.write(self._formatter.format(record) + "\n")
+            self._stream.write(hidden(self._formatter.format(record)) + "\n")
             self._stream.flush()
 
     def close(self) -> None:
@@ -93,7 +96,7 @@ class FileOutput:
 
     def write(self, record: logging.LogRecord) -> None:
         if record.levelno >= self._level:
-            self._file.write(self._formatter.format(record))
+            self._file.write(hidden(self._formatter.format(record)))
 
     def close(self) -> None:
         self._file.close()
@@ -102,41 +105,55 @@ class FileOutput:
 class LogWriter(logging.Handler):
     """Writes records on a thread of its own, so that a reader who stops reading stops nobody but that thread.
 
-    Records wait in a bounded queue, the oldest go first; how many went is said in one line as soon as lines pass again.
+    Records wait in bounded queues, the oldest go first; how many went is said in one line as soon as lines pass again.
+    Life-cycle events, warnings and errors have a queue of their own: a flood of others does not push them out.
     """
 
     def __init__(self, outputs: Sequence[Output], capacity: int = 10_000) -> None:
         super().__init__()
         self._outputs = tuple(outputs)
         self._waiting: deque[logging.LogRecord] = deque(maxlen=capacity)
+        self._weighty: deque[logging.LogRecord] = deque(maxlen=capacity)
         self._taken = 0
         self._put = 0
         self._wake = threading.Event()
         self._closing = False
+        self._asleep = False
         self._thread = threading.Thread(target=self._run, name="log-writer", daemon=True)
         self._thread.start()
 
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Go by the levels of this process; on the thread that logs, so nothing else is asked."""
+        return loglevels.current.filter(record)
+
     def emit(self, record: logging.LogRecord) -> None:
         """Queue a record; never waits."""
-        self._put += 1
-        self._waiting.append(record)
-        self._wake.set()
+        is_weighty = record.levelno >= logging.WARNING or record.name == _events.name
+        (self._weighty if is_weighty else self._waiting).append(record)
+        self._put += 1  # after it is there, or the thread would take it for lost
+        if self._asleep:
+            self._wake.set()
 
     def close(self) -> None:
         """Write what waits, for a second at most, and end the thread."""
         self._closing = True
+        self._asleep = False
         self._wake.set()
         self._thread.join(CLOSE_TIMEOUT)
         super().close()
 
     def _run(self) -> None:
-        while not (self._closing and not self._waiting):
-            self._wake.wait()
+        while not (self._closing and not self._waiting and not self._weighty):
+            self._asleep = True  # said before the look, as a record is put before `emit` looks: one of them sees it
+            if not self._waiting and not self._weighty:
+                self._wake.wait()
+            self._asleep = False
             self._wake.clear()
-            while self._waiting:
-                record = self._waiting.popleft()
-                self._taken += 1
-                lost = self._put - self._taken - len(self._waiting)
+            if not self._closing:
+                time.sleep(BATCH)
+            while self._waiting or self._weighty:
+                record = self._next()
+                lost = self._put - self._taken - len(self._waiting) - len(self._weighty)
                 if lost > 0:
                     self._taken += lost
                     text = f"{lost} log records were dropped: nobody read them in time"
@@ -147,12 +164,20 @@ class LogWriter(logging.Handler):
         for output in self._outputs:
             output.close()
 
+    def _next(self) -> logging.LogRecord:
+        """Take the older of the two that wait first; this thread alone takes any."""
+        is_weighty = not self._waiting or (bool(self._weighty) and self._weighty[0].created < self._waiting[0].created)
+        self._taken += 1
+        return (self._weighty if is_weighty else self._waiting).popleft()
+
     def _write(self, record: logging.LogRecord) -> None:
         for output in self._outputs:
             output.write(record)
 
 
 CLOSE_TIMEOUT = 1.0
+BATCH = 0.005
+"""Seconds in which records gather before the thread takes them: it wakes once for many, and disturbs actors less."""
 
 
 def configure(
@@ -184,7 +209,6 @@ def configure(
         outputs.append(FileOutput(LogFile(files, "node", limits), logging.NOTSET))
         outputs.append(FileOutput(LogFile(files, "error", limits), logging.ERROR))
     handler = LogWriter(outputs)
-    handler.addFilter(loglevels.current)
     logging.getLogger().addHandler(handler)
     loglevels.current.set(Levels(LEVELS[level]))
     return handler
@@ -194,9 +218,6 @@ def remove(handler: logging.Handler) -> None:
     """Take back what `configure` did."""
     logging.getLogger().removeHandler(handler)
     handler.close()
-
-
-_events = logging.getLogger("events")
 
 
 def log_event(_seq: int, event: Event) -> None:

@@ -46,6 +46,7 @@ _CODES = {
 _UNCHANGED: Mapping[str, frozenset[fx.Refusal]] = {
     "start": frozenset({fx.Refusal.RUNNING, fx.Refusal.ALREADY_STARTED}),
     "kill": frozenset({fx.Refusal.NOT_RUNNING}),
+    "rolling": frozenset({fx.Refusal.NOT_RUNNING}),
 }
 """Refusals that mean the target is already where the verb would bring it."""
 
@@ -73,7 +74,7 @@ class Operations:
             Plans(verb, calls, targets, tree, self._services, answer).gather(wanted.timeout)
             return
         hold = ev.Hold(author, why, self._services.system.clock.time())
-        gathering = _Gathering(verb, targets, self._services, answer)
+        gathering = Gathering(verb, targets, self._services, answer)
         for target in targets:
             self._post(verb, target, hold, partial(gathering.settle, target.path))
         if not targets or not wanted.wait:
@@ -112,7 +113,7 @@ class Operations:
         settle(result, problem)
 
 
-class _Gathering:
+class Gathering:
     """Collects the answers of one verb's targets; closed once, by the last answer or by time."""
 
     def __init__(self, verb: str, targets: Sequence[NodeView], services: Services, answer: Answer) -> None:

@@ -13,17 +13,18 @@ replaced with all below it.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from enum import Enum
 from typing import Any, Final
 
 from msgspec import Struct
 from msgspec.structs import replace
 
-from actors.addresses import join
-from supervisors.node.credentials import REDACTED
+from actors.addresses import is_within, join, matches
+from actors.hiding import REDACTED
 from supervisors.node.showing import SECRET_NAME, toml_of
 from supervisors.programs import ProgramStart
+from supervisors.selectors import GLOB_CHARACTERS, not_found
 from supervisors.specs import ChildSpec, ImportStart, LocalStart, Strategy, SupervisorSpec
 
 TEXT_LIMIT: Final = 80
@@ -64,6 +65,62 @@ def plan_reload(old: SupervisorSpec, new: SupervisorSpec) -> ReloadPlan:
     """Return what has to be done to make the tree `old` the tree `new`."""
     steps = tuple(_steps("/", old, new))
     return ReloadPlan(steps, _unchanged(old, new))
+
+
+def chosen_part(old: SupervisorSpec, new: SupervisorSpec, only: Sequence[str]) -> SupervisorSpec:
+    """Return `old` with what is new in `new` about the paths that `only` selects, and nothing else.
+
+    Args:
+        old: The tree that runs.
+        new: The tree of the configuration.
+        only: Paths, each with what is below it, and globs. `/work/task` is also each of `/work/task#1`, `/work/task#2`.
+
+    Raises:
+        SelectorError: `not_found`: one selects nothing in either tree.
+    """
+    paths = {*_paths("/", old), *_paths("/", new)}
+    for selector in only:
+        if not any(_is_chosen(path, (selector,)) for path in paths):
+            raise not_found(selector, sorted(paths))
+    return _chosen_part("/", old, new, only)
+
+
+def _chosen_part(path: str, old: SupervisorSpec, new: SupervisorSpec, only: Sequence[str]) -> SupervisorSpec:
+    wanted = {child.id: child for child in new.children}
+    children: list[ChildSpec] = []
+    for known in old.children:
+        at, spec = join(path, known.id), wanted.pop(known.id, None)
+        if spec is not None and is_same_place(known, spec):
+            assert isinstance(known.start, SupervisorSpec)
+            assert isinstance(spec.start, SupervisorSpec)
+            children.append(replace(known, start=_chosen_part(at, known.start, spec.start, only)))
+        elif not _is_chosen(at, only):
+            children.append(known)
+        elif spec is not None:
+            children.append(spec)
+    children += [spec for spec in wanted.values() if _is_chosen(join(path, spec.id), only)]
+    rules = new if _is_chosen(path, only) else old
+    return replace(rules, children=tuple(children))
+
+
+def _is_chosen(path: str, only: Sequence[str]) -> bool:
+    above, sign, _number = path.rpartition("#")
+    names = (path, above) if sign else (path,)
+    return any(
+        matches(name, selector) if not GLOB_CHARACTERS.isdisjoint(selector) else is_within(name, selector)
+        for name in names
+        for selector in only
+    )
+
+
+def _paths(path: str, spec: SupervisorSpec) -> Iterator[str]:
+    yield path
+    for child in spec.children:
+        at = join(path, child.id)
+        if isinstance(child.start, SupervisorSpec):
+            yield from _paths(at, child.start)
+        else:
+            yield at
 
 
 def is_same_place(old: ChildSpec, new: ChildSpec) -> bool:

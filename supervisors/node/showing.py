@@ -13,8 +13,8 @@ from typing import Any, Final
 
 from msgspec import Struct
 
+from actors.hiding import REDACTED
 from supervisors.node.config import Config, SecretConfig
-from supervisors.node.credentials import REDACTED
 from supervisors.node.durations import format_duration, format_size
 from supervisors.node.layers import Layered, Origin
 from supervisors.node.positions import KeyPath

@@ -22,6 +22,7 @@ from collections.abc import Callable
 from typing import IO, Any
 
 from actors.clock import Clock, SystemClock
+from actors.hiding import hidden
 
 LINE_LIMIT = 8_192
 LINES_PER_SECOND = 2_000
@@ -83,6 +84,7 @@ class Lines:
 
     def _end_line(self) -> None:
         text = self._partial.removesuffix(b"\r").decode("utf-8", "backslashreplace")
+        text = hidden(text)
         text = _CONTROL.sub(lambda found: f"\\x{ord(found[0]):02x}", text)
         if self._overlong:
             text = f"{text} … {self._overlong} bytes cut"

@@ -22,6 +22,7 @@ from actors.core.deadletters import DeadLetters
 from actors.core.system import ActorSystem
 from actors.events import EVENT_TYPES, DeadLettered, Event
 from actors.exits import Crash, CrashRecord
+from actors.hiding import hidden
 from supervisors import loglevels
 from supervisors.logfields import fields_of
 from supervisors.loglevels import Levels
@@ -171,7 +172,7 @@ class ForwardedLogs(logging.Handler):
             return
         self._inside.busy = True
         try:
-            text = self.format(record)[:TEXT_LIMIT].encode("utf-8", "backslashreplace").decode()
+            text = hidden(self.format(record))[:TEXT_LIMIT].encode("utf-8", "backslashreplace").decode()
             path, fields = record.__dict__.get("path", ""), fields_of(record)
             self._outlet.put(to_envelope(Logged(record.name, record.levelno, text, record.created, str(path), fields)))
         except Exception:

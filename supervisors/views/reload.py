@@ -32,9 +32,11 @@ class ReloadView(View, frozen=True):
         unchanged: Workers that nothing happens to.
         faults: Why the configuration was refused whole; nothing was changed then.
         seconds: How long it took.
+        code: Where it was refused for another reason than a fault of the configuration: the error's code.
     """
 
     items: tuple[ReloadItem, ...] = ()
     unchanged: int = 0
     faults: tuple[str, ...] = ()
     seconds: float = 0.0
+    code: str = ""

@@ -178,6 +178,63 @@ def test_a_bad_file_is_refused_whole_and_instances_that_do_not_get_ready_replace
     assert running.items("describe", "/app/w#1")[0]["drift"] == ["a reload: rolling", "tag: a → bad"]
 
 
+def test_reload_of_one_worker_touches_nothing_else(running: Node) -> None:
+    before = generations(running)
+    write(running.folder, "b", DRIVERS + '[actors."/new"]\nuse = "reloaded:Worker"\n[log]\nlevel = "debug"\n')
+
+    nobody = running.ctl("reload", "--only", "/nobody")
+    planned = running.items("reload", "--only", "/solo", "--dry-run")
+    done = running.items("reload", "--only", "/solo", "--reason", "this first")
+    after = generations(running)
+
+    assert (nobody.code, "no actor at /nobody" in nobody.err) == (3, True)
+    assert [(item["path"], item["action"]) for item in planned] == [("/solo", "replace")]
+    assert [(item["path"], item["outcome"]) for item in done] == [("/solo", "done")]
+    assert {path for path in before | after if after.get(path) != before.get(path)} == {"/solo"}
+    assert running.items("describe", "/solo")[0]["drift"] == []
+    assert running.items("describe", "/app/w#2")[0]["drift"] == ["a reload: rolling", "tag: a → b"]
+
+    instances = running.items("reload", "--only", "/app/w")
+    rest = {item["path"]: item["action"] for item in running.items("reload", "--dry-run")}
+
+    assert {item["path"] for item in instances} == {"/app/w#1", "/app/w#2", "/app/w#3"}
+    assert rest == {"/app/p#1": "rolling", "/app/p#2": "rolling", "/new": "add", "log.level": "setting"}
+
+
+def test_a_rolling_restart_replaces_one_after_another_and_no_ask_fails(running: Node) -> None:
+    wait_until(lambda: all(state["turn"] > 10 for state in driven(running)), "asks under way")
+    before = generations(running)
+    assert running.ctl("stop", "/app/w#2").code == 0
+    targets = ("/app/w*", "/app/p#1", "/app/p#2", "/solo")
+
+    planned = running.items("restart", "--rolling", *targets, "--dry-run")
+    assert generations(running)["/solo"] == before["/solo"]
+    assert running.ctl("start", "/app/w#2").code == 0
+    turns = [state["turn"] for state in driven(running)]
+    failed_before = [len(state["failed"]) for state in driven(running)]  # by the person's stop
+    between = generations(running)
+    done = running.ctl("restart", "--rolling", *targets, "--timeout", "100s", "-o", "json")
+
+    assert {item["path"]: item["outcome"] for item in planned} == {
+        **{path: "planned" for path in before if path.startswith(("/app/", "/solo"))},
+        "/app/w#2": "unchanged",
+    }
+    assert done.code == 0, done.err
+    assert {item["outcome"] for item in done.items} == {"done"}
+    after = generations(running)
+    changed = {path for path in between if after[path] != between[path]}
+    assert changed == {path for path in before if path.startswith(("/app/", "/solo"))}
+    assert set(after) == set(before)
+    wait_until(lambda: all(s["turn"] > t + 10 for s, t in zip(driven(running), turns, strict=True)), "they go on")
+    assert [len(state["failed"]) for state in driven(running)] == failed_before
+    started = [
+        event["path"]
+        for event in running.items("events", "--type", "ActorStarted", "--limit", "1000")
+        if event["path"].startswith("/app/w#")
+    ]
+    assert started[-4] == "/app/w#4"  # it was there before the first of them went
+
+
 def test_the_signal_hup_reloads_and_settings_of_the_node_count_at_once_or_say_when(running: Node) -> None:
     write(running.folder, "a", DRIVERS + '[log]\nlevel = "debug"\n[runtime]\nname = "other"\ndrain = "5s"\n')
 
