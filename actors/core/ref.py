@@ -395,6 +395,4 @@ class ActorRef(Cell, pykka.ActorRef[A], Generic[A]):
 
 
 _naming = threading.Lock()
-
-
 turn_codes[id(ActorRef._run_here.__code__)] = "self"
