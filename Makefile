@@ -9,7 +9,7 @@ STAMP := $(VENV)/.installed
 # Programs in Node.js that the tests run; where there is no npm, those tests are skipped and say so.
 NODE := $(if $(shell command -v npm),tests/node/node_modules/.installed)
 
-.PHONY: run test node check lint types contracts wheel bench bench-peers faults trial-subtrees trial-logs trial-jobs trial-schedules trial-systemd trial-newcomer soak fuzz clean
+.PHONY: run test node check lint types contracts wheel bench bench-peers faults trial-subtrees trial-logs trial-jobs trial-schedules trial-systemd trial-newcomer soak fuzz clean starts
 
 run: $(STAMP)
 	$(BIN)/actorctl run $(ARGS)
@@ -83,7 +83,8 @@ soak: $(STAMP)
 
 # 50 nodes started at once, 20 rounds, one winner each time; 200 rounds of start, kill -9, start.
 starts: $(STAMP)
-	START_ROUNDS=20 STARTS_AT_ONCE=50 KILL_ROUNDS=200 $(BIN)/python -m pytest -q tests/faults/test_starts_at_once.py --timeout=7200
+	START_ROUNDS=20 STARTS_AT_ONCE=50 KILL_ROUNDS=200 STARTS_RECORD=$(CURDIR)/benchmarks/results/starts.json \
+	  $(BIN)/python -m pytest -q tests/faults/test_starts_at_once.py --timeout=7200 $(ARGS)
 
 # A million inputs and more at everything that takes bytes from others (Linux, CPython 3.11 to 3.13); keeps what it found.
 fuzz: $(STAMP)

@@ -185,7 +185,7 @@ def _nobody(tried: list[tuple[Place, Verdict]]) -> CommandError:
     match verdict.presence:
         case Presence.STALE:
             why, hint = (
-                f"stale: {verdict.detail}",
+                f"stale: {verdict.detail.replace(f' named by {verdict.looked_at}', '')}",
                 f"start it again: actorctl run{home}; what is left over: actorctl doctor",
             )
         case Presence.OTHER_USER:

@@ -5,6 +5,7 @@ The suite does a few; `make starts` does 20 rounds of 50, and 200 rounds of star
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import subprocess
@@ -19,6 +20,16 @@ from supervisors.node.statefile import read_state
 ROUNDS = int(os.environ.get("START_ROUNDS", "1"))
 STARTS = int(os.environ.get("STARTS_AT_ONCE", "8"))
 KILLS = int(os.environ.get("KILL_ROUNDS", "2"))
+RECORD = os.environ.get("STARTS_RECORD", "")
+"""File that gets what was really run, after each round."""
+
+
+def record(**figures: int) -> None:
+    """Keep figures beside those that are kept already."""
+    if RECORD:
+        path = Path(RECORD)
+        kept = json.loads(path.read_text()) if path.exists() else {}
+        path.write_text(json.dumps(kept | figures, indent=2) + "\n")
 
 
 def all_but_one_ended(started: list[subprocess.Popen[str]]) -> bool:
@@ -54,6 +65,7 @@ def test_of_many_starts_at_once_one_wins_and_the_others_end_with_7(tmp_path: Pat
             assert state.process.pid == winner.pid
             assert actorctl("status", cwd=tmp_path).code == 0
             winner.send_signal(signal.SIGKILL)
+            record(starts_at_once=STARTS, rounds_with_one_winner=round_number + 1)
         finally:
             for process in started:
                 process.kill()
@@ -65,9 +77,10 @@ def test_of_many_starts_at_once_one_wins_and_the_others_end_with_7(tmp_path: Pat
 @pytest.mark.timeout(7200)
 def test_a_node_starts_again_right_after_kill_9(tmp_path: Path) -> None:
     (tmp_path / "actors.toml").write_text("version = 1\n")
-    for _ in range(KILLS):
+    for round_number in range(KILLS):
         with node(tmp_path) as running:
             running.wait_ready()
             assert {item["state"] for item in running.items("ps")} == {"ready"}
             running.signal(signal.SIGKILL)
             assert running.wait() == -signal.SIGKILL
+        record(rounds_of_start_and_kill_9=round_number + 1)
