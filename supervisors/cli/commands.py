@@ -7,6 +7,7 @@ A reading command must be back in a quarter of a second, so `actorctl tree` buil
 from __future__ import annotations
 
 import os
+import shutil
 import sys
 from collections.abc import Iterator, MutableMapping
 from difflib import get_close_matches
@@ -20,6 +21,9 @@ from typer.main import get_command_from_info, get_group_from_info
 from supervisors.cli.coercion import lighten
 from supervisors.cli.failures import usage
 from supervisors.cli.terminal import speaks_unicode
+
+BOX_COLUMNS: Final = 80
+"""Least width of a terminal in which boxes show the names of all options whole."""
 
 MODULES: Final = {
     "init": "projects",
@@ -172,5 +176,6 @@ def _build(name: str) -> Any:
 
 
 def markup() -> Any:
-    """Return how help is laid out: boxes by rich, or plain text where a terminal could not show them."""
-    return "rich" if speaks_unicode(sys.stdout.encoding, os.environ) else None
+    """Return how help is laid out: boxes by rich, or plain text where they could not be shown or would cut names."""
+    has_room = shutil.get_terminal_size().columns >= BOX_COLUMNS
+    return "rich" if has_room and speaks_unicode(sys.stdout.encoding, os.environ) else None

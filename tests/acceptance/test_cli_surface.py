@@ -252,6 +252,15 @@ def test_the_table_of_commands_and_the_modules_agree():
     assert set(ALIASES.values()) | set(ELSEWHERE.values()) <= set(MODULES)
 
 
+@pytest.mark.parametrize("name", COMMANDS)
+def test_help_in_a_narrow_terminal_names_every_option_whole(name):
+    result = run(*name.split(), "--help", env={"COLUMNS": "40", "LC_ALL": "C.UTF-8"})
+
+    assert result.code == 0, result.err
+    options = [option for param in COMMANDS[name].params if not param.hidden for option in param.opts]
+    assert [option for option in options if option.startswith("--") and option not in result.out] == []
+
+
 def test_no_help_is_empty_and_help_fits_a_screen():
     result = run()
 
