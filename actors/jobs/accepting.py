@@ -51,6 +51,7 @@ class Acceptor:
         self._ledger = ledger
         self._table = table
         self._pending = pending
+        self.timezone = "UTC"
 
     def drafts(self, specs: Sequence[JobSpec]) -> list[Draft]:
         """Check each of `specs` by itself; needs no lock.
@@ -72,8 +73,10 @@ class Acceptor:
             known = ", ".join(sorted(self._ledger.queues)) or "none"
             raise JobsRefusedError(f"there is no queue {name!r}; there are {known}")
         check_payload(handler, spec.payload, queue.spec.payload_max_bytes)
-        if spec.delay or spec.run_at is not None or spec.every or spec.window:
+        if spec.delay or spec.run_at is not None or spec.every or spec.window or spec.cron:
             _check_times(spec)
+        if spec.cron or spec.timezone:
+            self._check_cron(spec)
         if not -PRIORITY_MAX <= spec.priority <= PRIORITY_MAX:
             raise JobsRefusedError(f"a priority lies between -{PRIORITY_MAX} and {PRIORITY_MAX}, got {spec.priority}")
         if spec.attempts is not None and not 1 <= spec.attempts <= 1000:
@@ -87,6 +90,22 @@ class Acceptor:
         if spec.after and len(spec.after) > DEPENDENCIES_MAX:
             raise JobsRefusedError(f"a job comes after at most {DEPENDENCIES_MAX} others, got {len(spec.after)}")
         return Draft(spec, handler, name)
+
+    def _check_cron(self, spec: JobSpec) -> None:
+        if spec.every or not spec.cron:
+            raise JobsRefusedError("a recurring job has an interval, or an expression and its zone")
+        if len(spec.cron) > 1_000 or len(spec.timezone) > 100:
+            raise JobsRefusedError("an expression has at most 1,000 characters, a zone 100")
+        try:
+            self._slots(spec.cron, spec.timezone or self.timezone, time.time())
+        except ValueError as error:
+            raise JobsRefusedError(f"cron: {error}") from None
+
+    def _slots(self, cron: str, zone: str, after: float) -> float:
+        slots = self._ledger.next_slot
+        if slots is None:
+            raise JobsRefusedError("these queues know no cron expressions")
+        return slots(cron, zone, after)
 
     def accept(self, drafts: Sequence[Draft], now: float) -> tuple[Accepted, list[Job]]:
         """Put new jobs into the ledger; return the answer and the jobs. Holds the lock.
@@ -148,6 +167,9 @@ class Acceptor:
         job.run_at = job.slot_at = now
         if spec.delay or spec.run_at is not None:
             job.run_at = job.slot_at = spec.run_at if spec.run_at is not None else now + spec.delay
+        if spec.cron:
+            job.cron, job.timezone = spec.cron, spec.timezone or self.timezone
+            job.run_at = job.slot_at = self._slots(job.cron, job.timezone, job.run_at)
         if spec.key:
             job.key = spec.key
             job.window_at = now + spec.window if spec.window else 0.0

@@ -49,7 +49,7 @@ class Jobs:
             kind: A kind, or its handler.
             payload: What the handler takes.
             **options: Fields of `JobSpec`: `queue`, `priority`, `delay`, `run_at`, `attempts`, `timeout`, `backoff`,
-                `key`, `window`, `after`, `even_if`, `every`, `batch`, `source`.
+                `key`, `window`, `after`, `even_if`, `every`, `cron`, `timezone`, `batch`, `source`.
 
         Raises:
             JobsRefusedError: It was not taken, and why.

@@ -27,6 +27,7 @@ from actors.jobs.jobtable import JobTable, QueueState
 from actors.jobs.ledger import Ledger, Queue
 from actors.jobs.records import Job
 from actors.jobs.recovering import Recovered, recover, revive, with_rate
+from actors.jobs.recurring import NextSlot
 from actors.jobs.specs import CANCELLED, DISABLED, FAILED, RUNNING, WAITING, JobSpec, QueueSpec
 
 CLOSE_WITHIN = 5.0
@@ -42,6 +43,8 @@ class Engine:
         perform: Carries out effects, in order; called on any thread, must not block.
         alarm: Asks for a call of `pass_time` at a wall instant; called on any thread.
         chance: For jitter.
+        next_slot: Slots of recurring jobs by cron expression; None: none are taken.
+        timezone: Whose wall clock they mean where they do not say.
 
     Attributes:
         table: Where jobs are kept.
@@ -57,6 +60,8 @@ class Engine:
         perform: Perform,
         alarm: Callable[[float], None],
         chance: random.Random | None = None,
+        next_slot: NextSlot | None = None,
+        timezone: str = "UTC",
     ) -> None:
         self.table = table
         self._now = now
@@ -66,6 +71,8 @@ class Engine:
         self._lock = commits.lock
         self._go_on = commits.go_on
         self._acceptor = Acceptor(self.ledger, table, commits.pending)
+        self._acceptor.timezone = timezone
+        self.ledger.next_slot = next_slot
         self.rates: dict[str, str] = {}
 
     # -- opening and closing ----------------------------------------------------------------------

@@ -15,6 +15,7 @@ from collections import deque
 from collections.abc import Iterable
 
 from actors.jobs.records import CANCEL, INFINITE, TIMEOUT, Again, Begin, Effect, Ended, Halt, Job, Stop
+from actors.jobs.recurring import NextSlot, following
 from actors.jobs.specs import (
     BLOCKED,
     CANCELLED,
@@ -61,6 +62,7 @@ class Ledger:
         jobs: The unfinished jobs by number.
         last: The highest number given.
         throttled: Queues whose rate is used up, and until when.
+        next_slot: Slots of recurring jobs by cron expression; None: none are taken.
         alarm: Wall instant at which `pass_time` has something to do; it may be early, never late.
     """
 
@@ -76,6 +78,7 @@ class Ledger:
         self._later: list[tuple[float, int]] = []
         self._dependents: dict[int, list[int]] = {}
         self.throttled: dict[str, float] = {}
+        self.next_slot: NextSlot | None = None
 
     # -- queues and workers -----------------------------------------------------------------------
 
@@ -342,22 +345,17 @@ class Ledger:
         if number in self._dependents:
             self._settle_dependents(self._dependents.pop(number), job, now)
         self.effects.append(Ended(job))
-        if job.every and state != CANCELLED:
+        if (job.every or job.cron) and state != CANCELLED:
             self._repeat(job, now)
 
     def _repeat(self, job: Job, now: float) -> None:
-        """Add the next of a recurring job: at its next slot that is not past; slots in between are merged into it."""
-        slot = job.slot_at
-        missed = max(0, int((now - slot) // job.every))  # those that passed meanwhile
+        """Add the next of a recurring job."""
+        try:
+            self.add(following(job, self.last + 1, now, self.next_slot), now)
+        except ValueError as error:
+            job.why = f"{job.why}; " * bool(job.why) + f"it does not come again: {error}"
+            return
         self.last += 1
-        following = Job(
-            self.last, job.queue, job.kind, job.payload, priority=job.priority, run_at=slot + (missed + 1) * job.every,
-            slot_at=slot + (missed + 1) * job.every, attempts=job.attempts, timeout=job.timeout,
-            backoff=job.backoff, key=job.key, every=job.every, batch=job.batch, source=job.source,
-            created_at=now, changed_at=now,
-            note=f"{missed} slots before it passed while job-{job.number} was not done" if missed else "",
-        )  # fmt: skip
-        self.add(following, now)
 
     def _settle_dependents(self, numbers: Iterable[int], ended: Job, now: float) -> None:
         for number in numbers:

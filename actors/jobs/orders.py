@@ -42,6 +42,8 @@ class JobView(Struct, frozen=True):
     batch: str
     after: tuple[str, ...]
     every: float
+    cron: str
+    timezone: str
     created_at: float
     run_at: float
     begun_at: float

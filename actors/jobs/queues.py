@@ -15,6 +15,7 @@ import asyncio
 import contextlib
 import logging
 from collections.abc import Sequence
+from importlib import import_module
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -80,6 +81,8 @@ class JobQueues(Actor):
     Args:
         home: The runtime's directory; jobs are in `state.db` in it.
         queues: The rules of each queue: fields of `QueueSpec` by name.
+        slots: Where the `NextSlot` of recurring jobs is, as `package.module:function`; "": no expressions are taken.
+        timezone: Whose wall clock an expression means where the job does not say.
 
     Raises:
         ValueError: A rule is none.
@@ -89,7 +92,9 @@ class JobQueues(Actor):
     reentrant = True
     mailbox = MailboxSpec(capacity=10_000, full="reject")
 
-    def __init__(self, home: str = ".actors", queues: Sequence[dict[str, Any]] = ()) -> None:
+    def __init__(
+        self, home: str = ".actors", queues: Sequence[dict[str, Any]] = (), slots: str = "", timezone: str = "UTC"
+    ) -> None:
         super().__init__()
         self._home = Path(home)
         try:
@@ -97,6 +102,8 @@ class JobQueues(Actor):
         except msgspec.ValidationError as error:
             raise ValueError(f"a queue: {error}") from None
         self._specs = {spec.name: spec for spec in specs} or {"default": QueueSpec(name="default")}
+        self._slots = slots
+        self._timezone = timezone
         self._offload = Offload("jobs", limit=2)
         self._engine: Engine | None = None
         self._watched: dict[int, tuple[str, str]] = {}
@@ -111,10 +118,17 @@ class JobQueues(Actor):
         table = await self._offload.run(FileTable, self._home / "state.db")
         if table.damaged is not None:
             logger.error("state.db was damaged; it is %s now, and its jobs are not known", table.damaged)
+        slots = await self._offload.run(_function_at, self._slots) if self._slots else None
         system = self.system
         performer = self._performer = Performer(system, self.path)
         engine = self._engine = performer.engine = Engine(
-            table, now=system.clock.time, perform=performer.perform, alarm=self._alarm, chance=system.chance
+            table,
+            now=system.clock.time,
+            perform=performer.perform,
+            alarm=self._alarm,
+            chance=system.chance,
+            next_slot=slots,
+            timezone=self._timezone,
         )
         left = await self._offload.run(engine.open, self._specs.values())
         remember_engine(system, self.path, engine)
@@ -317,6 +331,11 @@ class JobQueues(Actor):
     def _running(self) -> Engine:
         assert self._engine is not None  # `on_start` comes first
         return self._engine
+
+
+def _function_at(place: str) -> Any:
+    module, _, name = place.partition(":")
+    return getattr(import_module(module), name)
 
 
 def _settle(answer: asyncio.Future[Any], found: Any) -> None:

@@ -48,6 +48,8 @@ class Job(Struct, eq=False, gc=False):
     after: frozenset[int] = frozenset()
     even_if: bool = False
     every: float = 0.0
+    cron: str = ""
+    timezone: str = ""
     slot_at: float = 0.0
     batch: str = ""
     source: str = ""

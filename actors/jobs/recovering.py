@@ -79,6 +79,8 @@ def revive(ledger: Ledger, number: int, job: Job | None, now: float) -> bool:
         if live is not None:
             ledger.load(job, now)
         return False
+    if job.state == FAILED:
+        job.every, job.cron = 0.0, ""  # a recurring one: the next was added as it failed
     job.state, job.attempt, job.why, job.result, job.ending = WAITING, 0, "", None, ""
     job.run_at, job.changed_at, job.after = now, now, frozenset()
     ledger.add(job, now)

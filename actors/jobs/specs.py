@@ -51,6 +51,8 @@ class JobSpec(Struct, frozen=True, kw_only=True):
         after: Ids of jobs that must have succeeded before.
         even_if: Whether it runs too once one of `after` failed or was cancelled; else it fails then.
         every: It is added again so many seconds after the slot before, whatever became of that one; 0: once.
+        cron: It is added again at each slot of this expression; not together with `every`.
+        timezone: Whose wall clock `cron` means; "" for the node's.
         batch: A name it shares with others.
         source: Who wants it.
     """
@@ -69,6 +71,8 @@ class JobSpec(Struct, frozen=True, kw_only=True):
     after: tuple[str, ...] = ()
     even_if: bool = False
     every: float = 0.0
+    cron: str = ""
+    timezone: str = ""
     batch: str = ""
     source: str = ""
 

@@ -17,7 +17,7 @@ import msgspec
 from msgspec import Struct
 
 from actors.jobs.kinds import Job
-from actors.jobs.tables import LINES_STEP, STEP
+from actors.jobs.tables import CRON_STEP, LINES_STEP, STEP
 from actors.state.file import StateError, open_state
 from actors.state.migrations import Migrations
 
@@ -39,6 +39,7 @@ JOBS: Final = Migrations(
         """,
         STEP,
         LINES_STEP,
+        CRON_STEP,
     ),
 )
 """The tables of jobs in the file."""

@@ -86,14 +86,25 @@ CREATE VIEW jobs_view AS SELECT
     (SELECT group_concat(text, char(10)) FROM jobs_lines WHERE jobs_lines.number = jobs_all.number) AS log
     FROM jobs_all;
 """
+CRON_STEP: Final = """
+ALTER TABLE jobs_all ADD COLUMN cron TEXT NOT NULL DEFAULT '';
+ALTER TABLE jobs_all ADD COLUMN timezone TEXT NOT NULL DEFAULT '';
+DROP VIEW jobs_view;
+CREATE VIEW jobs_view AS SELECT
+    'job-' || number AS id, number, queue, kind, state, payload, result, priority, attempt, attempts, timeout, key,
+    batch, source, progress, note, why, worker, repeats, every, cron, timezone, created_at, run_at, begun_at,
+    changed_at, strftime('%s', 'now') - created_at AS age,
+    (SELECT group_concat(text, char(10)) FROM jobs_lines WHERE jobs_lines.number = jobs_all.number) AS log
+    FROM jobs_all;
+"""
 
 FIXED: Final = (
     "number", "queue", "kind", "payload", "priority", "attempts", "timeout", "backoff", "key", "window_at", "even_if",
-    "every", "slot_at", "batch", "source", "created_at",
+    "slot_at", "batch", "source", "created_at",
 )  # fmt: skip
 MOVING: Final = (
     "state", "run_at", "attempt", "after", "begun_at", "changed_at", "progress", "note", "why", "worker", "repeats",
-    "ending", "result",
+    "ending", "result", "every", "cron", "timezone",
 )  # fmt: skip
 COLUMNS: Final = ", ".join((*FIXED, *MOVING))
 
@@ -102,7 +113,8 @@ SHORT: Final = (
     "attempt", "begun_at", "changed_at", "worker",
 )  # fmt: skip
 PLAIN: Final[dict[str, Any]] = {
-    "backoff": None, "key": "", "window_at": 0.0, "even_if": 0, "every": 0.0, "batch": "", "source": "", "after": "",
+    "backoff": None, "key": "", "window_at": 0.0, "even_if": 0, "every": 0.0, "cron": "", "timezone": "", "batch": "",
+    "source": "", "after": "",
     "progress": 0.0, "note": "", "why": "", "repeats": 0, "ending": "", "result": None,
 }  # fmt: skip
 """The columns that a plain job leaves empty, and what is in them: half the cost of writing one is binding values."""
@@ -202,13 +214,14 @@ def changes_of(jobs: Iterable[Job], lines: Iterable[Row] = ()) -> Changes:
         moving = (
             job.state, job.run_at, job.attempt, ",".join(map(str, job.after)) if job.after else "", job.begun_at,
             job.changed_at, job.progress, job.note, job.why, job.worker, job.repeats, job.ending, job.result,
+            job.every, job.cron, job.timezone,
         )  # fmt: skip
         if is_new:
             changes.inserted.append(
                 (
                     job.number, job.queue, job.kind, job.payload, job.priority, job.attempts, job.timeout,
                     msgspec.json.encode(job.backoff).decode() if job.backoff is not None else None, job.key,
-                    job.window_at, job.even_if, job.every, job.slot_at, job.batch, job.source, job.created_at,
+                    job.window_at, job.even_if, job.slot_at, job.batch, job.source, job.created_at,
                     *moving,
                 )
             )  # fmt: skip
@@ -220,8 +233,9 @@ def changes_of(jobs: Iterable[Job], lines: Iterable[Row] = ()) -> Changes:
 def _is_plain(job: Job) -> bool:
     """Whether the columns `PLAIN` of a job are as it says."""
     return not (
-        job.backoff is not None or job.key or job.every or job.batch or job.source or job.after or job.progress
-        or job.note or job.why or job.repeats or job.ending or job.even_if or job.window_at or job.result is not None
+        job.backoff is not None or job.key or job.every or job.cron or job.batch or job.source or job.after
+        or job.progress or job.note or job.why or job.repeats or job.ending or job.even_if or job.window_at
+        or job.result is not None
     )  # fmt: skip
 
 

@@ -97,6 +97,7 @@ def show(call: Call, id: Id) -> Page:
         """jobs add mail.send '{"to": "you@example.org"}'""",
         "jobs add film.cut 12 --queue heavy --priority 5 --delay 10m --key film-12",
         "jobs add mail.send - --wait 30s",
+        "jobs add report.write null --cron '0 9 * * MON-FRI' --tz Europe/Berlin --key report",
     ),
 )
 def add(
@@ -113,6 +114,8 @@ def add(
     every: Annotated[
         float, typer.Option("--every", metavar="DURATION", parser=parse_duration, help="Again and again.")
     ] = 0.0,
+    cron: Annotated[str, typer.Option("--cron", metavar="EXPRESSION", help="Again at each of its slots.")] = "",
+    timezone: Annotated[str, typer.Option("--tz", metavar="ZONE", help="Whose wall clock --cron means.")] = "",
     wait: Annotated[
         float, typer.Option("--wait", metavar="DURATION", parser=parse_duration, help="Until it is done, that long.")
     ] = 0.0,
@@ -127,7 +130,7 @@ def add(
         raise usage(f"the payload is no JSON: {error}", """as '{"to": "you"}', in quotes of the shell""") from None
     job: dict[str, Any] = {
         "kind": kind, "payload": text, "queue": queue, "priority": priority, "delay": delay, "key": key,
-        "after": after or [], "batch": batch, "every": every, "source": "actorctl",
+        "after": after or [], "batch": batch, "every": every, "cron": cron, "timezone": timezone, "source": "actorctl",
     }  # fmt: skip
     if attempts is not None:
         job["attempts"] = attempts
@@ -250,6 +253,7 @@ def _lines(job: JobView, why: str) -> Iterable[str]:
         "batch": job.batch,
         "after": ", ".join(job.after),
         "every": duration(job.every) if job.every else "",
+        "cron": f"{job.cron} ({job.timezone})" if job.cron else "",
         "source": job.source,
         "took": duration(job.changed_at - job.begun_at) if job.begun_at and job.state in jobbing.STATES[5:] else "",
         "payload": job.payload,

@@ -50,6 +50,7 @@ AGENT_LOOP: Final = "actors.agents.loop:AgentLoop"
 QUEUE: Final = "actors.jobs.workqueue:WorkQueue"
 WORKER: Final = "actors.jobs.work:TaskWorker"
 JOBS: Final = "actors.jobs.queues:JobQueues"
+SLOTS: Final = "actors.scheduling.recurrence:next_slot"
 JOB_WORKER: Final = "actors.jobs.running:JobWorker"
 JOB_PROCESS: Final = "actors.jobs.running:JobProcess"
 RECORDER: Final = "actors.history.recorder:Recorder"
@@ -160,7 +161,9 @@ class _Builder:
                 return self._job_worker(entry, settings)
             case ChildOptions() if entry.role is Role.JOBS:
                 queues = [rules_of(name, queue) for name, queue in self._config.queues.items()]
-                return Start(("queues",), ("queues",), JOBS, {"home": str(self._home), "queues": queues})
+                zone = self._config.runtime.timezone
+                known = {"home": str(self._home), "queues": queues, "slots": SLOTS, "timezone": zone}
+                return Start(("queues",), ("queues",), JOBS, known)
             case WorkConfig():
                 return self._queue(settings) if entry.role is Role.QUEUE else self._worker(settings, number)
             case _:

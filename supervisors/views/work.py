@@ -22,6 +22,7 @@ class JobView(View, frozen=True, gc=False):
         key: What makes it unique.
         after: Jobs it still waits for.
         every: Of a recurring one: seconds from slot to slot.
+        cron: Of a recurring one: the expression of its slots, in `timezone`.
         created_at: When it was accepted.
         run_at: When it may run.
         payload: JSON text; "" where it was not asked for.
@@ -47,6 +48,8 @@ class JobView(View, frozen=True, gc=False):
     batch: str = ""
     after: tuple[str, ...] = ()
     every: float = 0.0
+    cron: str = ""
+    timezone: str = ""
     run_at: float = 0.0
     begun_at: float = 0.0
     changed_at: float = 0.0

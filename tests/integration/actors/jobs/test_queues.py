@@ -71,6 +71,57 @@ def test_a_job_that_fails_is_tried_again_and_then_a_dead_letter_until_somebody_r
     assert jobs.retry("job-999") == ()
 
 
+SLOTS = "actors.scheduling.recurrence:next_slot"
+
+
+def test_a_job_comes_again_at_each_slot_of_an_expression_until_it_is_cancelled(stage, tmp_path):
+    queue = {"name": "default", "workers": ["/work/w*"], "handlers": ["support.job_handlers"], "backoff": SOON}
+    stage.start(PATH, JobQueues, home=str(tmp_path), queues=[queue], slots=SLOTS, timezone="Europe/Berlin")
+    stage.start("/work/w0", JobWorker, placement="pool")
+    jobs = Jobs(stage.system)
+
+    first = jobs.add(handlers.send, handlers.Mail("you"), cron="* * * * * *", key="each-second")
+    done = ended(jobs, first)
+
+    assert (done.state, done.cron, done.timezone) == ("succeeded", "* * * * * *", "Europe/Berlin")
+    assert done.run_at == int(done.run_at)
+    (following,) = jobs.find(Selection(where=f"run_at > {done.run_at}", limit=1))
+    assert (following.cron, following.key) == ("* * * * * *", "each-second")
+    stage.system.ref(PATH).ask(ChangeQueue("default", "pause"), timeout=LIMIT)
+    for view in jobs.find(Selection(states=("running",))):
+        ended(jobs, view.id)
+    live = jobs.add(handlers.send, handlers.Mail("you"), cron="@daily", key="each-second")
+    assert int(live[4:]) > int(first[4:])  # the key is the chain's: there is one of it
+    assert jobs.cancel(live) == (live,)
+    assert jobs.find(Selection(states=("delayed", "waiting", "running"))) == ()
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        ({"cron": "61 * * * *"}, "cron: "),
+        ({"cron": "0 0 30 2 *"}, "never fires"),
+        ({"cron": "@daily", "timezone": "Mars/Base"}, "Mars/Base"),
+        ({"cron": "@daily", "every": 60.0}, "an interval, or an expression"),
+        ({"timezone": "UTC"}, "an interval, or an expression"),
+        ({"cron": "*" * 10_000}, "1,000 characters"),
+    ],
+    ids=["minute", "date", "zone", "both", "alone", "long"],
+)
+def test_an_expression_that_means_nothing_is_refused(stage, tmp_path, options, said):
+    stage.start(PATH, JobQueues, home=str(tmp_path), queues=[{"name": "default"}], slots=SLOTS)
+
+    with pytest.raises(JobsRefusedError, match=said):
+        Jobs(stage.system).add(handlers.send, handlers.Mail("you"), **options)
+
+
+def test_queues_without_slots_take_no_expression(stage, tmp_path):
+    jobs = begin(stage, tmp_path, workers=0)
+
+    with pytest.raises(JobsRefusedError, match="know no cron expressions"):
+        jobs.add(handlers.send, handlers.Mail("you"), cron="@daily")
+
+
 def lines_of(stage, id, **more):
     return stage.system.ref(PATH).ask(ReadLines(id, **more), timeout=LIMIT)
 

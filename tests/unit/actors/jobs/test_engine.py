@@ -162,3 +162,43 @@ def test_old_jobs_are_forgotten_by_age_and_number_but_never_unfinished_ones():
     assert set(bench.states()) == {*done[1:], open_one}
     assert bench.table.expire("default", Keep(succeeded=5.0), bench.now + 6.0) == 2
     assert set(bench.states()) == {open_one}
+
+
+def test_a_recurring_job_that_failed_and_is_sent_round_again_does_not_begin_a_second_chain():
+    from actors.jobs.ledger import Ledger
+    from actors.jobs.records import Job
+    from actors.jobs.recovering import revive
+    from actors.jobs.specs import QueueSpec
+
+    ledger = Ledger()
+    ledger.open_queue(QueueSpec(name="default"), 0.0)
+    ledger.last = 1
+    job = Job(1, "default", "test.send", "null", attempts=1, every=10.0)
+    ledger.add(job, 0.0)
+    ledger.worker_free("default", "/w", 1, 0.0)
+    ledger.failed(1, 1, "no", False, 35.0, 0.5)
+    assert [(number, job.run_at, job.note[:7]) for number, job in ledger.jobs.items()] == [(2, 40.0, "3 slots")]
+
+    assert revive(ledger, 1, job, 36.0)
+    ledger.claim("default", 36.0)
+    ledger.succeeded(1, 1, "null", 37.0)
+
+    assert list(ledger.jobs) == [2]
+
+
+def test_missed_slots_of_an_expression_are_merged_and_its_end_is_said():
+    from actors.jobs.records import Job
+    from actors.jobs.recurring import MISSED_MAX, following
+
+    def each_ten(expression, zone, after):
+        if after >= 1e6:
+            raise ValueError("no further slot")
+        return (after // 10 + 1) * 10
+
+    job = Job(1, "default", "test.send", "null", cron="x", timezone="UTC", slot_at=0.0)
+
+    assert (following(job, 2, 35.0, each_ten).run_at, following(job, 2, 35.0, each_ten).note[:7]) == (40.0, "3 slots")
+    assert following(job, 2, 999_985.0, each_ten).run_at == 999_990.0
+    assert following(job, 2, 999_985.0, each_ten).note.startswith(f"{MISSED_MAX} slots")
+    with pytest.raises(ValueError, match="no further slot"):
+        following(job, 2, 2e6, each_ten)

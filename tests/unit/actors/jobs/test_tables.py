@@ -19,6 +19,7 @@ ODD: dict[str, dict[str, Any]] = {
     "key": {"key": "k", "window_at": 9.0},
     "backoff": {"backoff": Backoff(first=2.0)},
     "every": {"every": 5.0},
+    "cron": {"cron": "@daily", "timezone": "Europe/Berlin"},
     "batch": {"batch": "b"},
     "source": {"source": "s"},
     "after": {"after": frozenset({1, 2}), "even_if": True},
@@ -51,7 +52,7 @@ def written(connection: sqlite3.Connection, memory: MemoryTable, jobs: list[Job]
 @pytest.fixture
 def connection() -> Any:
     connection = sqlite3.connect(":memory:")
-    connection.executescript(tables.STEP)
+    connection.executescript(tables.STEP + tables.LINES_STEP + tables.CRON_STEP)
     yield connection
     connection.close()
 
