@@ -79,6 +79,7 @@ class Ledger:
         self._dependents: dict[int, list[int]] = {}
         self.throttled: dict[str, float] = {}
         self.next_slot: NextSlot | None = None
+        self._woken: set[str] | None = None  # queues to claim in, while what came after a job is settled
 
     # -- queues and workers -----------------------------------------------------------------------
 
@@ -358,6 +359,9 @@ class Ledger:
         self.last += 1
 
     def _settle_dependents(self, numbers: Iterable[int], ended: Job, now: float) -> None:
+        """Let go on, or fail, what came after a job; claims come last, so that of all these the most urgent goes."""
+        is_outermost = self._woken is None
+        woken = self._woken = set() if self._woken is None else self._woken
         for number in numbers:
             job = self.jobs.get(number)
             if job is None or ended.number not in job.after:
@@ -372,7 +376,11 @@ class Ledger:
             if not job.after and job.state == BLOCKED:
                 job.run_at = max(job.run_at, now)  # what it came after is no waiting for a worker
                 self._place(queue, job, now)
-                self.claim(job.queue, now)
+                woken.add(job.queue)
+        if is_outermost:
+            self._woken = None
+            for name in woken:
+                self.claim(name, now)
 
     def _watch(self, job: Job, grace: float, now: float) -> None:
         """Ask a job that takes too long to end, and have the worker ended of one that does not."""

@@ -20,7 +20,6 @@ import time
 from collections.abc import Callable
 from functools import partial
 from importlib import import_module
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 import zmq
@@ -164,7 +163,7 @@ class Child:
             listen=Listener(self._socket, lambda parts: len(parts) == 1 and self._gateway.take_answer(parts[0])),
         )
         self._outlet = Outlet(self._gateway.send, self._waiting)
-        self.system.home = Path(handover.home) if handover.home else None
+        self.system.home = handover.home_path
         self.system.registry = NodeRegistry(self._gateway, handover.node, handover.path)
         self.system.dead_letters = ForwardedDeadLetters(self.system.clock, self.system.bus, self._outlet)
         self.system.bus.subscribe(ForwardedEvents(self._outlet))

@@ -29,6 +29,7 @@ All but the handover travel as payloads of SYSTEM envelopes whose target is "". 
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any, Final, get_args
 
 import msgspec
@@ -144,6 +145,11 @@ class Handover(Struct, frozen=True, tag=True):
     public_key: str = ""
     secret_key: str = ""
     start: Start | None = None
+
+    @property
+    def home_path(self) -> Path | None:
+        """The runtime's directory, None where actors keep no state."""
+        return Path(self.home) if self.home else None
 
 
 FirstWord = Prepare | Handover

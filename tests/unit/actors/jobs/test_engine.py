@@ -165,6 +165,8 @@ def test_old_jobs_are_forgotten_by_age_and_number_but_never_unfinished_ones():
 
 
 def test_a_recurring_job_that_failed_and_is_sent_round_again_does_not_begin_a_second_chain():
+    from support import job_handlers as handlers
+
     from actors.jobs.ledger import Ledger
     from actors.jobs.records import Job
     from actors.jobs.recovering import revive
@@ -173,7 +175,7 @@ def test_a_recurring_job_that_failed_and_is_sent_round_again_does_not_begin_a_se
     ledger = Ledger()
     ledger.open_queue(QueueSpec(name="default"), 0.0)
     ledger.last = 1
-    job = Job(1, "default", "test.send", "null", attempts=1, every=10.0)
+    job = Job(1, "default", handlers.send.__job__, "null", attempts=1, every=10.0)
     ledger.add(job, 0.0)
     ledger.worker_free("default", "/w", 1, 0.0)
     ledger.failed(1, 1, "no", False, 35.0, 0.5)
@@ -202,3 +204,20 @@ def test_missed_slots_of_an_expression_are_merged_and_its_end_is_said():
     assert following(job, 2, 999_985.0, each_ten).note.startswith(f"{MISSED_MAX} slots")
     with pytest.raises(ValueError, match="no further slot"):
         following(job, 2, 2e6, each_ten)
+
+
+def test_of_what_came_after_a_job_the_highest_priority_goes_first():
+    from actors.jobs.ledger import Ledger
+    from actors.jobs.records import Job
+    from actors.jobs.specs import QueueSpec
+
+    ledger = Ledger()
+    ledger.open_queue(QueueSpec(name="default"), 0.0)
+    for number, priority in ((1, 0), (2, -1), (3, 5)):
+        after = frozenset({1}) if number > 1 else frozenset()
+        ledger.add(Job(number, "default", "test.send", "null", priority=priority, after=after), 0.0)
+    ledger.worker_free("default", "/w", 1, 0.0)
+
+    ledger.succeeded(1, 1, "null", 1.0)
+
+    assert {number: job.state for number, job in ledger.jobs.items()} == {2: "waiting", 3: "running"}
