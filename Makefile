@@ -9,7 +9,7 @@ STAMP := $(VENV)/.installed
 # Programs in Node.js that the tests run; where there is no npm, those tests are skipped and say so.
 NODE := $(if $(shell command -v npm),tests/node/node_modules/.installed)
 
-.PHONY: run test node check lint types contracts wheel bench bench-peers faults trial-subtrees trial-logs trial-jobs trial-schedules trial-systemd trial-newcomer soak fuzz clean starts
+.PHONY: run test node check lint types contracts wheel bench bench-peers faults trial-subtrees trial-logs trial-jobs trial-schedules trial-history-damage trial-history-kills trial-systemd trial-newcomer soak fuzz clean starts
 
 run: $(STAMP)
 	$(BIN)/actorctl run $(ARGS)
@@ -76,6 +76,10 @@ trial-systemd: $(STAMP)
 # The README in a fresh Debian with what it asks for and nothing else; needs root and debootstrap, and says so.
 trial-newcomer:
 	sh tests/support/newcomer.sh $(CURDIR)/build/newcomer $(CURDIR)/benchmarks/results/trial-newcomer.json
+
+# 200 logs of killed recorders, each damaged in another way and opened again. Ten minutes.
+trial-history-damage: $(STAMP)
+	PYTHONPATH=. $(BIN)/python tests/support/history_damage.py --rounds 200 --result benchmarks/results/history-damage.json $(ARGS)
 
 # A node under load for 30 minutes: memory, descriptors and threads of each process once a second, and whether they stay flat.
 soak: $(STAMP)

@@ -21,6 +21,8 @@ from supervisors.views import (
     ConfigView,
     DescribeView,
     EventsView,
+    HistoryCopyView,
+    HistoryPrunedView,
     KeysView,
     LevelsView,
     PauseView,
@@ -171,6 +173,36 @@ class SqlArguments(Arguments, frozen=True):
     verb: Literal["run", "cancel", "progress"] = "run"
 
 
+class HistoryPruneArguments(Arguments, frozen=True):
+    """Arguments of `history-prune`; what is None is as the recorder is configured.
+
+    Attributes:
+        events_age: Seconds to keep events and what is made from them.
+        metrics_age: Seconds to keep metrics.
+        max_bytes: Bytes to keep.
+        dry_run: Delete nothing; the answer says what would go.
+        timeout: Longest wait, in seconds; the recorder goes on after it.
+    """
+
+    events_age: float | None = None
+    metrics_age: float | None = None
+    max_bytes: int | None = None
+    dry_run: bool = False
+    timeout: float = 600.0
+
+
+class HistoryCopyArguments(Arguments, frozen=True):
+    """Arguments of `history-copy`: lay a copy of what is stored beside the published files, for the caller to take.
+
+    Attributes:
+        name: What it is called by: letters and digits.
+        timeout: Longest wait, in seconds.
+    """
+
+    name: str
+    timeout: float = 600.0
+
+
 class SnapshotArguments(Arguments, frozen=True):
     """Arguments of `snapshot`, which is streamed: parts `{items: [[topic, header, body], ...]}`, as a tap has them.
 
@@ -291,6 +323,8 @@ COMMANDS: dict[str, Command] = {
     "events": Command(EventsArguments, EventsView),
     "wait": Command(WaitArguments, WaitView),
     "sql": Command(SqlArguments, SqlView),
+    "history-prune": Command(HistoryPruneArguments, HistoryPrunedView, True),
+    "history-copy": Command(HistoryCopyArguments, HistoryCopyView, True),
     "snapshot": Command(SnapshotArguments, SnapshotView),
     "replay": Command(ReplayArguments, ReplayView),
     "taps": Command(Arguments, TapsView),

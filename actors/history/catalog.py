@@ -192,6 +192,17 @@ def write_catalog(folder: Path) -> None:
     put(temporary, folder / CATALOG, durable=True)
 
 
+def is_catalog(folder: Path) -> bool:
+    """Whether `catalog.duckdb` is there and can be opened."""
+    path = folder / CATALOG
+    try:
+        with duckdb.connect(str(path), read_only=True, config={"autoinstall_known_extensions": "false"}) as connection:
+            found = connection.execute("SELECT count(*) FROM duckdb_views() WHERE NOT internal").fetchone()
+    except duckdb.Error:
+        return False
+    return found is not None and found[0] > 0
+
+
 def fingerprint(folder: Path) -> str:
     """Return a text that is another one when the views or the folder are."""
     said = repr((TABLES, VIEWS, str(folder), STORAGE_VERSION, [_published_view(table, folder) for table in TABLES]))

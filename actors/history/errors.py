@@ -44,6 +44,20 @@ class HistoryVersionError(HistoryError, ValueError):
         self.known = known
 
 
+class HistoryBackupError(HistoryError, ValueError):
+    """A backup cannot be made, is not sound, or cannot be put back.
+
+    Attributes:
+        path: The backup, or the history it was to become.
+        why: What stood in the way.
+    """
+
+    def __init__(self, path: str, why: str) -> None:
+        super().__init__(f"{path}: {why}")
+        self.path = path
+        self.why = why
+
+
 class HistoryUnavailableError(HistoryError, OSError):
     """The history file cannot be opened, made or read, and not because it is damaged.
 

@@ -81,13 +81,13 @@ def open_file(path: Path, settings: FileSettings = DEFAULT_SETTINGS) -> OpenedFi
         try:
             connection = duckdb.connect(str(path), config=configuration(settings, path))
         except duckdb.Error as error:
-            notices.append(_mend(path, error))
+            notices.append(mend(path, error))
             continue
         try:
             _probe(connection)
         except duckdb.Error as error:
             connection.close()
-            notices.append(_mend(path, error))
+            notices.append(mend(path, error))
             continue
         for notice in notices:
             _log.error("history mended: %s", notice.why)
@@ -201,8 +201,13 @@ def _probe(connection: duckdb.DuckDBPyConnection) -> None:
         connection.execute(f'SELECT count(*) FROM "{name}"').fetchall()
 
 
-def _mend(path: Path, error: duckdb.Error) -> Notice:
-    """Do what `error` calls for, so that the next try may succeed; raise what cannot be mended."""
+def mend(path: Path, error: duckdb.Error) -> Notice:
+    """Do what `error` calls for, so that the next try may succeed. No connection may be open.
+
+    Raises:
+        HistoryLockedError: Another process holds the file.
+        HistoryUnavailableError: Nothing that is done to the file would help.
+    """
     _raise_unless_damaged(path, error)
     said = str(error)
     wal = wal_of(path)

@@ -8,6 +8,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from actors.history.catalog import MANIFEST, flowing, put, whole_file
+from actors.history.protocol import Notice
 from actors.history.publication import Manifest, decode, encode, sealed_through
 from actors.history.schema import BY_NAME, Keep, Table
 
@@ -73,29 +74,76 @@ def is_over(path: Path, now: datetime, age: float) -> bool:
         return False
 
 
-def oldest_first(folder: Path) -> Iterator[tuple[Table, Path]]:
-    """Return the sealed files of all tables that hold rows, the oldest first."""
-    found = [(table, path) for table in flowing() for path in sealed_files(folder, table.name)]
-    full = [(table, path) for table, path in found if path.stat().st_size != empty_file(folder, table).stat().st_size]
-    return iter(sorted(full, key=lambda entry: (sealed_through(entry[1].name), entry[0].name)))
+def files_to_drop(
+    folder: Path, now: datetime, ages: dict[Keep, float], most_bytes: int = 0
+) -> Iterator[tuple[Table, Path]]:
+    """Return the sealed files that go: those over for longer than their age, then the oldest above the budget.
+
+    Files that were emptied before and are over are among them: they are deleted now.
+
+    Args:
+        folder: What is published.
+        now: Aware instant.
+        ages: Seconds that rows are kept, by the kind of their table.
+        most_bytes: Bytes of all sealed files above which the oldest go; 0: no such limit.
+    """
+    kept: list[tuple[Table, Path]] = []
+    left = 0
+    for table in flowing():
+        empty = empty_file(folder, table).stat().st_size
+        for path in sealed_files(folder, table.name):
+            size = path.stat().st_size
+            if is_over(path, now, ages[table.keep]):
+                left += empty if size != empty else 0
+                yield table, path
+            else:
+                left += size
+                if size != empty:
+                    kept.append((table, path))
+    if not most_bytes:
+        return
+    for table, path in sorted(kept, key=lambda entry: (sealed_through(entry[1].name), entry[0].name)):
+        if left <= most_bytes:
+            return
+        left -= path.stat().st_size - empty_file(folder, table).stat().st_size
+        yield table, path
 
 
 def is_whole(path: Path) -> bool:
-    """Whether the file at `path` ends as a Parquet file does."""
+    """Whether the file at `path` begins and ends as a Parquet file does, with room for the footer it tells of."""
     try:
         with open(path, "rb") as file:
-            file.seek(-len(_PARQUET), os.SEEK_END)
-            return file.read() == _PARQUET
+            begin = file.read(len(_PARQUET))
+            size = file.seek(0, os.SEEK_END)
+            file.seek(-_TAIL, os.SEEK_END)
+            tail = file.read()
     except OSError:
         return False
+    footer = int.from_bytes(tail[:4], "little")
+    return begin == tail[4:] == _PARQUET and 0 < footer <= size - _TAIL - len(_PARQUET)
+
+
+def quarantine(folder: Path) -> tuple[Notice, ...]:
+    """Move sealed files that are no Parquet files any more aside, where no view reads them; say which.
+
+    One of them would let every query of its table fail. Their rows are nowhere else.
+
+    Raises:
+        OSError: One cannot be moved.
+    """
+    notices: list[Notice] = []
+    for table in flowing():
+        for path in sealed_files(folder, table.name):
+            if not is_whole(path) and path.exists():
+                aside = path.with_name(f"{path.name}.corrupt-{datetime.now(UTC):%Y%m%dT%H%M%S}")
+                os.replace(path, aside)
+                why = f"sealed rows of {table.name} cannot be read, {path.parent.name}: moved to {aside.name}"
+                notices.append(Notice(0, why))
+    return tuple(notices)
 
 
 _PARQUET = b"PAR1"
-
-
-def sealed_bytes(folder: Path) -> int:
-    """Return the bytes of all sealed files."""
-    return sum(path.stat().st_size for table in flowing() for path in sealed_files(folder, table.name))
+_TAIL = 4 + len(_PARQUET)
 
 
 def empty_file(folder: Path, table: Table) -> Path:

@@ -9,7 +9,7 @@ import duckdb
 from msgspec import Struct
 
 from actors.history.catalog import fingerprint, is_prepared, make_views, prepare, sealed_numbers, views_mark
-from actors.history.folder import load_manifest
+from actors.history.folder import load_manifest, quarantine
 from actors.history.protocol import Notice
 from actors.history.publication import Manifest
 from actors.history.rebuilding import rebuild
@@ -61,6 +61,7 @@ def join_published(connection: duckdb.DuckDBPyConnection, folder: Path) -> Joine
             segment = max(segment, last + 1)
             fresh[table.name] = count
     try:
+        notices += quarantine(folder)
         if not is_prepared(folder):
             prepare(connection, folder)
         if views_mark(connection) != fingerprint(folder):

@@ -236,15 +236,32 @@ class Checkpoint(Message[CheckpointDone], frozen=True):
     """Move the write-ahead log into the file now."""
 
 
+class PrunedPart(Struct, frozen=True):
+    """Something that was forgotten, or would be.
+
+    Attributes:
+        table: Whose rows.
+        rows: How many; 0 where the file they were in cannot be read.
+        size_bytes: Bytes of the disk that are free then; 0 for rows of the history file, which keeps their room.
+        file: The sealed file they were in; "" for rows of the history file.
+    """
+
+    table: str
+    rows: int
+    size_bytes: int = 0
+    file: str = ""
+
+
 class Pruned(Struct, frozen=True):
     """The answer to `Prune`.
 
     Attributes:
-        rows: Rows deleted, by table; tables without a deletion are left out.
+        rows: Rows of the history file deleted, by table; tables without a deletion are left out.
         used_bytes: Bytes of the file in use afterwards.
         free_bytes: Bytes of the file that new rows will take before it grows.
         why: What stood in the way, or "".
         dropped_bytes: Bytes of sealed days that were dropped, by table.
+        parts: All that, one by one.
     """
 
     rows: dict[str, int]
@@ -252,18 +269,49 @@ class Pruned(Struct, frozen=True):
     free_bytes: int
     why: str = ""
     dropped_bytes: dict[str, int] = {}
+    parts: tuple[PrunedPart, ...] = ()
 
 
 class Prune(Message[Pruned], frozen=True):
-    """Delete what is older than the retention, and the oldest days while the file is above its budget.
+    """Delete what is older than the retention, and the oldest days while the history is above its budget.
 
     Attributes:
         events_age: Seconds to keep events and what is made from them; None: as the recorder is configured.
         metrics_age: Seconds to keep metrics; None: as the recorder is configured.
+        max_bytes: Bytes to keep; None: as the recorder is configured.
+        is_dry_run: Delete nothing, and answer with what would go.
     """
 
     events_age: float | None = None
     metrics_age: float | None = None
+    max_bytes: int | None = None
+    is_dry_run: bool = False
+
+
+class CopyMade(Struct, frozen=True):
+    """The answer to `Copy`.
+
+    Attributes:
+        folder: Where it is, for whoever asked to take it away; "" where there is none.
+        sealed: The last segment that is in sealed files.
+        rows: Rows of the history file in it, by table.
+        why: Why there is none, or "".
+    """
+
+    folder: str
+    sealed: int = -1
+    rows: dict[str, int] = {}
+    why: str = ""
+
+
+class Copy(Message[CopyMade], frozen=True):
+    """Lay a copy of all that is stored now beside the published files; it is removed an hour later.
+
+    Attributes:
+        name: What the folder is called by: letters and digits.
+    """
+
+    name: str
 
 
 class RecorderStatistics(Struct, frozen=True):

@@ -51,10 +51,17 @@ def prune(store: HistoryStore, retention: Retention, now: float) -> Pruned:
 
 def usage(store: HistoryStore) -> tuple[int, int]:
     """Return the bytes of the file in use, and those free for new rows, as of the last checkpoint."""
-    ((used, free),) = store.execute(
-        "SELECT used_blocks * block_size, free_blocks * block_size FROM pragma_database_size()"
-    )
+    ((used, free),) = store.execute(_USAGE)
     return int(used), int(free)
+
+
+def usage_of(connection: duckdb.DuckDBPyConnection) -> tuple[int, int]:
+    """Return the same of the file behind `connection`."""
+    ((used, free),) = connection.execute(_USAGE).fetchall()
+    return int(used), int(free)
+
+
+_USAGE = "SELECT used_blocks * block_size, free_blocks * block_size FROM pragma_database_size()"
 
 
 def _delete(store: HistoryStore, cuts: tuple[Cut, ...], rows: dict[str, int]) -> None:

@@ -14,6 +14,7 @@ import shutil
 from collections.abc import Callable
 from contextlib import AbstractContextManager, suppress
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from time import monotonic
 from typing import Any, Protocol
@@ -27,23 +28,24 @@ from actors.history.catalog import (
     columns_of,
     copy,
     flowing,
+    is_catalog,
     is_prepared,
     prepare,
     whole,
     whole_file,
     write_catalog,
 )
+from actors.history.files import is_damage
 from actors.history.folder import (
     day_of,
     empty_file,
-    is_over,
+    files_to_drop,
     is_whole,
     load_manifest,
-    oldest_first,
+    quarantine,
     save_manifest,
-    sealed_bytes,
-    sealed_files,
 )
+from actors.history.protocol import Notice
 from actors.history.publication import (
     GRACE,
     RINGS,
@@ -90,9 +92,17 @@ class Source(Protocol):
         """Merge the notes of published batches, on the writer's thread."""
         ...
 
+    def note(self, notice: Notice) -> None:
+        """Report something with the next answer, on the writer's thread."""
+        ...
+
     def reading(self) -> AbstractContextManager[duckdb.DuckDBPyConnection]:
         """A connection of its own, any thread."""
         ...
+
+
+def _note(notice: Notice, source: Source) -> None:
+    source.note(notice)
 
 
 Writing = Callable[[Callable[[Source], Any]], Any]
@@ -109,12 +119,14 @@ class Publisher:
 
     Attributes:
         problem: Why the last turn did not succeed, or "".
+        is_damaged: Whether that was because something cannot be read.
         published_at: Wall clock of the last publication, 0 before the first.
     """
 
     def __init__(self, folder: Path, writing: Writing, *, now: Callable[[], float]) -> None:
         self.folder = folder
         self.problem = ""
+        self.is_damaged = False
         self.published_at = 0.0
         self._writing = writing
         self._now = now
@@ -145,12 +157,14 @@ class Publisher:
             if not is_last:
                 self._begin_merge(source)
         except (duckdb.Error, OSError) as error:
+            self.is_damaged = isinstance(error, duckdb.Error) and is_damage(error)
             said = str(error).partition("\n")[0]
             if self.problem != said:
                 self.problem = said
                 _log.error("history is not published: %s", said)
             return False
         self.problem = ""
+        self.is_damaged = False
         return True
 
     def rewrite(self) -> None:
@@ -166,6 +180,26 @@ class Publisher:
         with source.reading() as connection:
             self._export_again(source, connection, lambda path: True)
 
+    def mend(self) -> None:
+        """Look for files that were deleted, cut or overwritten since: rings are written anew, sealed ones put aside.
+
+        Raises:
+            duckdb.Error: A file cannot be written.
+            OSError: It cannot be put in place.
+        """
+        source = self._source
+        if source is None:
+            return
+        for notice in quarantine(self.folder):
+            _log.error("history mended: %s", notice.why)
+            self._writing(partial(_note, notice))
+        with source.reading() as connection:
+            if not is_prepared(self.folder):
+                prepare(connection, self.folder)
+            self._export_again(source, connection, lambda path: not is_whole(path))
+        if not is_catalog(self.folder):
+            write_catalog(self.folder)
+
     def drop(self, ages: dict[Keep, float], *, most_bytes: int = 0) -> dict[str, int]:
         """Drop sealed days that are over for longer than their age, then the oldest while there are too many bytes.
 
@@ -179,16 +213,8 @@ class Publisher:
             Bytes dropped, by table.
         """
         dropped: dict[str, int] = {}
-        now = datetime.fromtimestamp(self._now(), UTC)
-        for table in flowing():
-            for path in sealed_files(self.folder, table.name):
-                if is_over(path, now, ages[table.keep]):
-                    self._drop(table, path, dropped)
-        if most_bytes:
-            for table, path in oldest_first(self.folder):
-                if sealed_bytes(self.folder) <= most_bytes:
-                    break
-                self._drop(table, path, dropped)
+        for table, path in files_to_drop(self.folder, datetime.fromtimestamp(self._now(), UTC), ages, most_bytes):
+            self._drop(table, path, dropped)
         return dropped
 
     def _begin(self, source: Source) -> None:
@@ -208,7 +234,7 @@ class Publisher:
                 self._merge_at = monotonic() + GRACE
         self._whole_due = {table.name for table in whole()}
         self._waiting, self._last = {}, self._manifest.through
-        if not (self.folder / CATALOG).exists():
+        if not is_catalog(self.folder):
             write_catalog(self.folder)
         self._source = source
 

@@ -9,8 +9,7 @@ a query. Trouble with the file is answered, not raised, for a history must not s
 refuses a batch, a bad statement gets `QueryFailed`; a file that cannot be opened (held by another program, no rights,
 written by a newer one) refuses everything with the reason and is tried again every `REOPEN_INTERVAL` seconds.
 
-What does end the recorder, for its supervisor to start another: more queries than `STUCK_LIMIT` that nothing can
-interrupt. Unacknowledged batches are sent again to the next instance.
+What does end it, for its supervisor to start another: more queries than `STUCK_LIMIT` that nothing can interrupt.
 """
 
 from __future__ import annotations
@@ -21,23 +20,27 @@ import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from types import TracebackType
 from typing import ClassVar, TypeVar
 
 import duckdb
-from msgspec.structs import replace
 
 from actors.core.actor import Actor
 from actors.core.mailbox import MailboxSpec
 from actors.history.catalog import folder_of
+from actors.history.copying import make_copy
 from actors.history.errors import HistoryError
 from actors.history.files import MEBIBYTE, FileSettings, size_of, wal_of
+from actors.history.forgetting import forget
 from actors.history.protocol import (
     RESULT_BYTES_LIMIT,
     CancelQuery,
     Checkpoint,
     CheckpointDone,
+    Copy,
+    CopyMade,
     Outcome,
     Prune,
     Pruned,
@@ -51,21 +54,29 @@ from actors.history.protocol import (
     Store,
     Stored,
 )
-from actors.history.pruning import prune
 from actors.history.publication import SHORTEST_INTERVAL
 from actors.history.publishing import Publisher
 from actors.history.retention import DAY, Retention, check_retention
 from actors.history.runner import QueryRunner
-from actors.history.schema import Keep
+from actors.history.sql import DAMAGED
 from actors.history.store import HistoryStore, StoreCounts
-from actors.messages import Message, on
+from actors.history.tending import (
+    SUSPICION_INTERVAL,
+    Publish,
+    Reopen,
+    Tend,
+    replace_if_damaged,
+    take_turn,
+    tend_published,
+)
+from actors.messages import on
 
 _log = logging.getLogger(__name__)
 
 T = TypeVar("T")
 
 STUCK_LIMIT = 2
-"""Queries that cannot be interrupted which the recorder lives with; one more and it ends."""
+"""Queries that cannot be interrupted which the recorder lives with."""
 
 TEND_INTERVAL = 30.0
 """Seconds between two looks at the log, the queries and the retention."""
@@ -85,18 +96,6 @@ BUSY_WAL_BYTES = 64 * MEBIBYTE
 
 class StuckQueriesError(HistoryError, RuntimeError):
     """More queries than the recorder lives with cannot be interrupted; only a new process is rid of them."""
-
-
-class Tend(Message[None], frozen=True):
-    """The recorder's own reminder to look after its file."""
-
-
-class Publish(Message[None], frozen=True):
-    """The recorder's own reminder to publish what it stored."""
-
-
-class Reopen(Message[None], frozen=True):
-    """The recorder's own reminder to try again to open its file."""
 
 
 class Recorder(Actor):
@@ -158,6 +157,7 @@ class Recorder(Actor):
         self._reopens = False  # whether a `Reopen` is on its way
         self._batches_tended = 0
         self._prune_at = 0.0
+        self._suspect_at = 0.0
 
     def on_start(self) -> None:
         """Open the file; where it cannot be opened now, start all the same and try again later."""
@@ -197,7 +197,10 @@ class Recorder(Actor):
     @on(Query)
     async def query(self, query: Query) -> QueryResult | QueryFailed:
         """Run one reading statement within its limits."""
-        return await asyncio.wrap_future(self._runner.submit(self._bounds.bound(query)))
+        answer = await asyncio.wrap_future(self._runner.submit(self._bounds.bound(query)))
+        if isinstance(answer, QueryFailed) and answer.hint == DAMAGED:
+            await self._suspect()
+        return answer
 
     @on(CancelQuery)
     async def cancel_query(self, wanted: CancelQuery) -> bool:
@@ -225,13 +228,20 @@ class Recorder(Actor):
         retention = Retention(
             kept.events_age if wanted.events_age is None else wanted.events_age,
             kept.metrics_age if wanted.metrics_age is None else wanted.metrics_age,
-            kept.max_bytes,
+            kept.max_bytes if wanted.max_bytes is None else wanted.max_bytes,
         )
         try:
             check_retention(retention)
         except ValueError as error:
             return Pruned({}, 0, 0, str(error))
-        return await self._prune(retention)
+        return await self._prune(retention, is_dry_run=wanted.is_dry_run)
+
+    @on(Copy)
+    async def copy(self, wanted: Copy) -> CopyMade:
+        """Lay a copy of all that is stored beside the published files; storing and publishing go on."""
+        if self._store is None:
+            return CopyMade("", why=self._problem)
+        return await asyncio.to_thread(make_copy, self._store, self._publishing, wanted.name)
 
     @on(Statistics)
     async def statistics(self, _: Statistics) -> RecorderStatistics:
@@ -245,7 +255,9 @@ class Recorder(Actor):
             return
         self._is_publishing = True
         try:
-            await asyncio.wrap_future(self._publishing.submit(self._publisher.turn))
+            await asyncio.wrap_future(self._publishing.submit(take_turn, self._publisher, self._on_writer))
+            if self._publisher.is_damaged:
+                await self._suspect()
         finally:
             self._is_publishing = False
 
@@ -275,6 +287,7 @@ class Recorder(Actor):
             why = await self._write(lambda store: store.checkpoint())
             if why:
                 _log.warning("history was not checkpointed: %s", why)
+        await asyncio.wrap_future(self._publishing.submit(tend_published, self._publisher))
         now = time.monotonic()
         if now >= self._prune_at:
             self._prune_at = now + PRUNE_INTERVAL
@@ -282,32 +295,19 @@ class Recorder(Actor):
             if pruned.why:
                 _log.warning("history was not pruned whole: %s", pruned.why)
 
-    async def _prune(self, retention: Retention) -> Pruned:
-        """Drop sealed days first, then rows of the file; files of the rings follow the file."""
-        dropped = await asyncio.wrap_future(self._publishing.submit(self._drop, retention))
-        pruned = await self._write(lambda store: prune(store, retention, time.time()))
-        if pruned is None:
-            return Pruned({}, 0, 0, self._problem)
-        if pruned.rows:
-            await asyncio.wrap_future(self._publishing.submit(self._rewrite))
-        return replace(pruned, dropped_bytes=dropped)
+    async def _suspect(self) -> None:
+        """Something could not be read: see whether the file is damaged, and replace it then."""
+        now = time.monotonic()
+        if now >= self._suspect_at:
+            self._suspect_at = now + SUSPICION_INTERVAL
+            await asyncio.wrap_future(self._publishing.submit(replace_if_damaged, self._publisher, self._on_writer))
+            self._reopen_later()
 
-    def _drop(self, retention: Retention) -> dict[str, int]:
-        """On the publisher's thread: drop what is sealed and over."""
-        ages = {Keep.EVENTS: retention.events_age, Keep.METRICS: retention.metrics_age}
-        most = max(retention.max_bytes - size_of(self._path), 1) if retention.max_bytes else 0
-        try:
-            return self._publisher.drop(ages, most_bytes=most)
-        except OSError as error:
-            _log.warning("sealed history was not dropped: %s", error)
-            return {}
-
-    def _rewrite(self) -> None:
-        """On the publisher's thread: take deleted rows out of the rings."""
-        try:
-            self._publisher.rewrite()
-        except (duckdb.Error, OSError) as error:
-            _log.warning("published history still holds rows that were deleted: %s", error)
+    async def _prune(self, retention: Retention, *, is_dry_run: bool = False) -> Pruned:
+        """On the publisher's thread, which alone touches sealed files and rings."""
+        work = partial(forget, self._publisher, self._on_writer, retention, time.time(), is_dry_run=is_dry_run)
+        pruned = await asyncio.wrap_future(self._publishing.submit(work))
+        return pruned if pruned is not None else Pruned({}, 0, 0, self._problem)
 
     async def _write(self, work: Callable[[HistoryStore], T]) -> T | None:
         """Run `work` on the thread that owns the file; None where there is no file, and `_problem` says why."""

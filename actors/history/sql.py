@@ -30,6 +30,7 @@ from actors.history.files import DEFAULT_SETTINGS, FileSettings, is_damage, lock
 from actors.history.protocol import RESULT_BYTES_LIMIT, Query, QueryResult
 from actors.history.watch import Watch, Watched
 
+DAMAGED = "part of the history file is damaged"
 READING = "only SELECT, DESCRIBE, SHOW, SUMMARIZE and EXPLAIN run here"
 
 TABLE_FUNCTIONS = frozenset(
@@ -170,7 +171,7 @@ def query_file(path: Path, query: Query, settings: FileSettings = DEFAULT_SETTIN
     connection = open_read_only(path, settings)
     watch = Watch("history-query-watch")
     try:
-        _look_at_everything(connection, folder_of(path))
+        look_at_everything(connection, folder_of(path))
         lock_down(connection, folder_of(path))
         with watch.over(connection.interrupt, query.timeout) as watched:
             return run(connection, query, watched, settings)
@@ -179,8 +180,12 @@ def query_file(path: Path, query: Query, settings: FileSettings = DEFAULT_SETTIN
         connection.close()
 
 
-def _look_at_everything(connection: duckdb.DuckDBPyConnection, folder: Path) -> None:
-    """Let names stand for the views over file and sealed files; for tables alone in a file that has no views yet."""
+def look_at_everything(connection: duckdb.DuckDBPyConnection, folder: Path) -> None:
+    """Let names stand for the views over file and sealed files; for tables alone in a file that has no views yet.
+
+    Raises:
+        QueryError: What is sealed cannot be read.
+    """
     mark = views_mark(connection)
     if mark is None:
         return
@@ -320,5 +325,5 @@ def _explained(error: duckdb.Error, query: Query) -> QueryError:
     if "read-only mode" in said:
         return QueryError(QueryProblem.REFUSED, said, READING)
     if is_damage(error):
-        return QueryError(QueryProblem.UNAVAILABLE, said, "part of the history file is damaged")
+        return QueryError(QueryProblem.UNAVAILABLE, said, DAMAGED)
     return QueryError(QueryProblem.INVALID, said)

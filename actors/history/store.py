@@ -9,6 +9,7 @@ unusable reopens the file.
 from __future__ import annotations
 
 import logging
+import os
 import shutil
 import threading
 from collections.abc import Callable, Iterator
@@ -32,13 +33,15 @@ from actors.history.files import (
     is_full,
     is_invalidated,
     lock_down,
+    mend,
     open_file,
     size_of,
     wal_of,
 )
 from actors.history.joining import join_published
-from actors.history.ledger import Ledger, Range
+from actors.history.ledger import Range
 from actors.history.migrations import migrate, version_of
+from actors.history.notes import merge, read_ledger
 from actors.history.protocol import Notice, Outcome, Store, Stored, decode_rows
 from actors.history.publication import Manifest
 from actors.history.publishing import BATCHES_MERGED, Fresh
@@ -77,13 +80,7 @@ class HistoryStore:
         HistoryVersionError: Its schema is newer than this program's.
     """
 
-    def __init__(
-        self,
-        path: Path,
-        settings: FileSettings = DEFAULT_SETTINGS,
-        *,
-        now: Callable[[], float],
-    ) -> None:
+    def __init__(self, path: Path, settings: FileSettings = DEFAULT_SETTINGS, *, now: Callable[[], float]) -> None:
         self.path = path
         self.folder = folder_of(path)
         self.settings = settings
@@ -107,11 +104,13 @@ class HistoryStore:
             self.schema_version = version_of(connection)
             notices, fresh = self._join_published(connection)
             lock_down(connection, self.folder)
-            self._ledger = _read_ledger(connection)
+            self._ledger = read_ledger(connection)
         except BaseException:
             connection.close()
             raise
         self._connection = connection
+        found = os.stat(self.path)
+        self._identity = (found.st_dev, found.st_ino)
         self._appenders = Appenders(connection)
         self._appenders.fresh = fresh
         self._greeted.clear()
@@ -168,9 +167,42 @@ class HistoryStore:
                 self._readers_changed.notify_all()
 
     def take_notices(self) -> tuple[Notice, ...]:
-        """Return what is to be reported, each notice once."""
-        notices, self._notices = tuple(self._notices), []
-        return notices
+        """Return what is to be reported since the last time, as one notice: what happened at once is told as one."""
+        notices, self._notices = self._notices, []
+        if not notices:
+            return ()
+        return (Notice(sum(notice.rows for notice in notices), "; ".join(notice.why for notice in notices)),)
+
+    def note(self, notice: Notice) -> None:
+        """Report `notice` with the next answer; on the thread that stores."""
+        self._notices.append(notice)
+
+    def is_in_place(self) -> bool:
+        """Whether the open file is still the one at its path. Any thread."""
+        try:
+            found = os.stat(self.path)
+        except FileNotFoundError:
+            return False
+        except OSError:
+            return True  # nobody can know: the disk is away for a moment
+        return (found.st_dev, found.st_ino) == self._identity
+
+    def reopen(self, why: str) -> None:
+        """Open the file at the path again, which is another one now; what was published comes back.
+
+        Raises:
+            HistoryError: It could not be opened.
+        """
+        self._notices.append(Notice(0, why))
+        self._reopen(why)
+
+    def condemn(self, error: duckdb.Error) -> None:
+        """Move the file aside, of which `error` says that it is damaged, and begin a new one.
+
+        Raises:
+            HistoryError: It could not be moved or begun.
+        """
+        self._reopen(_first_line(error), error)
 
     def store(self, batch: Store) -> Stored:
         """Store `batch`, whole or not at all.
@@ -259,24 +291,8 @@ class HistoryStore:
         Raises:
             duckdb.Error: They cannot be merged; call `recover` with it.
         """
-        self.execute("BEGIN")
-        self.execute(
-            f"""
-            CREATE OR REPLACE TEMP TABLE merged AS
-            SELECT source, min(first_batch) AS first_batch, max(batch) AS batch, sum(rows)::BIGINT AS rows,
-                   max(stored_at) AS stored_at, max(seg) AS seg
-            FROM (SELECT *, sum(starts::INTEGER) OVER (PARTITION BY source ORDER BY first_batch) AS island
-                  FROM (SELECT *, first_batch > 1 + lag(batch, 1, -1)
-                                  OVER (PARTITION BY source ORDER BY first_batch) AS starts
-                        FROM batches WHERE {which}))
-            GROUP BY source, island
-            """
-        )
-        self.execute(f"DELETE FROM batches WHERE {which}")
-        self.execute("INSERT INTO batches SELECT source, first_batch, batch, rows, stored_at, seg FROM merged")
-        self.execute("DROP TABLE merged")
-        self.execute("COMMIT")
-        self._ledger = _read_ledger(self._connection)
+        merge(self._connection, which)
+        self._ledger = read_ledger(self._connection)
 
     def _greet(self, batch: Store) -> None:
         """Compare, once for each source, what it knows to be stored with what is."""
@@ -316,7 +332,7 @@ class HistoryStore:
             self.problem = why
             _log.error("history refuses batches: %s", why)
         self._recover(error)
-        self._ledger = _read_ledger(self._connection)  # an error of COMMIT itself: the file knows best
+        self._ledger = read_ledger(self._connection)  # an error of COMMIT itself: the file knows best
         if (batch.source, batch.batch) in self._ledger:
             return None
         self.counts.refused += 1
@@ -340,13 +356,18 @@ class HistoryStore:
                 error = worse
             else:
                 return
-        _log.error("history file is opened again: %s", _first_line(error))
+        self._reopen(_first_line(error))
+
+    def _reopen(self, why: str, condemned: duckdb.Error | None = None) -> None:
+        _log.error("history file is opened again: %s", why)
         with self._readers_changed:
             self._reopening = True
             try:
                 self._end_readers()
                 self._appenders.close()
                 self._connection.close()
+                if condemned is not None:
+                    self._notices.append(mend(self.path, condemned))
                 self._open()
             finally:
                 self._reopening = False
@@ -367,23 +388,6 @@ class HistoryStore:
 
 _READERS_TIMEOUT = 10.0
 _INTERRUPT_AGAIN = 0.05
-
-
-def _read_ledger(connection: duckdb.DuckDBPyConnection) -> Ledger:
-    ledger = Ledger()
-    rows = connection.execute(
-        """
-        SELECT source, min(first_batch), max(batch)
-        FROM (SELECT *, sum(starts) OVER (PARTITION BY source ORDER BY first_batch) AS island
-              FROM (SELECT source, first_batch, batch,
-                           first_batch > 1 + lag(batch, 1, -1) OVER (PARTITION BY source ORDER BY first_batch) AS starts
-                    FROM batches))
-        GROUP BY source, island
-        """
-    ).fetchall()
-    for source, first, last in rows:
-        ledger.add(source, first, last)
-    return ledger
 
 
 def _said(gap: Range) -> str:

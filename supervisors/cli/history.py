@@ -1,4 +1,4 @@
-"""`history`: where its files are for other tools, and its care: prune, verify, backup, restore, export."""
+"""`history path`: where the files of the history are, for other tools."""
 
 from __future__ import annotations
 
@@ -7,21 +7,15 @@ from typing import Annotated, Final
 
 import typer
 
+from supervisors.cli import historycare, historyexport
 from supervisors.cli.calling import Call, Panel, Shape, command
-from supervisors.cli.discovery import home_of
-from supervisors.cli.failures import CommandError, usage
-from supervisors.cli.queries import HISTORY_NAME
+from supervisors.cli.failures import CommandError
+from supervisors.cli.historyapp import File, app, history_app, history_file
 from supervisors.cli.rendering import Column, Listing
 from supervisors.cli.texts import size
 from supervisors.views import HistoryFileView
 
-app = typer.Typer()
-history_app = typer.Typer(help="The files of the history, and their care.", no_args_is_help=False)
-app.add_typer(history_app, name="history", rich_help_panel=Panel.EVENTS.value)
-
-File = Annotated[
-    str | None, typer.Option("--file", metavar="FILE", help="This history file; else the one in the node's home.")
-]
+__all__ = ["app", "historycare", "historyexport"]
 
 FILE_COLUMNS: Final = (
     Column("what", lambda file: file.what),
@@ -73,20 +67,6 @@ def path(
                 "not_found", str(error), "a node publishes there once it has run; --home names it"
             ) from None
     return Listing("HistoryFileList", views, FILE_COLUMNS, lambda view: str(view.path))
-
-
-def history_file(call: Call, given: str | None) -> Path:
-    """Return the history file that is meant: the one given, or that of the home.
-
-    Raises:
-        CommandError: The one given is none.
-    """
-    if given is None:
-        return (home_of(call.settings) / HISTORY_NAME).absolute()
-    found = Path(given)
-    if found.is_dir():
-        raise usage(f"{given} is a directory", f"--file {found / HISTORY_NAME}, or --home {given}")
-    return found.absolute()
 
 
 def _view(what: str, path: Path, about: str) -> HistoryFileView:

@@ -1,8 +1,7 @@
 """The node's side of control RPC: the handler table, from a command's arguments to its view.
 
 `handle` is what the control server calls on the socket's thread; it only passes the work on to a few threads, so that
-a large tree or a slow answer never stops the socket. Handlers that wait for something (`ask`, `sql`, the verbs, `wait`)
-arm a callback and return.
+a large tree or a slow answer never stops the socket. Handlers that wait (`ask`, `sql`, verbs, `wait`) arm a callback.
 """
 
 from __future__ import annotations
@@ -24,6 +23,7 @@ from supervisors.node.access import Access, AccessError
 from supervisors.node.asking import ask_actor, send_to_actor
 from supervisors.node.explaining import explain
 from supervisors.node.facts import NodeFacts
+from supervisors.node.historycare import HISTORY, history_handlers
 from supervisors.node.looking import kept_at, last_exit_and_needs, spec_view_at
 from supervisors.node.operations import Operations
 from supervisors.node.pausing import Pauses
@@ -84,7 +84,7 @@ THREADS = 4
 REFRESH_TIMEOUT = 0.03
 """Seconds that subtree processes have to say what their nodes are now; then what they said last is shown."""
 
-_ADMINISTRATION = frozenset({"config", "keys", "grant", "revoke", "shutdown", "pause", "unpause", "reload"})
+_ADMINISTRATION = frozenset({"config", "keys", "grant", "revoke", "shutdown", "pause", "unpause", "reload", *HISTORY})
 
 PERMISSIONS: Mapping[str, Role] = {
     name: Role.ADMIN if name in _ADMINISTRATION else Role.OPERATOR if command.is_change else Role.VIEWER
@@ -130,6 +130,7 @@ class ControlDesk:
             "events": self._events,
             "wait": self._wait,
             "sql": self._sql,
+            **history_handlers(node.system),
             "snapshot": self._snapshot,
             "replay": self._replay,
             "taps": self._taps,

@@ -58,7 +58,13 @@ if TYPE_CHECKING:  # what type checkers read; a test holds it against the names 
         plain,
         schema,
     )
-    from supervisors.views.history import HistoryFileView
+    from supervisors.views.history import (
+        HistoryCheckView,
+        HistoryCopyView,
+        HistoryFileView,
+        HistoryPrunedView,
+        PrunedView,
+    )
     from supervisors.views.levels import LevelsView, LevelView
     from supervisors.views.past import ChangeView
     from supervisors.views.processes import SendingView, SparesView
@@ -146,7 +152,13 @@ else:
                 "plain",
                 "schema",
             ),
-            "supervisors.views.history": ("HistoryFileView",),
+            "supervisors.views.history": (
+                "HistoryCheckView",
+                "HistoryCopyView",
+                "HistoryFileView",
+                "HistoryPrunedView",
+                "PrunedView",
+            ),
             "supervisors.views.levels": ("LevelView", "LevelsView"),
             "supervisors.views.past": ("ChangeView",),
             "supervisors.views.processes": ("SendingView", "SparesView"),
@@ -215,7 +227,10 @@ __all__ = [
     "FileView",
     "FlightView",
     "HeaderView",
+    "HistoryCheckView",
+    "HistoryCopyView",
     "HistoryFileView",
+    "HistoryPrunedView",
     "HistoryView",
     "Instant",
     "JobLineView",
@@ -234,6 +249,7 @@ __all__ = [
     "PauseView",
     "PingView",
     "PlanView",
+    "PrunedView",
     "QueryView",
     "ReasonView",
     "ReloadItem",

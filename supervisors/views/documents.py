@@ -29,7 +29,7 @@ from supervisors.views.commands import (
     TargetView,
     WaitView,
 )
-from supervisors.views.history import HistoryFileView
+from supervisors.views.history import HistoryCheckView, HistoryFileView, PrunedView
 from supervisors.views.levels import LevelView
 from supervisors.views.past import ChangeView
 from supervisors.views.reload import ReloadItem
@@ -246,6 +246,8 @@ DOCUMENTS: dict[str, Any] = {
     "Rows": dict[str, Any],
     "QueryList": QueryView,
     "HistoryFileList": HistoryFileView,
+    "HistoryCheckList": HistoryCheckView,
+    "PrunedList": PrunedView,
     "ConfigList": ConfigEntry,
     "FaultList": FaultView,
     "LogList": LogView,

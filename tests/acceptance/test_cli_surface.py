@@ -24,9 +24,11 @@ import pytest
 import typer
 from support.command_line import Result, commands_in, parse, plain_text, run, run_process
 from support.fake_node import FakeNode, RefusalError, fake_node
+from support.history import open_store
 from support.json_schema import violations
 
 from actors.events import ActorStateChanged
+from actors.history.backup import backup as backup_history
 from actors.jobs.store import JOBS
 from actors.state.backup import backup
 from actors.state.file import open_state
@@ -55,7 +57,7 @@ NEEDED["ids"] = {"jobs retry", "jobs cancel", "jobs promote", "jobs delete", "dl
 """Arguments that are optional to the parser and yet needed."""
 
 ADDED = {name: ["--count", "2"] for name in STREAMS}
-ADDED |= {"backup": ["--verify"]}
+ADDED |= {"backup": ["--verify"], "history backup": ["--verify"], "history restore": ["--replace"]}
 ADDED |= {"down": ["--no-wait"], "daemon stop": ["--no-wait"], "top": ["--once", "--window", "10ms"]}
 """Options with which a command ends by itself here: the fake node never goes."""
 
@@ -73,6 +75,10 @@ def node(tmp_path_factory: pytest.TempPathFactory) -> Iterator[FakeNode]:
         open_state(node.home / "state.db", JOBS).close()
         EXAMPLES["copy"] = EXAMPLES["to"] = str(node.home / "copy.db")
         backup(node.home / "state.db", node.home / "copy.db")
+        open_store(node.home).close()
+        EXAMPLES["directory"] = str(node.home / "copy")
+        backup_history(node.home / "history.duckdb", node.home / "copy")
+        ADDED["history verify"] = ["--file", str(node.home / "copy" / "history.duckdb")]
         (node.home / "logs").mkdir()
         (node.home / "logs" / "node.log").write_text(json.dumps(line) + "\nno JSON at all\n")
         ended = threading.Event()

@@ -45,6 +45,8 @@ from supervisors.views import (
     DescribeView,
     EventRow,
     EventsView,
+    HistoryCopyView,
+    HistoryPrunedView,
     HistoryView,
     JobLineView,
     JobView,
@@ -57,6 +59,7 @@ from supervisors.views import (
     PauseView,
     PingView,
     PlanView,
+    PrunedView,
     ReloadItem,
     ReloadView,
     ReportedView,
@@ -146,6 +149,8 @@ class FakeNode:
             "events": self._events,
             "wait": self._wait,
             "sql": self._sql,
+            "history-prune": lambda _: HistoryPrunedView(items=_PRUNED, used_bytes=4096),
+            "history-copy": lambda a: HistoryCopyView(folder=f"/nowhere/{a.name}"),
             "taps": self._taps_view,
             "tap-report": self._tap_report,
             "config": lambda _: ConfigView(items=(ConfigEntry(key="runtime.name", value="openclaw"),)),
@@ -421,6 +426,12 @@ class FakeNode:
         )
 
 
+_PRUNED = (
+    PrunedView(
+        table="metrics", outcome="gone", rows=7, size_bytes=999, file="sealed/metrics/day=2026-11-20/part-0-1.parquet"
+    ),
+    PrunedView(table="events", outcome="gone", rows=3),
+)
 _BACKUP = ScheduleView(
     id="backup",
     when="0 2 * * *",

@@ -1,6 +1,7 @@
 """Processes that keep a history, for tests that kill them.
 
 python -m support.history_children keep FOLDER FIRST     stores batches from FIRST on, one line a stored batch
+python -m support.history_children publish FOLDER FIRST  the same, and publishes: `published N` for what is in files
 python -m support.history_children serve FOLDER          answers framed `Store`s on stdin with `Stored`s on stdout
 """
 
@@ -21,6 +22,7 @@ from support.history import batch_of, metric_rows, open_store
 
 from actors.history.protocol import Outcome, Store, Stored
 from actors.history.pruning import prune
+from actors.history.publishing import Publisher
 from actors.history.retention import DAY, Retention
 
 _LENGTH = struct.Struct("<I")
@@ -49,6 +51,24 @@ def keep(folder: Path, first: int) -> None:
             store.checkpoint()
         elif chance.random() < 0.05:
             prune(store, Retention(metrics_age=100_000 * DAY), time.time() + 7_200.0)
+
+
+def publish(folder: Path, first: int) -> None:
+    """Store one batch after the other and publish now and then; print what is stored and what is published."""
+    store = open_store(folder)
+    publisher = Publisher(store.folder, lambda work: work(store), now=time.time)
+    chance = random.Random(first)
+    number = first
+    while True:
+        answer = store.store(batch_of(number, metric_rows(rows_in(number), number * 1_000), acknowledged=number - 1))
+        if answer.outcome is Outcome.REFUSED:
+            raise SystemExit(answer.why)
+        tell(f"stored {number}")
+        if chance.random() < 0.15 and publisher.turn():
+            tell(f"published {number}")
+        if chance.random() < 0.02:
+            store.checkpoint()
+        number += 1
 
 
 def tell(line: str) -> None:
@@ -147,7 +167,7 @@ class ServedRecorder:
 
 if __name__ == "__main__":
     command, folder, *rest = sys.argv[1:]
-    if command == "keep":
-        keep(Path(folder), int(rest[0]))
+    if command in {"keep", "publish"}:
+        (keep if command == "keep" else publish)(Path(folder), int(rest[0]))
     else:
         serve(Path(folder))
