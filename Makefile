@@ -81,6 +81,10 @@ trial-newcomer:
 trial-history-damage: $(STAMP)
 	PYTHONPATH=. $(BIN)/python tests/support/history_damage.py --rounds 200 --result benchmarks/results/history-damage.json $(ARGS)
 
+# kill -9 of recorder and runtime under load, 500 rounds; each acknowledged row is there once in every view. Half an hour.
+trial-history-kills: $(STAMP)
+	PYTHONPATH=. $(BIN)/python tests/support/history_kills.py --rounds 500 --result benchmarks/results/history-kills.json $(ARGS)
+
 # A node under load for 30 minutes: memory, descriptors and threads of each process once a second, and whether they stay flat.
 soak: $(STAMP)
 	$(BIN)/python -m benchmarks.soak $(ARGS)

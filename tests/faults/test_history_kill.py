@@ -7,6 +7,7 @@ import threading
 import pytest
 from support.history import RUN, open_store
 from support.history_children import ServedRecorder, rows_in, start
+from support.history_kills import rounds
 from support.waiting import WAIT, until
 
 from actors.core.bus import EventBus
@@ -65,6 +66,12 @@ def test_no_batch_acknowledged_before_a_kill_is_lost_doubled_or_torn(tmp_path):
     ((batches,),) = store.execute("SELECT sum(batch - first_batch + 1) FROM batches")
     store.close()
     assert acknowledged <= batches <= acknowledged + 1
+
+
+def test_after_kills_of_recorder_and_runtime_each_acknowledged_row_is_there_once_in_every_view(tmp_path):
+    done = list(rounds(8, 5, tmp_path))
+
+    assert all(one.acknowledged for one in done)
 
 
 def test_no_event_is_lost_or_doubled_while_the_recorder_is_killed_again_and_again(tmp_path):

@@ -2,12 +2,14 @@
 
 python -m support.history_children keep FOLDER FIRST     stores batches from FIRST on, one line a stored batch
 python -m support.history_children publish FOLDER FIRST  the same, and publishes: `published N` for what is in files
+python -m support.history_children runtime FOLDER EPOCH  a bus, its feed and a store that publishes: `stored ROWS`
 python -m support.history_children serve FOLDER          answers framed `Store`s on stdin with `Stored`s on stdout
 """
 
 from __future__ import annotations
 
 import os
+import queue
 import random
 import struct
 import subprocess
@@ -18,12 +20,20 @@ from pathlib import Path
 from typing import IO
 
 import msgspec
-from support.history import batch_of, metric_rows, open_store
+from support.history import NOW, batch_of, metric_rows, open_store
 
+from actors.core.bus import EventBus
+from actors.events import MetricSampled
+from actors.history.feed import HistoryFeed
+from actors.history.figures import FeedLimits
 from actors.history.protocol import Outcome, Store, Stored
 from actors.history.pruning import prune
 from actors.history.publishing import Publisher
 from actors.history.retention import DAY, Retention
+from actors.history.rows import NodeRun
+
+FIRST_EPOCH = 100
+"""Runs of `runtime` have this number and greater ones: those of the others is 7."""
 
 _LENGTH = struct.Struct("<I")
 
@@ -69,6 +79,31 @@ def publish(folder: Path, first: int) -> None:
         if chance.random() < 0.02:
             store.checkpoint()
         number += 1
+
+
+def runtime(folder: Path, epoch: int) -> None:
+    """Publish events on a bus as fast as they are stored, in one run of a node; print how many are acknowledged."""
+    bus = EventBus()
+    store = open_store(folder)
+    publisher = Publisher(store.folder, lambda work: work(store), now=time.time)
+    run = NodeRun("node", epoch, os.getpid(), "0.1.0", NOW)
+    waiting: queue.Queue[Store] = queue.Queue()
+    limits = FeedLimits(interval=0.005, batch_rows=100)
+    feed = HistoryFeed(bus, waiting.put, run=run, home=folder, limits=limits)
+    feed.start()
+    chance = random.Random(epoch)
+    number = 0
+    while True:
+        for _ in range(chance.randrange(50, 200)):
+            bus.publish(MetricSampled(NOW + number, "/", "n", float(number), "count"))
+            number += 1
+        batch = waiting.get(timeout=60.0)
+        feed.stored(store.store(batch))
+        while not waiting.empty():
+            feed.stored(store.store(waiting.get()))
+        tell(f"stored {max(0, feed.statistics().acknowledged_rows - 1)}")  # one row is the run's own
+        if chance.random() < 0.2 and publisher.turn():
+            tell(f"published {number}")
 
 
 def tell(line: str) -> None:
@@ -167,7 +202,7 @@ class ServedRecorder:
 
 if __name__ == "__main__":
     command, folder, *rest = sys.argv[1:]
-    if command in {"keep", "publish"}:
-        (keep if command == "keep" else publish)(Path(folder), int(rest[0]))
+    if command in {"keep", "publish", "runtime"}:
+        {"keep": keep, "publish": publish, "runtime": runtime}[command](Path(folder), int(rest[0]))
     else:
         serve(Path(folder))
