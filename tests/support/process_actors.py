@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import ctypes
 import logging
 import os
@@ -226,6 +227,28 @@ class Flooding(Counter):
         for _ in range(FLOOD // 2):
             gateway.send(status)
             gateway.send(beat)
+
+
+class Deserting(Counter):
+    """Breaks off with its launcher while its process goes on."""
+
+    def _close_sockets(self) -> None:
+        for name in os.listdir("/proc/self/fd"):
+            with contextlib.suppress(OSError):
+                if os.readlink(f"/proc/self/fd/{name}").startswith("socket:"):
+                    os.close(int(name))
+        threading.Event().wait()
+
+    def _stop_reading(self) -> None:
+        channel = self.system.registry._gateway._channel  # type: ignore[attr-defined]  # what no actor should touch
+        channel._schedule(threading.Event().wait)
+        threading.Event().wait()
+
+    def _replay(self) -> None:
+        channel = self.system.registry._gateway._channel  # type: ignore[attr-defined]  # as above
+        once, once_here = channel._transmit, channel._transmit_here
+        channel._transmit = lambda frame: [once(frame), once(frame)]
+        channel._transmit_here = lambda frame: [once_here(frame), once_here(frame)]
 
 
 GARBLED = 8

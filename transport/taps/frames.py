@@ -12,9 +12,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
-from contextlib import suppress
 from datetime import UTC, datetime
-from functools import cache
+from functools import cache, lru_cache
+from math import floor
 from typing import Any, Final
 
 import msgspec
@@ -126,6 +126,13 @@ def type_named(class_name: str) -> str:
     return f"actors.{_WORD.sub('_', class_name).lower()}"
 
 
+@cache
+def names_of(event_type: type[Event]) -> tuple[str, str]:
+    """Return the type name of an event class, and the name of its body's layout."""
+    name = type_of(event_type)
+    return name, _source_and_schema("", name)[1]
+
+
 def header_of(
     type_name: str,
     *,
@@ -196,8 +203,10 @@ def encode_body(event: Event) -> bytes:
     A text with a lone surrogate gets it escaped, and a number beyond 64 bits becomes text: nothing is left out.
     """
     if _is_flat(type(event)):
-        with suppress(UnicodeEncodeError, OverflowError):
+        try:
             return _encode(event)
+        except (UnicodeEncodeError, OverflowError):
+            pass  # which of its fields it is, is found below
     fields = body_of(event)
     try:
         return pack(fields)
@@ -238,7 +247,15 @@ def decode_body(data: bytes) -> dict[str, Any]:
 
 def instant(at: float) -> str:
     """Return `at`, seconds since the epoch, in RFC 3339 with microseconds."""
-    return datetime.fromtimestamp(at, UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")
+    second = floor(at)
+    fraction = round((at - second) * 1e6)
+    return f"{_second(second)}.{fraction:06d}Z" if fraction < 1_000_000 else f"{_second(second + 1)}.000000Z"
+
+
+@lru_cache(maxsize=64)
+def _second(at: int) -> str:
+    """Return a whole second without its zone: events come many in one."""
+    return datetime.fromtimestamp(at, UTC).isoformat(timespec="seconds").removesuffix("+00:00")
 
 
 _encode: Final = msgspec.msgpack.Encoder().encode

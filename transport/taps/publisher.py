@@ -47,6 +47,7 @@ from transport.taps.frames import (
     header_of,
     instant,
     message_of,
+    names_of,
     topic_of,
     type_of,
 )
@@ -105,6 +106,7 @@ class TapPublisher:
         self._reactor = reactor
         self._bus = bus
         self._node = node
+        self._source = f"/{node}"
         self._epoch = epoch
         self._limit = buffer
         self._lock = bus.lock  # orders numbers, buffer and beats; held when `_on_event` is called
@@ -263,7 +265,21 @@ class TapPublisher:
             self._publish(*item)
 
     def _publish(self, seq: int, tseq: int, event: Event, head: Head) -> None:
-        header = self._header(seq, tseq, event, head.born)
+        epoch = self._epoch
+        type_name, schema = names_of(type(event))
+        header = TapHeader(
+            f"{epoch}-{seq}",
+            self._source,
+            type_name,
+            instant(event.at),
+            event.path,
+            seq,
+            tseq,
+            epoch,
+            head.born,
+            event.severity,
+            schema,
+        )
         self._send(head.topic, encode_header(header), encode_body(event))
         self._published += 1
 

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from typing import Any
 
 import msgpack
 import msgspec
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from actors.errors import AddressError
 from actors.events import EVENT_TYPES, ActorExited, DeadLettered, LimitReached, MetricSampled
@@ -111,6 +114,7 @@ def fill(kind: type, text: str = "text") -> object:
     values[tuple[ChildRecord, ...]] = (ChildRecord(text, 1, "ready", why=text),)
     values[float | None] = 1.5
     values[tuple[float, ...] | None] = (1.5,)
+    values[float | None] = 1.5
     values[FlightRecord] = FlightRecord(messages=(LastMessage(text, {text: text}),))
     return kind(**{field.name: values[field.type] for field in msgspec.structs.fields(kind)})
 
@@ -152,3 +156,10 @@ def test_an_end_that_nobody_asked_for_is_an_error():
     assert ActorExited(0.0, "/a", 1, NORMAL, 1.0, "stopping", True).severity == "info"
     assert DeadLettered(0.0, "/a", "m:C", "not running").severity == "warning"
     assert MetricSampled(0.0, "/a", "cpu", 0.5, "ratio").severity == "info"
+
+
+@given(st.floats(-1e9, 4e9) | st.integers(0, 2**31).map(lambda at: at + 0.9999996))
+def test_an_instant_is_the_calendars_to_the_microsecond(at: float) -> None:
+    expected = datetime.fromtimestamp(at, UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")
+
+    assert instant(at) == expected

@@ -14,10 +14,12 @@ import zmq
 from support.process_actors import FLOOD, GARBLED, Add, Counter, Do
 from support.processes import TIMEOUT
 
+from actors.errors import ActorExitedError
 from actors.events import ActorReported, PeerRefused
-from actors.exits import KILLED, ExitRecord
+from actors.exits import KILLED, SHUTDOWN, ExitRecord
 from supervisors.processes.protocol import Ended, Hello, Ready, to_envelope
 from supervisors.refusals import UNAUTHORISED, UNRECOGNISED
+from supervisors.specs import Heartbeat
 from transport.codec import pack_frame
 from transport.envelope import Kind, envelope
 from transport.security import KeyPair
@@ -223,6 +225,32 @@ def test_a_child_that_floods_its_parent_with_words_is_cut_short_counted_and_told
     assert {(event.path, event.peer) for event in events} == {("/work/one", f"pid {child.handle.pid}")}
     assert psutil.Process().memory_info().rss - before < 64 * 1024 * 1024  # it sent 100 MB
     assert child.outcomes.empty()
+
+
+@pytest.mark.parametrize("what", ["close_sockets", "stop_reading"])
+def test_a_child_that_breaks_off_with_its_launcher_is_ended_and_its_askers_are_told(host, what):
+    child = host.start("Deserting", heartbeat=Heartbeat(every=0.2, misses=5))
+    ref = child.started()
+    other = host.start("Counter", "/work/two").started()
+
+    with pytest.raises(ActorExitedError):
+        ref.ask(Do(what), timeout=TIMEOUT)
+
+    assert child.exited().is_abnormal
+    assert other.ask(Add(1), timeout=TIMEOUT) == 1
+
+
+def test_what_a_child_says_twice_counts_once(host):
+    child = host.start("Deserting")
+    ref = child.started()
+
+    ref.ask(Do("replay"), timeout=TIMEOUT)
+    answers = [ref.ask(Add(1), timeout=TIMEOUT) for _ in range(5)]
+
+    assert answers == [1, 2, 3, 4, 5]
+    assert child.outcomes.empty()
+    child.handle.stop(SHUTDOWN)
+    assert child.exited() == SHUTDOWN
 
 
 def test_nonsense_of_a_child_is_contained_in_that_child(host):
