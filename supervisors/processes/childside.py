@@ -111,8 +111,7 @@ class Ground:
         self.reactor = Reactor("processes-child")
         self.reactor.run(enter_loop)
         spec = _spec_of(place)
-        if spec.keys is not None:
-            check_admitted(spec)
+        check_admitted(spec)
         self.socket = self.reactor.open(spec, self._take)
 
     def _take(self, socket: Socket, frames: list[bytes]) -> None:
