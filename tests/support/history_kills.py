@@ -129,8 +129,6 @@ def main() -> None:
         "runtime_kills": sum(one.who == "runtime" for one in done),
         "acknowledged_batches": max((one.acknowledged for one in done if one.who == "recorder"), default=0),
         "acknowledged_rows_of_runtimes": sum(one.acknowledged for one in done if one.who == "runtime"),
-        "lost": 0,
-        "doubled": 0,
         "duckdb": duckdb.__version__,
         "python": sys.version.split()[0],
     }
