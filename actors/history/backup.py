@@ -23,6 +23,7 @@ import duckdb
 import msgspec
 from msgspec import Struct
 
+from actors.asides import aside_of
 from actors.history.catalog import folder_of, make_temporary_views, make_views, prepare, quoted
 from actors.history.copying import begin_copy, write_rows
 from actors.history.errors import HistoryBackupError, HistoryError
@@ -171,7 +172,7 @@ def restore(directory: Path, path: Path, *, replace: bool = False) -> tuple[Cont
         for file in fresh.rglob("*"):
             _sync(file)
         if path.exists() or folder.exists():
-            aside = path.with_name(f"{path.name}.before-{time.strftime('%Y%m%dT%H%M%S', time.gmtime())}-{os.getpid()}")
+            aside = aside_of(path, "before")
             aside_folder = aside.with_name(aside.name.replace(path.name, folder.name, 1))
             for before, after in ((folder, aside_folder), (wal_of(path), wal_of(aside)), (path, aside)):
                 if before.exists():

@@ -18,12 +18,12 @@ import logging
 import os
 import re
 import shutil
-from datetime import UTC, datetime
 from pathlib import Path
 
 import duckdb
 from msgspec import Struct
 
+from actors.asides import aside_of
 from actors.history.errors import HistoryLockedError, HistoryUnavailableError
 from actors.history.protocol import Notice
 
@@ -215,15 +215,15 @@ def mend(path: Path, error: duckdb.Error) -> Notice:
         found = _WAL_AT.search(said)
         at = int(found[1]) if found is not None else 0
         if 0 < at < size_of(wal):
-            copy = _aside(wal)
+            copy = aside_of(wal, "corrupt")
             shutil.copy2(wal, copy)
             os.truncate(wal, at)
             where = f"byte {at} of {size_of(copy)}"
             return Notice(0, f"the write-ahead log was corrupt at {where} and was cut there; whole: {copy.name}")
-        moved = _aside(wal)
+        moved = aside_of(wal, "corrupt")
         os.replace(wal, moved)
         return Notice(0, f"the write-ahead log could not be read ({_first_line(error)}); moved to {moved.name}")
-    moved = _aside(path)
+    moved = aside_of(path, "corrupt")
     os.replace(path, moved)
     if wal.exists():
         os.replace(wal, wal_of(moved))
@@ -241,16 +241,6 @@ def _raise_unless_damaged(path: Path, error: duckdb.Error) -> None:
         raise HistoryUnavailableError(str(path), "is not a regular file") from None
     if not is_damage(error):
         raise HistoryUnavailableError(str(path), _first_line(error)) from None
-
-
-def _aside(path: Path) -> Path:
-    stamp = datetime.now(UTC).strftime("%Y%m%dT%H%M%S")
-    aside = path.with_name(f"{path.name}.corrupt-{stamp}")
-    number = 1
-    while aside.exists():
-        number += 1
-        aside = path.with_name(f"{path.name}.corrupt-{stamp}-{number}")
-    return aside
 
 
 def _first_line(error: BaseException) -> str:

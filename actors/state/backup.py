@@ -9,13 +9,13 @@ from __future__ import annotations
 import contextlib
 import os
 import sqlite3
-import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 
 from msgspec import Struct
 
+from actors.asides import aside_of
 from actors.state.file import StateError
 from actors.state.migrations import FORMAT
 
@@ -126,7 +126,7 @@ def restore(copy: Path, path: Path) -> tuple[Contents, Path | None]:
             source.backup(target)
         _sync(fresh)
         if path.exists():
-            aside = path.with_name(f"{path.name}.before-{time.strftime('%Y%m%dT%H%M%S', time.gmtime())}-{os.getpid()}")
+            aside = aside_of(path, "before")
             for suffix in ("-wal", "-shm", ""):
                 part = path.with_name(path.name + suffix)
                 if part.exists():
