@@ -1,7 +1,7 @@
 # Everything a person types: `make run` starts the built-in system, `make test` runs the tests. Both make .venv first.
 PYTHON ?= python3
 # Processes that run tests side by side, each whole files; 0 is one after another, in the suite's own process.
-JOBS ?= 2
+JOBS ?= 3
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
