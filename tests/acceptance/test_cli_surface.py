@@ -203,7 +203,7 @@ def test_colour_changes_nothing_but_colour(node, name):
     coloured = call(node, name, "--color", "always", columns=100)
     plain = call(node, name, "--color", "never", columns=100)
 
-    steady = re.compile(r"[\d.:]+ ?(ms|s|GiB)?|\s+")  # times, free space, and the padding that follows them
+    steady = re.compile(r"[\d.:-]+ ?(ms|s|GiB)?|\s+")  # times, numbered names, free space, the padding that follows
     assert steady.sub("", plain_text(coloured.out)) == steady.sub("", plain.out)
 
 
