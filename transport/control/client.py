@@ -34,8 +34,10 @@ from transport.limits import RESPONSE_LIMITS
 from transport.security import ClientKeys
 from transport.sockets import SocketSpec
 
+FIRST_RETRY: Final = 1.0
 RETRY: Final = 5.0
-"""Seconds without an answer after which a call is sent again on a new socket."""
+"""Seconds without an answer after which a call is sent again on a new socket: soon at first, since a node drops what a
+user has no allowance for, which another program of theirs may have used up; then doubled. A repeated call joins the first."""
 
 GRACE: Final = 0.5
 """Seconds beyond a call's time-out in which the node may still say that it timed out, and why."""
@@ -146,10 +148,13 @@ class ControlClient:
         """
         used = key or os.urandom(12).hex()
         until = monotonic() + timeout
+        patience = FIRST_RETRY
         while True:
             left = until - monotonic()
             request = Request(_new_id(), command, dict(args or {}), max(0.0, left), self._caller, reason, used)
-            response = self._try(encode_message(request), request.id, left + GRACE, is_packed=answer is not Any)
+            data, limit = encode_message(request), min(left + GRACE, patience)
+            response = self._try(data, request.id, limit, is_packed=answer is not Any)
+            patience = min(2 * patience, RETRY)
             if response is not None:
                 with _readable():
                     return response.value(answer)
@@ -206,7 +211,7 @@ class ControlClient:
 
     def _try(self, data: bytes, id: str, timeout: float, *, is_packed: bool) -> Response | None:
         """Send once and wait for the answer; None: the connection was lost, or it is time for another try."""
-        until = monotonic() + min(timeout, RETRY)
+        until = monotonic() + timeout
         connection = self._connection
         if connection is None:
             connection = self._connection = self._connected()

@@ -234,7 +234,7 @@ def test_a_key_that_was_used_for_something_else_is_a_conflict(client, command, a
 
 def test_a_lost_answer_is_asked_for_again_on_a_new_socket_at_once(loop, run, monkeypatch):
     """The node's socket goes away while a command runs, and another one comes in its place."""
-    monkeypatch.setattr("transport.control.client.RETRY", 10 * PATIENCE)
+    monkeypatch.setattr("transport.control.client.FIRST_RETRY", 10 * PATIENCE)
     node, endpoint = Node(), ipc_endpoint(run, "control")
     first = ControlServer(loop, endpoint, node)
     results = Inbox()
