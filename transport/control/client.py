@@ -37,7 +37,7 @@ from transport.sockets import SocketSpec
 FIRST_RETRY: Final = 1.0
 RETRY: Final = 5.0
 """Seconds without an answer after which a call is sent again on a new socket: soon at first, since a node drops what a
-user has no allowance for, which another of their programs may have used up; then doubled. A further try joins the first."""
+user has no allowance for, which another program of theirs may have used up; then doubled. Tries join the first."""
 
 GRACE: Final = 0.5
 """Seconds beyond a call's time-out in which the node may still say that it timed out, and why."""
