@@ -38,7 +38,7 @@ COUNT = "SELECT count(*), count(DISTINCT seq) FROM metrics"
 
 
 def test_whatever_is_done_to_the_log_it_is_repaired_and_told_of_once(tmp_path: Path) -> None:
-    done = list(rounds(2 * len(KINDS), 7, tmp_path))
+    done = list(rounds(len(KINDS), 7, tmp_path))
 
     assert {one.kind for one in done} == set(KINDS)
 

@@ -123,7 +123,7 @@ def process(data: bytes) -> None:
 
 def stranger() -> Target:
     """Return a target: a connection at the door of the processes, and a key at the gatekeeper, that nobody knows."""
-    door, gatekeeper = Door(), Gatekeeper({})
+    door, gatekeeper = Door(ActorSystem("fuzz")), Gatekeeper({})
 
     def take(data: bytes) -> None:
         door.take(data[:5], [data] if len(data) % 7 else [data, data])

@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from actors.core.system import ActorSystem
 from supervisors.processes.door import Door
 from supervisors.processes.protocol import Hello, to_envelope
 from transport.codec import pack_frame
@@ -32,7 +33,7 @@ def quiet():
 
 @given(st.lists(st.lists(st.binary(max_size=200) | HELLOS, max_size=3), max_size=10))
 def test_no_frames_of_a_stranger_open_the_door(messages):
-    door = Door()
+    door = Door(ActorSystem("door"))
 
     for number, parts in enumerate(messages):
         door.take(bytes([number]), parts)
