@@ -60,8 +60,7 @@ class SideBySide(RuleBasedStateMachine):
         self.requests = 0
         self.fates = {id: deque(outcomes) for id, outcomes in fates.items()}
         self.world = World(spec, blocks=True, begins=False, starts={id: list(o) for id, o in fates.items()})
-        self.model = BlockingSupervisor(spec, self._fate)
-        self.model.now = self.world.now
+        self.model = BlockingSupervisor(spec, self._fate, self.world.now)
         self.world.feed(Begin(now=self.world.now))
         self._let_run()
 

@@ -52,10 +52,10 @@ class BlockingSupervisor:
         ended: The word of its own end: the stop reason's, `gave-up`, `auto-shutdown`, `failed-to-start`.
     """
 
-    def __init__(self, spec: SupervisorSpec, fate: Callable[[str], str]) -> None:
+    def __init__(self, spec: SupervisorSpec, fate: Callable[[str], str], now: float) -> None:
         self.spec = spec
         self.fate = fate
-        self.now = 0.0
+        self.now = now
         self.log: list[tuple[str, str]] = []
         self.alive: dict[int, str] = {}
         self.ended: str | None = None
@@ -69,17 +69,27 @@ class BlockingSupervisor:
         self.spawned = 0
         if not self.dynamic:
             self.records = [Record(child, child.id) for child in spec.children]
-            for record in list(self.records):
-                outcome = self._start(record)
-                if outcome == "fail":
-                    self._end("failed-to-start")
-                    return
-                if outcome == "ignore" and record.spec.restart is Restart.TEMPORARY:
-                    self.records.remove(record)
+            try:
+                self._start_all()
+            except GaveUp as end:
+                self._end(end.word)
 
     @property
     def dynamic(self) -> bool:
         return self.spec.strategy is Strategy.SIMPLE_ONE_FOR_ONE
+
+    def _start_all(self) -> None:
+        """Start each child in turn; one that fails ends the supervisor, unless it parks and nothing binds the others."""
+        starts_without = self.spec.on_limit is OnLimit.PARK and self.spec.strategy is Strategy.ONE_FOR_ONE
+        for record in list(self.records):
+            outcome = self._start(record)
+            temporary = record.spec.restart is Restart.TEMPORARY
+            if outcome == "fail":
+                if temporary or not starts_without:
+                    raise GaveUp("failed-to-start")
+                self._restart(record, failed=True)
+            elif outcome == "ignore" and temporary:
+                self.records.remove(record)
 
     # the loop
 
