@@ -17,7 +17,7 @@ from support.processes import TIMEOUT, first_line, instance, wait_gone
 from support.programs import free_port, python, shell
 from support.waiting import until
 
-from actors import ExitKind, ExitReason
+from actors import ExitKind, ExitReason, Started
 from supervisors.node.credentials import SecretSource
 from supervisors.programs import Liveness, Probe, ProgramStart, Readiness
 from supervisors.specs import ChildSpec
@@ -262,7 +262,7 @@ def test_another_process_of_the_tree_can_be_named_as_the_program(host):
         "say(f'MAINPID={other.pid}\\nREADY=1')\nprint(other.pid, flush=True)\ntime.sleep(600)"
     )
     child = program(host, python(code, ready=Readiness(notify=True)))
-    child.started()
+    assert isinstance(child.outcome(), Started)
     until(lambda: child.handle.pid and instance(child.handle.pid).name() == "sleep")
 
     os.kill(child.handle.pid, signal.SIGKILL)
