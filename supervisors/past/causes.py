@@ -78,10 +78,10 @@ def _flight(rows: list[tuple[Any, ...]], path: str) -> FlightView | None:
 
 _END: Final = """
 SELECT epoch(happened_at), kind, detail, error_type, error_message, traceback, causes FROM exits
-WHERE epoch = $epoch AND path = $path AND happened_at <= CAST($at AS TIMESTAMPTZ) ORDER BY seq DESC
+WHERE epoch = $epoch AND path = $path AND happened_at <= CAST($at AS TIMESTAMPTZ) ORDER BY seq DESC LIMIT 1
 """
 _FLIGHT: Final = """
 SELECT epoch(happened_at), payload FROM events
 WHERE epoch = $epoch AND path = $path AND type = 'CrashRecorded' AND happened_at <= CAST($at AS TIMESTAMPTZ)
-ORDER BY seq DESC
+ORDER BY seq DESC LIMIT 1
 """

@@ -146,7 +146,8 @@ def read_past(history: History, at: float, *, running_epoch: int | None, home: s
 
 def read_events(history: History, path: str, epoch: int, at: float, limit: int) -> tuple[EventRow, ...]:
     """Return the newest `limit` events about `path` in a run up to `at`, oldest first."""
-    rows = rows_of(history, _EVENTS, {"epoch": epoch, "at": text_of(at), "path": path}, limit) if limit else []
+    wanted = {"epoch": epoch, "at": text_of(at), "path": path, "most": limit}
+    rows = rows_of(history, _EVENTS, wanted, limit) if limit else []
     return tuple(
         EventRow(
             seq=int(seq), at=instant_of(float(when)), topic=str(topic), path=path, type=str(kind),
@@ -290,9 +291,14 @@ WHERE epoch = $epoch AND happened_at <= CAST($at AS TIMESTAMPTZ)
 GROUP BY path, name
 """
 _EVENTS: Final = """
+WITH newest AS MATERIALIZED (
+    SELECT seq FROM events
+    WHERE epoch = $epoch AND path = $path AND happened_at <= CAST($at AS TIMESTAMPTZ) ORDER BY seq DESC LIMIT $most)
 SELECT seq, epoch(happened_at), topic, type, severity, summary, payload FROM events
-WHERE epoch = $epoch AND path = $path AND happened_at <= CAST($at AS TIMESTAMPTZ) ORDER BY seq DESC
+WHERE epoch = $epoch AND path = $path AND happened_at <= CAST($at AS TIMESTAMPTZ)
+  AND seq >= (SELECT min(seq) FROM newest) ORDER BY seq DESC
 """
+"""The numbers first: they are found without reading the texts of every event about the path."""
 _RESTARTS: Final = """
 SELECT count(*), count(*) FILTER (WHERE happened_at > CAST($at AS TIMESTAMPTZ) - INTERVAL 1 DAY) FROM restarts
 WHERE epoch = $epoch AND happened_at <= CAST($at AS TIMESTAMPTZ)
