@@ -111,7 +111,7 @@ def pattern_of(glob: str) -> str:
     if glob == "/":
         return "/"
     if glob in {"**", "/**"}:
-        return "(?s:.*)"
+        return _EVERY_PATH
     parts: list[str] = []
     for segment in glob.strip("/").split("/"):
         if segment == "**":
@@ -164,7 +164,11 @@ def _back(default: str) -> Parameter:
     return Parameter("since", Kind.SINCE, default, "how far back")
 
 
-_WHERE = "happened_at >= $since::TIMESTAMPTZ AND regexp_full_match(path, $path)"
+_EVERY_PATH = "(?s:.*)"
+_WHERE = (
+    "happened_at >= $since::TIMESTAMPTZ "
+    f"AND CASE WHEN $path = '{_EVERY_PATH}' THEN true ELSE regexp_full_match(path, $path) END"
+)
 
 _MARKS = """
     node_ends AS (
@@ -344,9 +348,11 @@ _LISTED = (
         "events",
         "What happened, the newest first.",
         f"""
+        WITH newest AS MATERIALIZED (
+            SELECT epoch, seq FROM events WHERE {_WHERE} AND type LIKE $type ORDER BY epoch DESC, seq DESC LIMIT $limit)
         SELECT happened_at, type, severity, path, summary
-        FROM events WHERE {_WHERE} AND type LIKE $type
-        ORDER BY epoch DESC, seq DESC LIMIT $limit
+        FROM events SEMI JOIN newest USING (epoch, seq)
+        ORDER BY epoch DESC, seq DESC
         """,
         (_back("1h"), _PATH, _LIMIT, Parameter("type", Kind.TEXT, "%", "which class of events")),
     ),
