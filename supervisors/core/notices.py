@@ -73,7 +73,9 @@ def started(draft: Draft, child: Child, event: ChildStarted) -> None:
     if isinstance(state, Starting):
         draft.effects.append(StartedFact(child.id, child.generation, child.attempt, draft.now - state.since))
         if child.spec.restart is _TEMPORARY and draft.is_dynamic:
-            child = replace(child, spec=draft.spec.children[0])  # its own arguments are not needed again
+            template = draft.spec.children[0]
+            if replace(child.spec, start=template.start) == template:  # not one of before a new spec
+                child = replace(child, spec=template)  # its own arguments are not needed again
         draft.become(child, Running(draft.now))
         if state.request is not None:
             draft.done(state.request, child, child.generation, event.info)

@@ -79,7 +79,7 @@ class BlockingSupervisor:
         return self.spec.strategy is Strategy.SIMPLE_ONE_FOR_ONE
 
     def _start_all(self) -> None:
-        """Start each child in turn; one that fails ends the supervisor, unless it parks and nothing binds the others."""
+        """Start each child in turn; one that fails ends the supervisor, unless it parks and binds nobody."""
         starts_without = self.spec.on_limit is OnLimit.PARK and self.spec.strategy is Strategy.ONE_FOR_ONE
         for record in list(self.records):
             outcome = self._start(record)

@@ -17,6 +17,7 @@ from supervisors.core import (
     Hold,
     Kill,
     Launch,
+    Reconfigure,
     Refusal,
     Refused,
     ResetChild,
@@ -110,6 +111,16 @@ def test_the_arguments_of_a_temporary_child_are_let_go_once_it_runs():
     world.call(SpawnChild, (2,))
 
     assert world.state.children["t#1"].spec is world.state.spec.children[0]
+
+
+def test_a_temporary_child_that_gets_ready_after_a_new_template_keeps_its_own():
+    old, new = child("t", Restart.TEMPORARY, shutdown=1.0), child("t", Restart.PERMANENT, shutdown=2.0)
+    world = dynamic(old, count=1, obeys=False)
+    world.call(Reconfigure, supervisor(new, strategy=Strategy.SIMPLE_ONE_FOR_ONE))
+
+    world.started("t#1")
+
+    assert world.state.children["t#1"].spec == old
 
 
 def test_a_child_without_arguments_of_its_own_shares_the_template():
