@@ -1,5 +1,7 @@
 # Everything a person types: `make run` starts the built-in system, `make test` runs the tests. Both make .venv first.
 PYTHON ?= python3
+# Compiled modules are kept: the tests start thousands of processes, and each would compile all it imports anew.
+unexport PYTHONDONTWRITEBYTECODE
 # Processes that run tests side by side, each whole files; 0 is one after another, in the suite's own process.
 JOBS ?= 3
 VENV := .venv
