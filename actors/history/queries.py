@@ -165,10 +165,7 @@ def _back(default: str) -> Parameter:
 
 
 _EVERY_PATH = "(?s:.*)"
-_WHERE = (
-    "happened_at >= $since::TIMESTAMPTZ "
-    f"AND CASE WHEN $path = '{_EVERY_PATH}' THEN true ELSE regexp_full_match(path, $path) END"
-)
+_WHERE = f"happened_at >= $since::TIMESTAMPTZ AND ($path = '{_EVERY_PATH}' OR regexp_full_match(path, $path))"
 
 _MARKS = """
     node_ends AS (
