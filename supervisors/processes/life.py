@@ -35,7 +35,7 @@ from supervisors.processes.measures import usage_of
 from supervisors.processes.metering import Meter, look
 from supervisors.processes.spawning import Process, Worker
 from supervisors.processes.terms import limits_of
-from supervisors.processes.trees import kill_tree, signal_group, sweep_remains
+from supervisors.processes.trees import kill_group, kill_tree, signal_group, sweep_remains
 from supervisors.usage import Usage
 from transport.identity import ProcessIdentity
 from transport.reactor import Reactor, Timer
@@ -355,7 +355,7 @@ class Life(ABC):
         process, captured = self._process, self._captured
         assert process is not None
         assert captured is not None
-        signal_group(process.pid, signal.SIGKILL)  # before it is waited for: the number is still its own
+        kill_group(process.pid)  # before it is waited for: the number is still its own
         returncode = process.wait()
         if process.stdin is not None:
             process.stdin.close()

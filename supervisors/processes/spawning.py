@@ -29,6 +29,7 @@ from typing import IO, Any, Literal, Protocol
 from msgspec.structs import replace
 
 import supervisors
+from supervisors.processes.jobobjects import Net, net_around
 from supervisors.processes.programs.keeping import environment_of
 from supervisors.processes.protocol import FirstWord, pack_word
 from supervisors.processes.trees import environment_with
@@ -84,6 +85,7 @@ class Made:
         self.stderr = stderr
         self.returncode: int | None = None
         self._popen: subprocess.Popen[bytes] | None = None
+        self._net: Net | None = None
 
     @classmethod
     def of_popen(cls, popen: subprocess.Popen[bytes], mark: str, link: Any) -> Made:
@@ -92,6 +94,10 @@ class Made:
         assert popen.stderr is not None
         made = cls(popen.pid, mark, "new", link, popen.stdout, popen.stderr)
         made._popen = popen
+        try:
+            made._net = net_around(popen.pid)
+        except Exception as error:  # it is gone already, or the system refuses: the other nets are left
+            logger.warning("process %d runs outside of a Job Object: %s", popen.pid, error)
         return made
 
     def say(self, word: FirstWord) -> bool:
@@ -117,6 +123,8 @@ class Made:
                 except ChildProcessError:  # somebody else waited for every child of this process
                     self.returncode = -signal.SIGKILL
                     logger.error("the exit status of process %d is lost: another part waited for it", self.pid)
+            if self._net is not None:
+                self._net.close()  # what it started ends with it
         return self.returncode
 
 

@@ -60,6 +60,11 @@ def signal_group(pid: int, number: int) -> None:
             os.kill(pid, number)
 
 
+def kill_group(pid: int) -> None:
+    """Send KILL to the process group that `pid` leads, as `signal_group` does."""
+    signal_group(pid, KILL)
+
+
 def signal_process(pid: int, number: int) -> None:
     """Send signal `number` to the process `pid`, which must not have been waited for yet."""
     with contextlib.suppress(ProcessLookupError, PermissionError):
@@ -72,7 +77,7 @@ def kill_tree(pid: int) -> list[ProcessIdentity]:
     `pid` must not have been waited for yet.
     """
     below = descendants(pid)
-    signal_group(pid, KILL)
+    kill_group(pid)
     signal_process(pid, KILL)
     for member in below:
         kill_member(member)
