@@ -19,6 +19,7 @@ if TYPE_CHECKING:  # what type checkers read; a test holds it against the names 
     from actors.core.ref import ActorRef, Ref
     from actors.core.system import ActorSystem, Launch, PathTakenError
     from actors.core.timers import ActorTimer, Timer
+    from actors.core.tracing import Trace, new_trace, trace_here, tracing
     from actors.errors import (
         ActorExitedError,
         ActorRuntimeError,
@@ -78,6 +79,12 @@ else:
             "actors.core.timers": (
                 "ActorTimer",
                 "Timer",
+            ),
+            "actors.core.tracing": (
+                "Trace",
+                "new_trace",
+                "trace_here",
+                "tracing",
             ),
             "actors.errors": (
                 "ActorExitedError",
@@ -150,6 +157,10 @@ __all__ = [
     "StartFailed",
     "Started",
     "Timer",
+    "Trace",
     "UnhandledMessageError",
+    "new_trace",
     "on",
+    "trace_here",
+    "tracing",
 ]

@@ -1,7 +1,8 @@
 """Levels of log records by actor: the node's own, and others for some actors for a while.
 
 A record is of the actor in whose handler it was written, whichever logger that used: its field `path`, or else
-whoever's turn the calling thread is inside of. Logging belongs to a process, so its levels do too: `current` are those
+whoever's turn the calling thread is inside of. It is of a trace in the same way: its fields `trace`, and `run` or `job`
+where a scheduled run or a job began it. Logging belongs to a process, so its levels do too: `current` are those
 of this one. A launcher of process children passes changes on to them, and they to theirs.
 
 The root logger is held at the lowest level that any rule asks for, so that a record gets as far as the filter, which
@@ -19,6 +20,7 @@ from msgspec import Struct
 
 from actors.addresses import is_within, matches
 from actors.core.context import path_here
+from actors.core.tracing import trace_here, traced
 
 _GLOB: Final = frozenset("*?")
 
@@ -109,12 +111,21 @@ class LogLevels(logging.Filter):
             follower.take_levels(levels)
 
     def filter(self, record: logging.LogRecord) -> bool:
-        """Give `record` its actor's path, and say whether that actor's level lets it through."""
-        path = record.__dict__.get("path")
+        """Give `record` its actor's path and its trace, and say whether that actor's level lets it through."""
+        fields = record.__dict__
+        path = fields.get("path")
         if path is None:
             path = path_here()
             if path:
-                record.path = path
+                fields["path"] = path
+        if traced and "trace" not in fields:
+            trace = trace_here()
+            if trace is not None:
+                fields["trace"] = trace.id
+                if trace.run:
+                    fields.setdefault("run", trace.run)
+                if trace.job:
+                    fields.setdefault("job", trace.job)
         levels = self._levels
         if levels is None or not levels.rules:
             return True

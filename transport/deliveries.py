@@ -19,9 +19,10 @@ from actors.core.bulk import tell_all
 from actors.core.future import Ask, Future
 from actors.core.inspection import has_room
 from actors.core.system import ActorSystem
+from actors.core.tracing import header_here, read_header, traced, tracing
 from actors.errors import ActorExitedError, AskTimeoutError, MailboxFullError
 from transport.channels import Channel
-from transport.codec import Codec, pack_answer, run_length, split_run
+from transport.codec import Codec, pack_answer, pack_ask, pack_envelope, run_length, split_run
 from transport.envelope import Envelope, Kind, envelope
 from transport.errors import CodecError, MalformedFrameError
 from transport.failures import encode_failure
@@ -56,6 +57,14 @@ def pack_message(codec: Codec, message: Any) -> tuple[str, bytes]:
     if isinstance(message, _PLAIN):
         return "", codec.encode_value(message)
     return codec.encode(message)
+
+
+def pack_question(path: str, type_name: str, payload: bytes, number: int, timeout: float | None) -> bytes:
+    """Return the packed ASK of a message, with the trace that the asker works for."""
+    trace = header_here() if traced else ""
+    if not trace:
+        return pack_ask(path, type_name, payload, number, timeout)
+    return pack_envelope(envelope(Kind.ASK, path, type_name, payload, id=number, deadline=timeout, trace=trace))
 
 
 def unpack_message(codec: Codec, type_name: str, payload: bytes) -> Any:
@@ -143,6 +152,13 @@ class Deliveries:
 
     def _deliver(self, what: Envelope) -> bool:
         """Put a message into its mailbox. False: that is full, and this thread must not wait."""
+        trace = read_header(what.trace) if what.trace else None
+        if trace is None:
+            return self._put(what)
+        with tracing(trace):
+            return self._put(what)
+
+    def _put(self, what: Envelope) -> bool:
         if self._is_closed:
             return True
         try:

@@ -24,14 +24,15 @@ from msgspec.structs import replace
 from actors.addresses import Address
 from actors.core.links import Watch
 from actors.core.system import ActorSystem
+from actors.core.tracing import header_here, traced
 from actors.errors import ActorExitedError, AskTimeoutError, MailboxFullError
 from actors.events import AskFailed
 from actors.exits import ExitReason, said
 from transport.bonds import PeerBonds
 from transport.calls import Bond, Calls, Origin, Relay, RemoteAsk
 from transport.channels import CREDIT, CREDITS, WINDOW, Channel
-from transport.codec import Codec, encode, pack_ask, pack_envelope, unpack_frame
-from transport.deliveries import FULL, Deliveries, Undecoded, pack_message
+from transport.codec import Codec, encode, pack_envelope, unpack_frame
+from transport.deliveries import FULL, Deliveries, Undecoded, pack_message, pack_question
 from transport.envelope import VERSION, Envelope, Kind, envelope
 from transport.errors import CodecError, MalformedFrameError, PeerLostError
 from transport.failures import decode_failure, decode_reason, encode_reason
@@ -142,7 +143,8 @@ class Gateway:
 
     def tell(self, path: str, message: Any) -> None:
         """Send `message` to the actor at `path` of the peer; see `RemoteRef.tell`."""
-        name = self._names.get(type(message))
+        trace = header_here() if traced else ""
+        name = None if trace else self._names.get(type(message))
         if name is not None:
             try:
                 data = encode(message)
@@ -150,16 +152,16 @@ class Gateway:
                 data = None
             if data is not None and self._channel.append(path, name, message, data):
                 return
-        self._tell(path, message)
+        self._tell(path, message, trace)
 
-    def _tell(self, path: str, message: Any) -> None:
+    def _tell(self, path: str, message: Any, trace: str) -> None:
         """Send a tell that cannot join the one before."""
         type_name, payload = pack_message(self._codec, message)
         try:
-            if type_name:
+            if type_name and not trace:
                 is_taken = self._channel.post_tell(path, type_name, message, payload)
             else:
-                packed = pack_envelope(envelope(Kind.TELL, path, "", payload))
+                packed = pack_envelope(envelope(Kind.TELL, path, type_name, payload, trace=trace))
                 is_taken = self._channel.post(Parcel(path, message, packed))
             why = "" if is_taken else FULL
         except PeerLostError as error:
@@ -183,7 +185,8 @@ class Gateway:
         type_name, payload = pack_message(self._codec, message)
         ask = self._calls.begin(path, message, timeout)
         channel = self._channel
-        parcel = Parcel(path, message, pack_ask(path, type_name, payload, ask.number, timeout), ask.number, ask.is_open)
+        packed = pack_question(path, type_name, payload, ask.number, timeout)
+        parcel = Parcel(path, message, packed, ask.number, ask.is_open)
         try:
             taken = (waits and channel.send_at_once(parcel)) or channel.put(parcel)
         except PeerLostError as error:

@@ -23,13 +23,14 @@ from collections import deque
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
-from actors.core.context import here, on_loop, turns_here
+from actors.core.context import here, nested, on_loop, turns_here
 from actors.core.future import Ask
 from actors.core.mailbox import MailboxSpec, Pressure
+from actors.core.signals import NOT_KEPT, Stop, carried_system
+from actors.core.tracing import bare, current, traced
 from actors.errors import ActorExitedError, MailboxFullError
 from actors.events import AskFailed
 from actors.exits import ExitReason, said
-from actors.messages import Message
 
 if TYPE_CHECKING:
     from actors.core.handlers import HandlerTable
@@ -63,35 +64,6 @@ class Dispatcher(Protocol):
     def fence(self, cell: Any) -> None:
         """Refuse what the thread inside `cell` sends from now on, if it is a thread of this dispatcher."""
         ...
-
-
-class Stop:
-    """System lane: end with `reason`, ahead of everything queued."""
-
-    __slots__ = ("reason",)
-
-    def __init__(self, reason: ExitReason) -> None:
-        self.reason = reason
-
-
-class Suspend:
-    """System lane: hold back the user lane."""
-
-    __slots__ = ()
-
-
-class Resume:
-    """System lane: let the user lane go on."""
-
-    __slots__ = ()
-
-
-class Notice(Message[None], frozen=True, local=True):
-    """Base of the messages that the runtime sends an actor: they are owed to a living one and to nobody else."""
-
-
-NOT_KEPT: Final = (Stop, Suspend, Resume, Notice)
-"""What becomes no dead letter when its actor has ended."""
 
 
 class Cell:
@@ -284,7 +256,7 @@ class Cell:
                 lane = self._lane
                 if lane is None:
                     lane = self._lane = deque()
-        lane.append(item)
+        lane.append(carried_system(item))
         self._attention = True
         work = self._work
         if work is not None and type(item) is Stop:
@@ -297,7 +269,7 @@ class Cell:
         if lane is None or self._phase != RUNNING or self._work is not None:
             self._post(item)
             return
-        lane.append(item)
+        lane.append(carried_system(item))
         self._attention = True
         try:
             del self._turn
@@ -305,10 +277,21 @@ class Cell:
             return  # its holder looks at the lanes before giving it back
         if self._phase == RUNNING:
             self._idle = False
-            self._run(self)
+            self._run_inside()
         else:  # it has ended meanwhile
             self._drain()
             self._give_back()
+
+    def _run_inside(self) -> None:
+        """Run the turn inside of whatever turn this thread is at, whose trace is not for what waits here."""
+        token = current.set(None) if traced else None
+        nested.append(None)
+        try:
+            self._run(self)
+        finally:
+            del nested[-1]
+            if token is not None:
+                current.reset(token)
 
     def _pending_stop(self) -> ExitReason | None:
         """Return the reason of a stop that waits in the system lane."""
@@ -390,6 +373,7 @@ class Cell:
                     item = lane.popleft()
                 except IndexError:
                     break  # who cut the instance off refuses them at the same time as its own thread
+                item = bare(item)
                 if type(item) is Ask and _is_stop(item.message):
                     item.settle(None, None)
                 elif not _is_stop(item):

@@ -38,6 +38,9 @@ class _Here(threading.local):
     constructing: ActorRef[Any] | None = None
     """The cell that the next `Actor.__init__` on this thread belongs to."""
 
+    cell: ActorRef[Any] | None = None
+    """The actor whose own thread this is."""
+
     is_loop: bool = False
     """Whether this thread must never wait. A fact of the thread and not of its number, which others get after it."""
 
@@ -46,6 +49,9 @@ here = _Here()
 
 special: set[int] = set()
 """Idents of threads that need care when they send: event loops and fenced threads."""
+
+nested: list[None] = []
+"""One item for each turn that a thread runs inside of another turn of its own, all threads together."""
 
 fenced: set[int] = set()
 """Those of them whose actor was abandoned: all that a tell looks at."""
@@ -138,6 +144,11 @@ path_awaiting: ContextVar[str] = ContextVar("path_awaiting", default="")
 
 def path_here() -> str:
     """Return the path of the actor that the current thread works for; "" where there is none, or it has no path."""
+    if not nested:  # else the frames say whose turn is the innermost
+        worker = here.worker
+        cell = worker.cell if worker is not None else here.cell
+        if cell is not None:
+            return cell.path
     for cell in turns_here():
         return cell.path
     return path_awaiting.get()

@@ -23,8 +23,8 @@ from typing import TYPE_CHECKING, Any, Final
 
 from msgspec import Struct
 
-from actors.core.future import Ask
 from actors.core.redacting import Plainer
+from actors.core.tracing import message_of
 from actors.exits import ExitReason
 from actors.flightrecord import CrashRecorded, FlightRecord, FlightRule, FrameRecord, LastMessage, StackRecord
 from actors.hiding import hidden
@@ -204,7 +204,7 @@ def gathered(recorder: FlightRecorder, cell: ActorRef[Any], error: BaseException
     kept = [ring[(newest + back) & (len(ring) - 1)] for back in range(min(rule.messages, len(ring)))]
     messages = tuple([message for message in reversed(kept) if message is not None])
     in_hand = cell._handling
-    message = in_hand.message if type(in_hand) is Ask else in_hand
+    message = message_of(in_hand)
     handler = cell._table.get(type(message)) if message is not None and cell._table is not None else None
     state = None
     if rule.state:
@@ -236,7 +236,7 @@ def record_of(crash: Crashed) -> FlightRecord:
     plainer = Plainer(BUDGET)
     messages = []
     for item in crash.messages:
-        message = item.message if type(item) is Ask else item
+        message = message_of(item)
         in_hand = item is crash.in_hand
         messages.append(LastMessage(type(message).__name__, fields_of(plainer, message), in_hand=in_hand))
     state = fields_of(plainer, crash.state) if crash.state is not None else None

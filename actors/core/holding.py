@@ -19,6 +19,7 @@ from actors.core import links
 from actors.core.context import check_fence, never_waiting, on_loop
 from actors.core.future import Ask, Future, answered
 from actors.core.mailbox import ActorStatistics
+from actors.core.tracing import Carried, bare, carried, tracing
 from actors.errors import ActorExitedError, AskTimeoutError, BlockingAskError, MailboxFullError
 from actors.exits import ExitReason
 
@@ -55,6 +56,7 @@ class Holding:
 
     def put(self, path: str, item: Any) -> None:
         """Hold a message, or an ask with its message, for `path`; deliver it where the actor is there again."""
+        item = carried(item)
         with self._lock:
             target = self._system.registry.reach(path) if self.is_open else None
             if target is None and self._why is None and len(self._waiting) < self._capacity:
@@ -95,6 +97,10 @@ class Holding:
 
     def _deliver(self, target: Any, path: str, item: Any) -> None:
         """Put a message into the mailbox of `target`; a full one refuses, since this thread must not wait."""
+        if type(item) is Carried:
+            with tracing(item.trace):
+                self._deliver(target, path, item.item)
+            return
         try:
             with never_waiting():
                 if isinstance(item, Ask):
@@ -120,6 +126,7 @@ class Holding:
         answer.add_done_callback(lambda: _settle(ask, answer))
 
     def _refuse(self, path: str, item: Any, why: str) -> None:
+        item = bare(item)
         if not isinstance(item, Ask):
             self._system.dead_letters.put(path, item, why)
         elif why == FULL:

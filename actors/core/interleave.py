@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Coroutine
+from contextvars import Context
 from typing import TYPE_CHECKING, Any, Final
 
 from actors.core import life, turns
@@ -42,7 +43,7 @@ class LoopDispatcher:
 
     def submit(self, cell: Any) -> None:
         """Run a turn of `cell`, whose turn the caller holds."""
-        self._loop.post(cell._run, cell)
+        self._loop.submit(cell)
 
     def let_go(self, cell: Any) -> None:
         """Nothing to do: the loop is everybody's."""
@@ -88,7 +89,7 @@ class Interleaved:
 
     def soon(self, cell: ActorRef[Any]) -> None:
         """Run the next turn of `cell` after what the loop has to do already."""
-        self._loop.asyncio_loop.call_soon(cell._run, cell)
+        self._loop.asyncio_loop.call_soon(cell._run, cell, context=Context())
 
     def conclude(self, cell: ActorRef[Any]) -> bool:
         """Draw the conclusions from the coroutines that have ended; return whether the turn goes on."""

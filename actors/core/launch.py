@@ -8,10 +8,12 @@ from typing import TYPE_CHECKING, Any, Final
 
 from msgspec import Struct
 
-from actors.core.cell import ENDED, Stop
+from actors.core.cell import ENDED
 from actors.core.future import Ask
 from actors.core.life import finish
 from actors.core.outcomes import Incarnation, Outcome, RestartAsked, Started
+from actors.core.signals import Stop
+from actors.core.tracing import bare
 from actors.errors import ActorExitedError
 from actors.exits import ExitReason
 from actors.flightrecord import FlightRule
@@ -126,7 +128,7 @@ class Launch(Struct, eq=False):
         work = cell._work
         if work is not None:
             work.abandon()
-        item = cell._handling
+        item = bare(cell._handling)
         if isinstance(item, Ask):
             cell._fail_ask(item, ActorExitedError(str(cell), "was abandoned while handling the message"))
         cell._drain()

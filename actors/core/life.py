@@ -19,6 +19,7 @@ from actors.core.future import Ask
 from actors.core.handlers import is_coroutine
 from actors.core.outcomes import Exited, Ignore, Ignored, Started, StartFailed
 from actors.core.pool import Pool
+from actors.core.tracing import Carried, current, tracing
 from actors.errors import ActorExitedError, UnhandledMessageError
 from actors.exits import NORMAL, Crash, ExitKind, ExitReason
 
@@ -129,6 +130,10 @@ def ended_by(cell: ActorRef[Any], error: BaseException) -> ActorExitedError:
 
 def failed(cell: ActorRef[Any], error: BaseException) -> bool:
     """End the actor because `error` left a handler; return whether it lives on after all."""
+    item = cell._handling
+    if type(item) is Carried and current.get() is not item.trace:
+        with tracing(item.trace):
+            return failed(cell, error)
     if cell._launch is None:
         cell._failed += 1
         if isinstance(error, Exception):
@@ -136,7 +141,6 @@ def failed(cell: ActorRef[Any], error: BaseException) -> bool:
         else:
             _stop_everybody(cell, error)
     elif type(error) is UnhandledMessageError and error.target == str(cell):
-        item = cell._handling
         cell._launch.owner.dead_letters.put(cell.path, getattr(item, "message", item), "unhandled")
         return True
     elif isinstance(error, SystemExit):

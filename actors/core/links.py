@@ -11,7 +11,8 @@ import threading
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Final
 
-from actors.core.cell import ENDED, Cell, Notice
+from actors.core.cell import ENDED, Cell
+from actors.core.signals import Notice
 from actors.exits import ExitKind, ExitReason
 
 if TYPE_CHECKING:

@@ -13,11 +13,13 @@ import threading
 import time
 from collections.abc import Callable, Coroutine
 from concurrent.futures import ThreadPoolExecutor
+from contextvars import Context
 from typing import TYPE_CHECKING, Any, Final
 
 from actors.core import life, turns
 from actors.core.context import enter_loop, leave_loop, path_awaiting
 from actors.core.future import Ask
+from actors.core.tracing import current, tracing
 from actors.errors import ActorExitedError, AskTimeoutError
 from actors.exits import NORMAL, ExitReason
 
@@ -52,6 +54,7 @@ class Work:
         "_stop",
         "_task",
         "_timers",
+        "_trace",
         "ask",
         "cell",
         "then",
@@ -75,6 +78,7 @@ class Work:
         self._stop: ExitReason | None = None
         self._task: asyncio.Task[Any] | None = None
         self._timers: tuple[Any, ...] = ()
+        self._trace = current.get()
         self.ask = ask
         self.cell = cell
         self.then = then
@@ -159,6 +163,10 @@ class Work:
 
     def conclude(self, cell: ActorRef[Any]) -> bool:
         """Draw the conclusion from how the coroutine ended; return whether the turn goes on here."""
+        if self._trace is not None:
+            with tracing(self._trace):
+                self._trace = None
+                return self.conclude(cell)
         if cell._work is self:
             cell._work = None
         error = self._error
@@ -238,6 +246,14 @@ class EventLoop:
         """Call `function` on the loop's thread; nothing happens once the loop is closed."""
         try:
             self.asyncio_loop.call_soon_threadsafe(function, *args)
+        except RuntimeError:
+            if not self._closed:
+                raise
+
+    def submit(self, cell: Any) -> None:
+        """Run a turn of `cell` on the loop's thread, whatever its sender works for."""
+        try:
+            self.asyncio_loop.call_soon_threadsafe(cell._run, cell, context=Context())
         except RuntimeError:
             if not self._closed:
                 raise

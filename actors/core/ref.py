@@ -16,14 +16,16 @@ import pykka
 
 from actors.addresses import Address
 from actors.core import context, links
-from actors.core.cell import ENDING, Cell, Resume, Stop, Suspend
-from actors.core.context import check_fence, on_loop, turn_codes
+from actors.core.cell import ENDING, Cell
+from actors.core.context import check_fence, nested, on_loop, turn_codes
 from actors.core.flight import keep
 from actors.core.future import Ask, Future, answered
 from actors.core.handlers import DEFERRED, HandlerTable
 from actors.core.inbox import Inbox
 from actors.core.life import ended_by, outlives
 from actors.core.mailbox import ActorStatistics
+from actors.core.signals import Resume, Stop, Suspend
+from actors.core.tracing import carried, traced
 from actors.core.turns import reply
 from actors.errors import AskTimeoutError, BlockingAskError
 from actors.exits import NORMAL, ExitReason
@@ -37,8 +39,6 @@ R = TypeVar("R")
 
 INLINE_LIMIT = 32
 """Asks that run their target on the asker's thread at one time, all threads together: it bounds the stack."""
-
-_inlined: list[None] = []
 
 _BUSY: Final = object()
 """Says that another thread was faster."""
@@ -172,7 +172,7 @@ class ActorRef(Cell, pykka.ActorRef[A], Generic[A]):
             queue = self._admit(message)
             if queue is None:
                 return
-        queue.append(message)
+        queue.append(carried(message) if traced else message)
         if self._idle:
             self._wake()
 
@@ -209,7 +209,7 @@ class ActorRef(Cell, pykka.ActorRef[A], Generic[A]):
             and self._inline
             and timeout is None
             and block
-            and len(_inlined) < INLINE_LIMIT
+            and len(nested) < INLINE_LIMIT
             and not (context.special and get_ident() in context.special)
         ):
             result = self._run_here(message)
@@ -273,7 +273,7 @@ class ActorRef(Cell, pykka.ActorRef[A], Generic[A]):
             queue = self._admit(ask)
             if queue is None:
                 return
-        queue.append(ask)
+        queue.append(carried(ask) if traced else ask)
         if self._idle:
             self._wake()
 
@@ -295,12 +295,12 @@ class ActorRef(Cell, pykka.ActorRef[A], Generic[A]):
         is_entered = False
         try:
             keep(self, message)
-            _inlined.append(None)
+            nested.append(None)
             is_entered = True
             try:
                 result = handler(self._actor, message)
             finally:
-                del _inlined[-1]  # a call could fail at the end of the stack
+                del nested[-1]  # a call could fail at the end of the stack
         except BaseException as error:
             self._handled += 1
             # An asker at the end of its stack can call nothing here, not even `isinstance` or `suppress`.

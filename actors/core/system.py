@@ -22,7 +22,7 @@ from actors.addresses import PATH_LIMIT, SEGMENT_LIMIT, check_path, check_segmen
 from actors.clock import Clock, SystemClock
 from actors.core import context
 from actors.core.bus import EventBus
-from actors.core.cell import ENDED, Stop
+from actors.core.cell import ENDED
 from actors.core.context import check_fence
 from actors.core.deadletters import DeadLetters
 from actors.core.flight import FlightRecorder
@@ -33,6 +33,7 @@ from actors.core.pathref import PathRef
 from actors.core.pool import Pool
 from actors.core.ref import ActorRef
 from actors.core.registry import Registry
+from actors.core.signals import Stop
 from actors.core.threads import Spares
 from actors.core.timers import Timer, Timers
 from actors.core.turns import run

@@ -16,7 +16,7 @@ from itertools import count
 from typing import TYPE_CHECKING, Any, Final
 
 from actors.core.cell import ENDED
-from actors.core.context import fence, unfence
+from actors.core.context import fence, here, unfence
 
 if TYPE_CHECKING:
     from actors.core.ref import ActorRef
@@ -102,6 +102,7 @@ class ActorThread:
         if cell is None:
             return
         spares = self._spares
+        here.cell = cell
         try:
             cell._run(cell)
             if spares is not None:

@@ -15,6 +15,7 @@ from itertools import count
 from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 from actors.clock import Clock
+from actors.core.tracing import Carried, current
 
 if TYPE_CHECKING:
     from actors.core.cell import Cell
@@ -194,12 +195,13 @@ class Timers:
 class ActorTimer:
     """A message that an actor will get, once or again and again."""
 
-    __slots__ = ("_cell", "_is_active", "_is_waiting", "_once", "_timer", "message", "skipped")
+    __slots__ = ("_cell", "_is_active", "_is_waiting", "_once", "_timer", "_trace", "message", "skipped")
 
     def __init__(
         self, timers: Timers, cell: Cell, delay: float, message: Any, *, interval: float | None = None
     ) -> None:
         self._cell = cell
+        self._trace = current.get() if interval is None else None
         self._is_active = True
         self._is_waiting = False
         self._once = interval is None
@@ -229,7 +231,8 @@ class ActorTimer:
             self.skipped += 1
         else:
             self._is_waiting = True
-            self._cell._deliver(Tick(self))
+            tick = Tick(self)
+            self._cell._deliver(tick if self._trace is None else Carried(tick, self._trace))
 
     def taken(self) -> bool:
         """Note that the actor came to the message; return whether it is still wanted. Called in its turn."""

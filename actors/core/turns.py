@@ -14,12 +14,14 @@ from typing import TYPE_CHECKING, Any, Final, cast
 from pykka._envelope import Envelope  # what foreign code may put into `actor_inbox`; read in pykka 4.5.0
 from pykka.messages import _ActorStop
 
-from actors.core.cell import NEW, Resume, Stop, Suspend
+from actors.core.cell import NEW
 from actors.core.context import turn_codes
 from actors.core.flight import THROUGHPUT, keep, ring_of
 from actors.core.future import Ask
 from actors.core.handlers import DEFERRED, PROXY_HANDLERS, Handler, is_coroutine
 from actors.core.life import ask_failed, end, failed, finish, start
+from actors.core.signals import Resume, Stop, Suspend
+from actors.core.tracing import Carried, handle_carried, tracing
 from actors.errors import AskTimeoutError
 from actors.exits import NORMAL
 
@@ -99,6 +101,9 @@ def run_mixed(cell: ActorRef[Any]) -> None:
 
 def step(cell: ActorRef[Any], item: Any) -> bool:
     """Handle one message; return False where the turn went to the event loop or the actor has ended."""
+    if type(item) is Carried:
+        with tracing(item.trace):
+            return step(cell, item.item)
     ask = item if type(item) is Ask else None
     message = item if ask is None else ask.message
     actor = cell._actor
@@ -260,6 +265,7 @@ def _stop_asked(actor: Any, _message: Any) -> Any:
 
 RUNTIME_HANDLERS: Final[dict[type, Handler]] = {
     Ask: _answer,
+    Carried: handle_carried,
     Envelope: _answer_envelope,
     _ActorStop: _stop_asked,
     **PROXY_HANDLERS,

@@ -14,6 +14,7 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections.abc import Callable
+from contextvars import copy_context
 from typing import TypeVar
 
 from actors.errors import ActorRuntimeError
@@ -122,6 +123,7 @@ class Offload:
         turns = self._turns
         await turns.acquire()
         answer: asyncio.Future[T] = loop.create_future()
+        context = copy_context()  # what is said on the thread belongs to the trace of whoever asked for it
 
         def settle(result: T | None, error: BaseException | None) -> None:
             turns.release()
@@ -136,7 +138,7 @@ class Offload:
             result: T | None = None
             error: BaseException | None = None
             try:
-                result = function(*arguments)
+                result = context.run(function, *arguments)
             except BaseException as raised:  # the caller's await is its place to go, whatever it is
                 error = raised
             with self._lock:

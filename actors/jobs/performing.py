@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from actors.core.system import ActorSystem
+from actors.core.tracing import Trace, derived_id, tracing
 from actors.errors import ActorExitedError
 from actors.events import JobRetried
 from actors.hiding import hidden
@@ -92,10 +93,17 @@ class Performer:
         if path in self._local:
             token = self._tokens[job.number] = Token()
             make = AsyncJob if handler.is_async else LocalJob
-            cell.tell(make(engine, handler, job.number, job.payload, begin.attempt, job.repeats, token))
+            with tracing(self._trace_of(job)):
+                cell.tell(make(engine, handler, job.number, job.payload, begin.attempt, job.repeats, token))
             return
-        future = cell.ask(DoJob(job.number, job.kind, job.payload, begin.attempt, job.repeats), block=False)
+        with tracing(self._trace_of(job)):
+            future = cell.ask(DoJob(job.number, job.kind, job.payload, begin.attempt, job.repeats), block=False)
         future.add_done_callback(lambda: self._answered(begin, future))
+
+    def _trace_of(self, job: Job) -> Trace:
+        """Return the trace of `job`, one and the same for all its tries."""
+        name = f"job-{job.number}"
+        return Trace(derived_id(self._system.name, self._path, name), job=name)
 
     def _answered(self, begin: Begin, future: Any) -> None:
         """A worker in another process said how a try ended, or ended itself; on any thread."""

@@ -18,6 +18,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from actors.core.system import ActorSystem
+from actors.core.tracing import Trace, tracing
 from actors.jobs.offload import Cancel
 
 Key = tuple[str, float, int]
@@ -37,6 +38,7 @@ class Call:
         timeout: Longest time, in seconds from when it begins.
         deadlines: Where that is watched.
         finish: Called with the key, the monotonic instant it began, what it raised or None, and what it returned.
+        trace: What it works for.
     """
 
     __slots__ = (
@@ -52,6 +54,7 @@ class Call:
         "_loop",
         "_task",
         "_timeout",
+        "_trace",
         "due",
     )
 
@@ -65,6 +68,7 @@ class Call:
         timeout: float,
         deadlines: Deadlines,
         finish: Callable[[Key, float, BaseException | None, object], None],
+        trace: Trace | None = None,
     ) -> None:
         self._handler = handler
         self._is_async = is_async
@@ -74,6 +78,7 @@ class Call:
         self._timeout = timeout
         self._deadlines = deadlines
         self._finish = finish
+        self._trace = trace
         self._lock = threading.Lock()
         self._task: asyncio.Task[Any] | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -86,7 +91,8 @@ class Call:
         answer = error = None
         try:
             self._cancel.check()
-            answer = asyncio.run(self._run_async()) if self._is_async else self._handler(*self._arguments)
+            with tracing(self._trace):
+                answer = asyncio.run(self._run_async()) if self._is_async else self._handler(*self._arguments)
         except BaseException as raised:  # reported as the run's end
             error = raised
         self._deadlines.end(self)

@@ -29,12 +29,14 @@ from msgspec import Struct
 
 from actors.core.context import never_waiting
 from actors.core.system import ActorSystem
+from actors.core.tracing import Trace, derived_id, tracing
 from actors.errors import AskTimeoutError
 from actors.jobs.cycles import CancelCycle, Cycle
 from actors.jobs.offload import Cancel, CancelledWorkError
 from actors.messages import Message
 from actors.policies.retry import Failure, failure_of
 from actors.scheduling.calling import Call, Calls, Deadlines, Key
+from actors.scheduling.figures import slot_id
 from actors.scheduling.plans import Schedule
 from actors.scheduling.states import Run
 
@@ -201,7 +203,7 @@ class Runner:
             return
         began = self._system.clock.monotonic()
         try:
-            with never_waiting():  # so that a full mailbox refuses rather than hold up the clock
+            with never_waiting(), tracing(self._trace_of(key)):  # a full mailbox refuses rather than hold up the clock
                 ref = self._system.ref(schedule.to)
                 if not schedule.message:
                     ref.tell(Cycle(run.slot_at, run.kind == "manual", next_at, due_at))
@@ -277,7 +279,13 @@ class Runner:
         handler = _function(schedule.handler)
         takes_work, is_async = _kind(handler)
         arguments = (work,) if takes_work else ()
-        return Call(handler, is_async, arguments, cancel, key, schedule.timeout, self._deadlines, self._finish)
+        trace = self._trace_of(key)
+        return Call(handler, is_async, arguments, cancel, key, schedule.timeout, self._deadlines, self._finish, trace)
+
+    def _trace_of(self, key: Key) -> Trace:
+        """Return the trace of a run, one and the same for all attempts at it."""
+        run = slot_id(*key)
+        return Trace(derived_id(self._system.name, self._path, run), run=run)
 
     def _finish(self, key: Key, began: float, error: BaseException | None, answer: object) -> None:
         seconds = self._system.clock.monotonic() - began

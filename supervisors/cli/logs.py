@@ -24,7 +24,7 @@ from supervisors.cli.rendering import Column, Listing
 from supervisors.cli.streaming import Stream
 from supervisors.cli.terminal import Style
 from supervisors.cli.texts import instant, printable
-from supervisors.node.logfiles import LOGS, archived_lines
+from supervisors.node.logfiles import LOGS, TRACE_SHOWN, archived_lines
 from supervisors.views import LogView
 
 app = typer.Typer()
@@ -46,6 +46,7 @@ _LOOK_EVERY: Final = 0.2
         "logs -n 20",
         "logs -f /io --level warning",
         "logs '/work/*' --since 1h --grep 'signal'",
+        "logs --trace 4bf92f35",
         "logs --errors -o jsonl | jq -r .traceback",
     ),
 )
@@ -57,6 +58,14 @@ def logs(
     level: Annotated[str, typer.Option("--level", metavar="WORD", help="This and worse: info, warning, error.")] = "",
     since: Annotated[str, typer.Option("--since", metavar="TIME", help="30m, 2d, 14:00, ISO.")] = "",
     grep: Annotated[str, typer.Option("--grep", metavar="REGEX", help="Only lines whose text holds it.")] = "",
+    trace: Annotated[
+        str,
+        typer.Option(
+            "--trace",
+            metavar="ID",
+            help="Only of one trace: its id, its first digits, or the run or job it began with.",
+        ),
+    ] = "",
     errors: Annotated[
         bool, typer.Option("--errors", help="The file of errors alone, which reaches back further.")
     ] = False,
@@ -69,7 +78,8 @@ def logs(
     name = "error" if errors else "node"
     if not (folder / f"{name}.log").exists():
         raise CommandError("not_found", f"there are no log files in {folder}", "actorctl run writes them")
-    wanted = _filter(paths or [], level, since, grep)
+    traces = _Traces(trace, folder, name) if trace else None
+    wanted = _filter(paths or [], level, since, grep, traces)
     columns = _columns(call)
     recent: deque[LogView] = deque(filter(wanted, map(_view, archived_lines(folder, name))), maxlen=lines)
     stream = Stream(call.output, columns, call.choice, _name)
@@ -89,7 +99,44 @@ def logs(
     return None if follow else Listing("LogList", tuple(recent), columns, _name, nothing="no lines match")
 
 
-def _filter(paths: list[str], level: str, since: str, grep: str) -> Callable[[LogView], bool]:
+class _Traces:
+    """The lines of the trace that a person named: by its id, the first digits of that, or the run or job it began with.
+
+    Lines that name the run or job say which trace it is, so the files are read once before; more may be learnt later.
+
+    Raises:
+        CommandError: `usage`: it is no name of a trace.
+    """
+
+    def __init__(self, wanted: str, folder: Path, name: str) -> None:
+        self._wanted = wanted
+        self._start = wanted.lower() if _START.fullmatch(wanted.lower()) else ""
+        self._ids: set[str] = set()
+        if not self._start and not _NAME.match(wanted):
+            hint = "the first 4 digits of its id or more, job-17, or nightly@2026-01-31T03:00:00Z"
+            raise usage(f"--trace: {wanted!r} names no trace", hint)
+        if not self._start:
+            text = json.dumps(wanted)
+            for line in archived_lines(folder, name):
+                if text in line:
+                    self.has(_view(line))
+
+    def has(self, view: LogView) -> bool:
+        """Whether `view` is a line of the trace."""
+        fields = view.fields
+        id = str(fields.get("trace", ""))
+        if self._wanted in (fields.get("job"), fields.get("run")):
+            if id:
+                self._ids.add(id)
+            return True
+        return id in self._ids if not self._start else id.startswith(self._start)
+
+
+_START: Final = re.compile(r"[0-9a-f]{4,32}")
+_NAME: Final = re.compile(r"job-\d+$|.+@\d{4}-")
+
+
+def _filter(paths: list[str], level: str, since: str, grep: str, traces: _Traces | None) -> Callable[[LogView], bool]:
     if level and level not in LEVELS:
         raise usage(f"--level: there is no level {level!r}", f"there are {', '.join(LEVELS)}")
     try:
@@ -101,7 +148,8 @@ def _filter(paths: list[str], level: str, since: str, grep: str) -> Callable[[Lo
 
     def wanted(view: LogView) -> bool:
         return (
-            (not paths or any(_about(view.path, path) for path in paths))
+            (traces is None or traces.has(view))
+            and (not paths or any(_about(view.path, path) for path in paths))
             and (not level or (view.level in LEVELS and LEVELS.index(view.level) >= worst))
             and (start is None or (view.at is not None and view.at >= start))
             and (not grep or holds.search(f"{view.text}\n{view.traceback}") is not None)
@@ -157,7 +205,10 @@ def _columns(call: Call) -> tuple[Column, ...]:
         return instant(view.at, datetime.now(UTC), zone, fine=True)
 
     def said(view: LogView) -> str:
-        more = "".join(f" {key}={value}" for key, value in view.fields.items())
+        fields = dict(view.fields)
+        if fields.get("trace"):
+            fields["trace"] = f"{str(fields['trace'])[:TRACE_SHOWN]}…"
+        more = "".join(f" {key}={value}" for key, value in fields.items())
         return printable(f"{view.text}{more}")
 
     return (

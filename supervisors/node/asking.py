@@ -11,6 +11,7 @@ import pykka
 
 from actors.core.actor import Actor
 from actors.core.context import never_waiting
+from actors.core.tracing import new_trace, tracing
 from actors.errors import ActorExitedError, AskTimeoutError
 from actors.exits import said
 from actors.jobs.workers import Reload, Task
@@ -81,12 +82,14 @@ def send_to_actor(services: Services, wanted: SendArguments) -> SentView:
     record = record_of(services, wanted.path)
     if not ref.is_alive() or (record is not None and not is_up(record.view.state)):
         raise SelectorError("conflict", f"{wanted.path} is not running", f"actorctl why {wanted.path}")
-    with never_waiting():
+    trace = new_trace()
+    with never_waiting(), tracing(trace):
         ref.tell(message)
     if record is not None:  # of another process: what it said last, since asking it would wait
-        return SentView(path=wanted.path, message=wanted.message, mailbox=record.view.mailbox)
+        return SentView(path=wanted.path, message=wanted.message, mailbox=record.view.mailbox, trace=trace.id)
     figures = ref.statistics()
-    return SentView(path=wanted.path, message=wanted.message, mailbox=figures.depth if figures is not None else 0)
+    depth = figures.depth if figures is not None else 0
+    return SentView(path=wanted.path, message=wanted.message, mailbox=depth, trace=trace.id)
 
 
 def ask_actor(services: Services, wanted: SendArguments, responder: Responder) -> None:
@@ -98,7 +101,8 @@ def ask_actor(services: Services, wanted: SendArguments, responder: Responder) -
     message = _message(services, wanted)
     clock = services.system.clock
     since = clock.monotonic()
-    with never_waiting():
+    trace = new_trace()
+    with never_waiting(), tracing(trace):
         future: Any = services.system.ref(wanted.path).ask(message, block=False, timeout=wanted.timeout)
     late = services.system.schedule(
         wanted.timeout,
@@ -117,6 +121,7 @@ def ask_actor(services: Services, wanted: SendArguments, responder: Responder) -
                 message=wanted.message,
                 reply=msgspec.to_builtins(reply, enc_hook=repr),
                 seconds=seconds,
+                trace=trace.id,
             )
             responder.reply(to_wire(view))
         except ActorExitedError as error:

@@ -28,6 +28,8 @@ from typing import IO, Final
 from msgspec import Struct
 
 LOGS: Final = "logs"
+TRACE_SHOWN: Final = 8
+"""Digits of a trace that people are shown; as many find it again."""
 """Folder of the log files in a home."""
 DAY: Final = 86_400.0
 _STAMP: Final = "%Y%m%dT%H%M%SZ"

@@ -17,14 +17,14 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Protocol, TextIO
 
-from actors.events import Event, MetricSampled, TreeChanged
+from actors.events import Event, JobRetried, MetricSampled, RunFinished, TreeChanged
 from actors.hiding import hidden
 from actors.history.rows import summary_of
-from supervisors import loglevels
+from supervisors import loglevels, structured
 from supervisors.logfields import fields_of
 from supervisors.loglevels import Levels
 from supervisors.node.leveling import LEVELS
-from supervisors.node.logfiles import Limits, LogFile
+from supervisors.node.logfiles import TRACE_SHOWN, Limits, LogFile
 
 _events = logging.getLogger("events")
 
@@ -36,6 +36,9 @@ class HumanFormatter(logging.Formatter):
         clock = time.strftime("%H:%M:%S", time.localtime(record.created))
         fields = fields_of(record)
         where = fields.pop("path", record.name)
+        trace = fields.pop("trace", "")
+        if trace:
+            fields["trace"] = f"{str(trace)[:TRACE_SHOWN]}…"
         more = "".join(f" {key}={value}" for key, value in fields.items())
         line = f"{clock}.{int(record.msecs):03d} {record.levelname:<7} {where}  {record.getMessage()}{more}"
         return f"{line}\n{self.formatException(record.exc_info)}" if record.exc_info else line
@@ -51,8 +54,8 @@ class JsonFormatter(logging.Formatter):
             "level": record.levelname.lower(),
             "logger": record.name,
             "text": record.getMessage(),
-            **fields_of(record),
         }
+        line.update({f"{key}_" if key in line else key: value for key, value in fields_of(record).items()})
         if record.exc_info:
             line["traceback"] = self.formatException(record.exc_info)
         return json.dumps(line, default=str)
@@ -122,9 +125,12 @@ class LogWriter(logging.Handler):
         self._thread = threading.Thread(target=self._run, name="log-writer", daemon=True)
         self._thread.start()
 
-    def filter(self, record: logging.LogRecord) -> bool:
-        """Go by the levels of this process; on the thread that logs, so nothing else is asked."""
-        return loglevels.current.filter(record)
+    def handle(self, record: logging.LogRecord) -> bool:
+        """Take a record that the levels of this process let through; without the lock, as each step is atomic."""
+        is_wanted = loglevels.current.filter(record)
+        if is_wanted:
+            self.emit(record)
+        return is_wanted
 
     def emit(self, record: logging.LogRecord) -> None:
         """Queue a record; never waits."""
@@ -208,6 +214,7 @@ def configure(
     if files is not None and limits is not None:
         outputs.append(FileOutput(LogFile(files, "node", limits), logging.NOTSET))
         outputs.append(FileOutput(LogFile(files, "error", limits), logging.ERROR))
+    structured.install()
     handler = LogWriter(outputs)
     logging.getLogger().addHandler(handler)
     loglevels.current.set(Levels(LEVELS[level]))
@@ -226,4 +233,18 @@ def log_event(_seq: int, event: Event) -> None:
         return
     level = LEVELS[event.severity]
     if _events.isEnabledFor(level):
-        _events.log(level, "%s: %s", type(event).__name__, summary_of(event), extra={"path": event.path})
+        extra = {"path": event.path, **_cause_of(event)}
+        _events.log(level, "%s: %s", type(event).__name__, summary_of(event), extra=extra)
+
+
+def _cause_of(event: Event) -> dict[str, str]:
+    """Return the run or the job that `event` tells of, as fields of its line."""
+    if isinstance(event, RunFinished):
+        if event.queue:
+            return {"job": event.run}
+        if not (event.schedule and event.slot_at):
+            return {}
+        from actors.scheduling.figures import slot_id  # by whoever published this it is loaded already
+
+        return {"run": slot_id(event.schedule, event.slot_at, 0)}
+    return {"job": event.job} if isinstance(event, JobRetried) else {}

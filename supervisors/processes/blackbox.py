@@ -20,6 +20,7 @@ from typing import Any, Final
 
 from actors.core.flight import places
 from actors.core.future import Ask
+from actors.core.tracing import Carried, message_of
 from actors.flightrecord import FlightRecord, FlightRule, LastMessage
 
 logger = logging.getLogger(__name__)
@@ -60,8 +61,8 @@ class SharedRing(list[Any]):
     def __setitem__(self, place: Any, item: Any) -> None:
         list.__setitem__(self, place, item)
         kind = type(item)
-        if kind is Ask:
-            kind = type(item.message)
+        if kind is Ask or kind is Carried:
+            kind = type(message_of(item))
         name = self._names.get(kind)
         if name is None:
             name = self._names[kind] = kind.__name__.encode("utf-8", "replace")[:NAME_BYTES]

@@ -23,7 +23,7 @@ from actors.core.system import ActorSystem
 from actors.events import EVENT_TYPES, DeadLettered, Event
 from actors.exits import Crash, CrashRecord
 from actors.hiding import hidden
-from supervisors import loglevels
+from supervisors import loglevels, structured
 from supervisors.logfields import fields_of
 from supervisors.loglevels import Levels
 from supervisors.processes.protocol import Letter, Logged, to_envelope
@@ -183,6 +183,7 @@ class ForwardedLogs(logging.Handler):
 
 def forward_logs(level: int, outlet: Outlet, kept: logging.Handler) -> None:
     """Pass records of `level` and above on by `outlet`, as the process's levels allow; `kept` gets them too."""
+    structured.install()
     forwarded = ForwardedLogs(outlet)
     forwarded.addFilter(loglevels.current)
     root = logging.getLogger()

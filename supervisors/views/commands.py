@@ -66,20 +66,22 @@ class CommandView(View, frozen=True):
 
 
 class SentView(View, frozen=True):
-    """Answer to `send`: the message is in the mailbox; nothing is said of its handling."""
+    """Answer to `send`: the message is in the mailbox; nothing is said of its handling but the trace it has."""
 
     path: str
     message: str
     mailbox: int = 0
+    trace: str = ""
 
 
 class AnswerView(View, frozen=True):
-    """Answer to `ask`: `reply` as plain data, after `seconds`."""
+    """Answer to `ask`: `reply` as plain data, after `seconds`; `trace` is what the message belonged to."""
 
     path: str
     message: str
     reply: Any = None
     seconds: float = 0.0
+    trace: str = ""
 
 
 class WaitView(View, frozen=True):
