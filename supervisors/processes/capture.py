@@ -271,6 +271,6 @@ class Capture:
 
 def _emitter(fields: dict[str, object], stream: str, level: int) -> Callable[[str], None]:
     def emit(text: str) -> None:
-        logger.log(level, "%s: %s", fields["path"], text, extra={**fields, "stream": stream})
+        logger.log(level, "%s", text, extra={**fields, "stream": stream})
 
     return emit

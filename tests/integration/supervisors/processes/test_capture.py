@@ -56,10 +56,10 @@ def test_each_line_is_logged_with_its_path_and_stream(capture, caplog):
 
     lines = [(r.levelname, r.path, r.stream, r.getMessage()) for r in caplog.records]
     assert [line for line in lines if line[2] == "stdout"] == [
-        ("INFO", "/work/one", "stdout", "/work/one: one"),
-        ("INFO", "/work/one", "stdout", "/work/one: two"),
+        ("INFO", "/work/one", "stdout", "one"),
+        ("INFO", "/work/one", "stdout", "two"),
     ]
-    assert [line for line in lines if line[2] == "stderr"] == [("WARNING", "/work/one", "stderr", "/work/one: bad")]
+    assert [line for line in lines if line[2] == "stderr"] == [("WARNING", "/work/one", "stderr", "bad")]
     assert tail == "bad"
 
 
@@ -68,7 +68,7 @@ def test_a_last_line_without_newline_is_a_line(capture, caplog):
 
     run(capture, "import os; os.write(1, b'no newline')")
 
-    assert [r.getMessage() for r in caplog.records] == ["/work/one: no newline"]
+    assert [r.getMessage() for r in caplog.records] == ["no newline"]
 
 
 def test_garbage_is_shown_as_escapes_and_overlong_lines_are_cut(capture, caplog):
@@ -77,8 +77,8 @@ def test_garbage_is_shown_as_escapes_and_overlong_lines_are_cut(capture, caplog)
     run(capture, f"import os; os.write(1, b'\\xff\\x00\\x1b[31m' + b'\\n' + b'x' * {LINE_LIMIT + 10} + b'\\n')")
 
     garbage, long = (r.getMessage() for r in caplog.records)
-    assert garbage == "/work/one: \\xff\\x00\\x1b[31m"
-    assert long == f"/work/one: {'x' * LINE_LIMIT} … 10 bytes cut"
+    assert garbage == "\\xff\\x00\\x1b[31m"
+    assert long == f"{'x' * LINE_LIMIT} … 10 bytes cut"
 
 
 def test_megabytes_of_output_never_stop_the_child(capture):

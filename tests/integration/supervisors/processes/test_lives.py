@@ -330,7 +330,7 @@ def test_what_the_child_prints_is_logged_line_by_line_and_harms_nobody(host, cap
     child.exited()
 
     lines = [r.getMessage() for r in caplog.records if r.name == "actors.output" and r.path == "/work/one"]
-    assert lines == ["/work/one: \\xff\\xfe\\x00garbage"] * 10 + ["/work/one: a line"]
+    assert lines == ["\\xff\\xfe\\x00garbage"] * 10 + ["a line"]
 
 
 def test_what_a_child_started_goes_with_it(host):

@@ -304,8 +304,8 @@ def test_output_is_logged_line_by_line_with_the_childs_path(host, caplog):
 
     found = {(r.path, r.stream, r.levelname, r.getMessage()) for r in caplog.records if r.name == "actors.output"}
     assert found == {
-        ("/work/one", "stdout", "INFO", "/work/one: to out"),
-        ("/work/one", "stderr", "WARNING", "/work/one: to err"),
+        ("/work/one", "stdout", "INFO", "to out"),
+        ("/work/one", "stderr", "WARNING", "to err"),
     }
 
 
