@@ -63,7 +63,8 @@ class Context:
         root: The directory the user named.
         options: The task's options, defaults filled in.
         memory: The task's own between runs; lost when the loop restarts.
-        queue: Path of the work queue.
+        queue: Path of the queues of jobs.
+        keeper: Path of the keeper of the index.
         timeout: Seconds one run may take; the loop ends it then.
         outside: Messages, metrics, clock.
     """
@@ -76,6 +77,7 @@ class Context:
         root: Path,
         options: Mapping[str, Option],
         queue: str,
+        keeper: str,
         timeout: float,
         outside: Outside,
     ) -> None:
@@ -85,6 +87,7 @@ class Context:
         self.options = options
         self.memory: dict[str, Any] = {}
         self.queue = queue
+        self.keeper = keeper
         self.timeout = timeout
         self.outside = outside
         self._offload = Offload(name, limit=2)

@@ -99,7 +99,8 @@ class AgentLoop(Actor):
         root: The directory the user named.
         options: Settings of the task.
         scheduler: Path of the scheduler.
-        queue: Path of the work queue.
+        queue: Path of the queues of jobs.
+        keeper: Path of the keeper of the index.
         overlap: Policy of slots that come during a run: `skip`, `queue`, `delay`, `timeout`, `cancel-other`; "" for
             `skip`.
         missed: Policy of slots from a time when nothing ran: `skip`, `once`, `all`; "" for `once`.
@@ -132,7 +133,8 @@ class AgentLoop(Actor):
         root: str = ".",
         options: dict[str, Any] | None = None,
         scheduler: str = "/sys/scheduler",
-        queue: str = "/work/queue",
+        queue: str = "/work/jobs",
+        keeper: str = "/work/index",
         overlap: str = "",
         missed: str = "",
     ) -> None:
@@ -152,7 +154,7 @@ class AgentLoop(Actor):
         self._run_at_start = run_at_start
         self._overlap, self._missed = overlap, missed
         self._home, self._root = Path(home), Path(root)
-        self._scheduler, self._queue = check_path(scheduler), check_path(queue)
+        self._scheduler, self._queue, self._keeper = map(check_path, (scheduler, queue, keeper))
         self._state: core.State = Resting()
         self._registered = False
         self._next_at = 0.0
@@ -174,6 +176,7 @@ class AgentLoop(Actor):
             root=self._root,
             options=self._options,
             queue=self._queue,
+            keeper=self._keeper,
             timeout=self._timeout,
             outside=_Outside(self),
         )

@@ -19,9 +19,10 @@ from actors.agents.context import Context, Result, TaskFailedError
 from actors.agents.notices import leave_notice
 from actors.jobs import index
 from actors.jobs.files import FileFact, walk, write_atomic
-from actors.jobs.kinds import IndexFiles
+from actors.jobs.indexing import indexing_job
+from actors.jobs.indexkeeper import ForgetFiles
 from actors.jobs.offload import Cancel
-from actors.jobs.protocol import ForgetFiles, Submit
+from actors.jobs.orders import AddJobs
 
 SKIPPED: Final = (
     *(".git", ".hg", ".svn", ".venv", "venv", "node_modules", "__pycache__"),
@@ -34,7 +35,8 @@ _DIGEST: Final = re.compile(r"([0-9a-fA-F]{64})(?:[ \t]+\*?(.+))?\Z")
 _LARGEST: Final = 10
 _BATCH_FILES: Final = 100
 _BATCH_BYTES: Final = 64 << 20
-_SUBMIT: Final = 100
+_ADD: Final = 10
+"""Jobs of one call: all or none of them are taken, so this is what a queue that is nearly full turns away at most."""
 
 
 # -- context clean-up -----------------------------------------------------------------------------------
@@ -282,37 +284,41 @@ class Changes(Struct, frozen=True):
         batches: Paths of new or changed files, in the size of one job each.
         gone: Indexed paths that are no longer there.
         complete: False where `max_files` changed ones were found: the rest is for the next run.
+        nameless: Files whose names are no text, so that no job can name them.
     """
 
     seen: int
     batches: tuple[tuple[str, ...], ...]
     gone: tuple[str, ...]
     complete: bool
+    nameless: int
 
 
 async def daily_maintenance(context: Context) -> Result:
     """Have the workers index what is new or changed in the directory; forget in the index what is gone."""
     found = await context.blocking(find_changes, context)
     if found.gone:
-        await context.outside.ask(context.queue, ForgetFiles(found.gone), context.timeout)
+        await context.outside.ask(context.keeper, ForgetFiles(found.gone), context.timeout)
     accepted = refused = 0
-    for at in range(0, len(found.batches), _SUBMIT):
-        jobs = tuple(IndexFiles(batch) for batch in found.batches[at : at + _SUBMIT])
-        answer = await context.outside.ask(context.queue, Submit(jobs, context.name), context.timeout)
-        accepted += len(answer.accepted)
-        refused += answer.refused
-        if answer.refused:
-            refused += len(found.batches) - at - len(jobs)
+    why = ""
+    for at in range(0, len(found.batches), _ADD):
+        jobs = tuple(indexing_job(batch, context.name) for batch in found.batches[at : at + _ADD])
+        answer = await context.outside.ask(context.queue, AddJobs(jobs), context.timeout)
+        accepted += len(answer.ids)
+        if answer.why:
+            refused, why = len(found.batches) - at, answer.why
             break
     context.metric("maintenance.files_seen", float(found.seen), "count")
     changed = sum(len(batch) for batch in found.batches)
-    if not changed and not found.gone:
+    if not changed and not found.gone and not found.nameless:
         return Result(f"{found.seen} files, nothing has changed", idle=True)
     text = f"{found.seen} files: {changed} new or changed in {accepted} jobs, {len(found.gone)} gone"
     if refused:
-        text += f"; {refused} jobs found no room and wait for the next run"
+        text += f"; {refused} jobs were refused and are for the next run: {why}"
     if not found.complete:
         text += "; more are left for the next run"
+    if found.nameless:
+        text += f"; {found.nameless} files have names that are no text and are left out"
     return Result(text)
 
 
@@ -322,13 +328,16 @@ def find_changes(cancel: Cancel, context: Context) -> Changes:
     limit = int(context.number("max_files"))
     batches: list[tuple[str, ...]] = []
     batch: list[str] = []
-    size = changed = seen = 0
+    size = changed = seen = nameless = 0
     present: set[str] = set()
     complete = True
     for fact in walk(context.root, skip=[context.home], skip_names=SKIPPED, checkpoint=cancel.check):
         seen += 1
         present.add(fact.path)
         if not index.changed(records, fact):
+            continue
+        if not _is_text(fact.path):
+            nameless += 1
             continue
         if changed >= limit:
             complete = False
@@ -343,4 +352,12 @@ def find_changes(cancel: Cancel, context: Context) -> Changes:
         batches.append(tuple(batch))
     base = os.path.join(os.path.abspath(context.root), "")
     gone = tuple(p for p in records if p.startswith(base) and p not in present and not os.path.lexists(p))
-    return Changes(seen, tuple(batches), gone, complete)
+    return Changes(seen, tuple(batches), gone, complete, nameless)
+
+
+def _is_text(path: str) -> bool:
+    try:
+        path.encode()
+    except UnicodeEncodeError:  # a name of bytes that are no UTF-8, which a job's JSON cannot carry
+        return False
+    return True

@@ -116,7 +116,7 @@ class Acceptor:
             JobsRefusedError: A queue has no room or takes nothing, or a job comes after one that never was.
         """
         ledger = self._ledger
-        self._check_room(drafts)
+        self._check_room(drafts, now)
         ids: list[str] = []
         jobs: list[Job] = []
         found = 0
@@ -137,9 +137,15 @@ class Acceptor:
             raise
         return Accepted(tuple(ids), found), jobs
 
-    def _check_room(self, drafts: Sequence[Draft]) -> None:
+    def _check_room(self, drafts: Sequence[Draft], now: float) -> None:
+        """See that the queues take what is new; jobs that are there already need no room."""
         wanted: dict[str, int] = {}
+        keys: set[tuple[str, str]] = set()
         for draft in drafts:
+            key = draft.spec.key
+            if key and ((draft.queue, key) in keys or self._ledger.holder(draft.queue, key, now)):
+                continue
+            keys.add((draft.queue, key))
             wanted[draft.queue] = wanted.get(draft.queue, 0) + 1
         for name, count in wanted.items():
             queue = self._ledger.queues[name]

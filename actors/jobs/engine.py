@@ -24,7 +24,8 @@ from actors.jobs.committing import Commits, Perform
 from actors.jobs.flushing import Add, Answer
 from actors.jobs.handlers import PayloadError, UnknownKindError
 from actors.jobs.jobtable import JobTable, QueueState
-from actors.jobs.ledger import Ledger, Queue
+from actors.jobs.ledger import Ledger
+from actors.jobs.places import Queue
 from actors.jobs.records import Job
 from actors.jobs.recovering import Recovered, recover, revive, with_rate
 from actors.jobs.recurring import NextSlot
@@ -265,6 +266,15 @@ class Engine:
         """A worker is there for jobs of the queue."""
         with self._lock:
             self.ledger.worker_free(queue, path, places, self._now())
+        self._go_on()
+
+    def worker_suspended(self, queue: str, path: str, is_suspended: bool) -> None:
+        """A worker takes nothing new for the time being, or takes jobs again."""
+        with self._lock:
+            if is_suspended:
+                self.ledger.worker_away(queue, path)
+            else:
+                self.ledger.worker_back(queue, path, self._now())
         self._go_on()
 
     def worker_lost(self, queue: str, path: str, why: str) -> None:

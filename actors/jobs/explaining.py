@@ -23,6 +23,8 @@ def why(ledger: Ledger, number: int, now: float) -> str:
         return f"{said}; try {job.attempt} of {job.attempts} failed: {job.why}" if job.attempt else said
     if queue.paused:
         return f"the queue {job.queue} is paused" + (f": {queue.note}" if queue.note else "")
+    if queue.away and not queue.free:
+        return f"workers of {job.queue} are suspended: {', '.join(sorted(queue.away)[:10])}"
     if not queue.free and not queue.running:
         return f"the queue {job.queue} has no worker that is ready"
     if queue.spec.concurrency and len(queue.running) >= queue.spec.concurrency:

@@ -18,7 +18,7 @@ from __future__ import annotations
 
 import inspect
 import threading
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from difflib import get_close_matches
 from importlib import import_module
 from typing import Any, Final, TypeVar, get_type_hints
@@ -117,9 +117,10 @@ class Run:
         kind: Its kind.
         attempt: Which try, from 1.
         repeats: How often it was in flight when the runtime was killed: with more than 0 it may have been done before.
+        options: What the worker was given for its handlers: `options` of its queue, and what a `Reload` changed.
     """
 
-    __slots__ = ("_lines", "_report", "attempt", "children", "job", "kind", "repeats", "token")
+    __slots__ = ("_lines", "_report", "attempt", "children", "job", "kind", "options", "repeats", "token")
 
     def __init__(
         self,
@@ -130,12 +131,14 @@ class Run:
         token: Token,
         report: Callable[[float, str], None],
         lines: Lines,
+        options: Mapping[str, Any] | None = None,
     ) -> None:
         self.job = job
         self.kind = kind
         self.attempt = attempt
         self.repeats = repeats
         self.token = token
+        self.options: Mapping[str, Any] = options if options is not None else {}
         self.children: list[JobSpec] = []
         self._report = report
         self._lines = lines

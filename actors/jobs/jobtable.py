@@ -16,9 +16,9 @@ from msgspec import Struct
 from actors.jobs import tables
 from actors.jobs.lines import PER_JOB
 from actors.jobs.records import Job
+from actors.jobs.schema import JOBS
 from actors.jobs.selecting import Selection, SelectionError, check, numbers
 from actors.jobs.specs import FAILED, SUCCEEDED, UNFINISHED, Keep
-from actors.jobs.store import JOBS
 from actors.jobs.tables import Changes
 from actors.state.file import StateError, open_state
 

@@ -11,9 +11,9 @@ Whoever writes the rows takes both together. A job that has ended is in the ledg
 from __future__ import annotations
 
 import heapq
-from collections import deque
 from collections.abc import Iterable
 
+from actors.jobs.places import Queue
 from actors.jobs.records import CANCEL, INFINITE, TIMEOUT, Again, Begin, Effect, Ended, Halt, Job, Stop
 from actors.jobs.recurring import NextSlot, following
 from actors.jobs.specs import (
@@ -28,31 +28,7 @@ from actors.jobs.specs import (
     QueueSpec,
 )
 from actors.policies.backoff import delay_of
-from actors.policies.ratelimit import Bucket, full, take, wait
-
-
-class Queue:
-    """What the ledger knows of one queue.
-
-    Attributes:
-        ready: Heap of those that may run: (-priority, number); entries of jobs that no longer wait are skipped.
-        running: By number.
-        free: Paths of workers with room, one entry for each place.
-        paused: Whether nothing new begins.
-        draining: Whether nothing new is accepted.
-        count: Unfinished jobs.
-    """
-
-    def __init__(self, spec: QueueSpec, now: float) -> None:
-        self.spec = spec
-        self.ready: list[tuple[int, int]] = []
-        self.running: dict[int, Job] = {}
-        self.free: deque[str] = deque()
-        self.paused = False
-        self.draining = False
-        self.note = ""
-        self.count = 0
-        self.bucket: Bucket | None = full(spec.rate, now) if spec.rate is not None else None
+from actors.policies.ratelimit import full, take, wait
 
 
 class Ledger:
@@ -96,13 +72,23 @@ class Ledger:
 
     def worker_free(self, name: str, path: str, places: int, now: float) -> None:
         """The worker at `path` has room for `places` more jobs of the queue."""
-        self.queues[name].free.extend([path] * places)
+        queue = self.queues[name]
+        for _ in range(places):
+            queue.give_back(path)
         self.claim(name, now)
+
+    def worker_away(self, name: str, path: str) -> None:
+        """The worker at `path` takes nothing new for the time being; what it has goes on."""
+        self.queues[name].send_away(path)
+
+    def worker_back(self, name: str, path: str, now: float) -> None:
+        """The worker at `path` takes jobs again."""
+        self.worker_free(name, path, self.queues[name].away.pop(path, 0), now)
 
     def worker_lost(self, name: str, path: str, why: str, now: float, chance: float) -> None:
         """The worker at `path` ended, with whatever it had."""
         queue = self.queues[name]
-        queue.free = deque(free for free in queue.free if free != path)
+        queue.drop(path)
         for job in [job for job in queue.running.values() if job.worker == path]:
             self._tried(queue, job, why, True, now, chance)
         self.claim(name, now)
@@ -191,7 +177,7 @@ class Ledger:
         job.attempt -= 1
         job.state = WAITING
         heapq.heappush(queue.ready, (-job.priority, job.number))
-        queue.free.append(job.worker)
+        queue.give_back(job.worker)
         job.worker = ""
 
     def forget(self, job: Job) -> None:
@@ -200,7 +186,7 @@ class Ledger:
         if self.jobs.pop(job.number, None) is None:
             return
         if queue.running.pop(job.number, None) is not None:
-            queue.free.append(job.worker)
+            queue.give_back(job.worker)
         queue.count -= 1
         self.dirty.pop(job.number, None)
         if job.key and self.keys.get((job.queue, job.key)) == job.number:
@@ -312,7 +298,7 @@ class Ledger:
 
     def _release(self, queue: Queue, job: Job) -> None:
         del queue.running[job.number]
-        queue.free.append(job.worker)
+        queue.give_back(job.worker)
 
     def _tried(self, queue: Queue, job: Job, why: str, retryable: bool, now: float, chance: float) -> None:
         """A try went wrong, whoever's fault it was."""

@@ -24,7 +24,7 @@ import msgspec
 
 from actors import Actor, Down, MailboxSpec, on
 from actors.addresses import ROOT, matches
-from actors.events import ActorStarted, Event, JobsDisabled, JobsRecovered, QueueChanged
+from actors.events import ActorStarted, ActorStateChanged, Event, JobsDisabled, JobsRecovered, QueueChanged
 from actors.jobs import viewing
 from actors.jobs.accepting import Accepted, JobsRefusedError
 from actors.jobs.engine import Engine
@@ -63,6 +63,7 @@ logger = logging.getLogger(__name__)
 LONGEST_WAIT = 30.0
 """Seconds after which the wall clock is read again, whatever is due: it may have been set."""
 CLEAN_EVERY = 60.0
+SUSPENSIONS = ("suspended", "resumed")
 ASKED_WRONG = (SelectionError, StateError)
 """What is answered in words: the queues go on."""
 
@@ -73,6 +74,13 @@ class Clean(Message[None], frozen=True):
 
 class Due(Message[None], frozen=True):
     """Do what is due."""
+
+
+class WorkerSuspended(Message[None], frozen=True):
+    """The worker at `path` was suspended, or resumed."""
+
+    path: str
+    is_suspended: bool
 
 
 class JobQueues(Actor):
@@ -141,7 +149,7 @@ class JobQueues(Actor):
             why = missing or "no handler module registers their kinds"
             system.bus.publish(JobsDisabled(system.clock.time(), self.path, left.disabled, why))
         self.actor_ref.tell(Clean())
-        self._subscription = system.bus.subscribe(self._on_event, (ActorStarted,))
+        self._subscription = system.bus.subscribe(self._on_event, (ActorStarted, ActorStateChanged))
         for ref in system.registry.below(ROOT):
             self._ask_worker(ref.path)
 
@@ -283,6 +291,13 @@ class JobQueues(Actor):
             self._instances.pop(path, None)
             self._running.worker_lost(queue, path, f"{path} ended: {down.reason}")
 
+    @on(WorkerSuspended)
+    async def worker_suspended(self, message: WorkerSuspended) -> None:
+        """What a suspended worker is given would wait in its mailbox: others get it."""
+        for path, queue in tuple(self._watched.values()):
+            if path == message.path:
+                self._running.worker_suspended(queue, path, message.is_suspended)
+
     @on(Progress)
     async def progress(self, message: Progress) -> None:
         self._running.reported(message.number, message.attempt, message.progress, message.note)
@@ -310,11 +325,17 @@ class JobQueues(Actor):
         self.system.schedule(delay, lambda: self.actor_ref.tell(Due()))
 
     def _on_event(self, _: int, event: Event) -> None:
-        self._ask_worker(event.path)
+        if not isinstance(event, ActorStateChanged):
+            self._ask_worker(event.path)
+        elif event.state in SUSPENSIONS and self._is_worker(event.path):
+            self.actor_ref.tell(WorkerSuspended(event.path, event.state == "suspended"))
+
+    def _is_worker(self, path: str) -> bool:
+        return any(matches(path, glob) for spec in self._specs.values() for glob in spec.workers)
 
     def _ask_worker(self, path: str) -> None:
         """Have the actor at `path` say that it is ready, if it is a worker."""
-        if any(matches(path, glob) for spec in self._specs.values() for glob in spec.workers):
+        if self._is_worker(path):
             self.system.ref(path).tell(Announce())
 
     def _close(self, why: str) -> None:

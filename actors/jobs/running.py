@@ -11,7 +11,7 @@ import asyncio
 import os
 import time
 import traceback
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Any
 
@@ -33,6 +33,7 @@ from actors.jobs.handlers import (
 from actors.jobs.lines import Lines, capture, current
 from actors.jobs.offload import Offload
 from actors.jobs.orders import Announce, BrokenJob, DoJob, DoneJob, EndJob, JobSaid, Progress, WorkerReady
+from actors.jobs.workers import Reload
 from actors.messages import Message
 
 REPORT_EVERY = 0.2
@@ -61,12 +62,16 @@ class JobWorker(Actor):
     Args:
         queue: Name of the queue.
         jobs: Path of the queues.
+        options: What its handlers find in `Run.options`; a `Reload` changes them from the next job on.
     """
 
-    def __init__(self, queue: str = "default", jobs: str = "/work/jobs") -> None:
+    def __init__(
+        self, queue: str = "default", jobs: str = "/work/jobs", options: Mapping[str, Any] | None = None
+    ) -> None:
         super().__init__()
         self._queue = queue
         self._jobs = jobs
+        self._options = dict(options or {})
         self._done = 0
 
     def on_start(self) -> None:
@@ -80,6 +85,10 @@ class JobWorker(Actor):
     def announce(self, _: Announce) -> None:
         self.system.ref(self._jobs).tell(WorkerReady(self.path, self._queue, _instance(self)))
 
+    @on(Reload)
+    def reload(self, message: Reload) -> None:
+        self._options = self._options | message.settings
+
     @on(LocalJob)
     def do(self, message: LocalJob) -> None:
         engine, handler, number, attempt = message.engine, message.handler, message.number, message.attempt
@@ -90,7 +99,7 @@ class JobWorker(Actor):
             message.token.check()
             payload = handler.decode(message.payload)
             if handler.takes_run:
-                run = _run_of(message, lines)
+                run = _run_of(message, lines, self._options)
                 value = handler.function(payload, run)
             else:
                 value = handler.function(payload)
@@ -110,7 +119,7 @@ class JobWorker(Actor):
     async def do_async(self, message: AsyncJob) -> None:
         engine, handler, number, attempt = message.engine, message.handler, message.number, message.attempt
         lines = _lines_of(message)
-        run = _run_of(message, lines)
+        run = _run_of(message, lines, self._options)
         try:
             message.token.check()
             value = await _cancellable(handler, handler.decode(message.payload), run, lines)
@@ -135,6 +144,7 @@ class JobProcess(Actor):
         handlers: Modules that have the handlers.
         places: Jobs at a time; 1 or more.
         jobs: Path of the queues.
+        options: What its handlers find in `Run.options`; a `Reload` changes them from the next job on.
     """
 
     dispatcher = "thread"
@@ -146,8 +156,10 @@ class JobProcess(Actor):
         handlers: Sequence[str] = (),
         places: int = 1,
         jobs: str = "/work/jobs",
+        options: Mapping[str, Any] | None = None,
     ) -> None:
         super().__init__()
+        self._options = dict(options or {})
         self._queue = queue
         self._handlers = tuple(handlers)
         self._places = places
@@ -178,6 +190,10 @@ class JobProcess(Actor):
         if free > 0:
             self.system.ref(self._jobs).tell(WorkerReady(self.path, self._queue, _instance(self), free))
 
+    @on(Reload)
+    async def reload(self, message: Reload) -> None:
+        self._options = self._options | message.settings
+
     @on(EndJob)
     async def end(self, message: EndJob) -> None:
         token = self._tokens.get((message.number, message.attempt))
@@ -190,7 +206,7 @@ class JobProcess(Actor):
         lines = Lines(lambda at, level, text: self._say(message, at, level, text))
         run = Run(
             f"job-{message.number}", message.kind, message.attempt, message.repeats, token,
-            _seldom(lambda progress, note: self._tell(message, progress, note)), lines,
+            _seldom(lambda progress, note: self._tell(message, progress, note)), lines, self._options,
         )  # fmt: skip
         try:
             handler = handler_of(message.kind)
@@ -253,10 +269,10 @@ def _lines_of(job: LocalJob) -> Lines:
     return Lines(partial(job.engine.logged, job.number, job.attempt))
 
 
-def _run_of(job: LocalJob, lines: Lines) -> Run:
+def _run_of(job: LocalJob, lines: Lines, options: Mapping[str, Any]) -> Run:
     engine, number, attempt = job.engine, job.number, job.attempt
     report = _seldom(lambda progress, note: engine.reported(number, attempt, progress, note))
-    return Run(f"job-{number}", job.handler.kind, attempt, job.repeats, job.token, report, lines)
+    return Run(f"job-{number}", job.handler.kind, attempt, job.repeats, job.token, report, lines, options)
 
 
 def _seldom(report: Callable[[float, str], None]) -> Callable[[float, str], None]:

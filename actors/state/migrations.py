@@ -2,13 +2,15 @@
 
     JOBS = Migrations("jobs", ("CREATE TABLE jobs (...)", "ALTER TABLE jobs ADD COLUMN ..."))
 
-Step n brings the owner's tables from version n - 1 to n. A step that was ever released is never changed; a change of
-the tables is a further step. The table `migrations` in the file has the version of each owner.
+Step n brings the owner's tables from version n - 1 to n, by SQL or, where that cannot say it, by a function of the
+connection. A step that was ever released is never changed; a change of the tables is a further step. The table
+`migrations` in the file has the version of each owner.
 """
 
 from __future__ import annotations
 
 import sqlite3
+from collections.abc import Callable
 from typing import Final
 
 from msgspec import Struct
@@ -17,16 +19,19 @@ FORMAT: Final = 2
 """Version of the file as a whole, in its `user_version`: 1 had the jobs alone, 2 has the table `migrations`."""
 
 
+Step = str | Callable[[sqlite3.Connection], None]
+
+
 class Migrations(Struct, frozen=True):
     """The steps of one owner.
 
     Attributes:
         owner: A word, unique in the program; its tables' names begin with it.
-        steps: SQL scripts without transactions of their own, first to last.
+        steps: SQL scripts and functions, without transactions of their own, first to last.
     """
 
     owner: str
-    steps: tuple[str, ...]
+    steps: tuple[Step, ...]
 
 
 class NewerFileError(Exception):
@@ -62,7 +67,11 @@ def bring_up(connection: sqlite3.Connection, owner: Migrations) -> int:
         raise NewerFileError(f"has {owner.owner} of version {version}, this program knows up to {len(owner.steps)}")
     for number, step in enumerate(owner.steps[version:], start=version + 1):
         try:
-            connection.executescript(f"BEGIN IMMEDIATE; {step}")
+            if isinstance(step, str):
+                connection.executescript(f"BEGIN IMMEDIATE; {step}")
+            else:
+                connection.execute("BEGIN IMMEDIATE")
+                step(connection)
             connection.execute("INSERT OR REPLACE INTO migrations VALUES (?, ?)", (owner.owner, number))
             connection.execute("COMMIT")
         except BaseException:

@@ -21,13 +21,11 @@ from supervisors.views import AnswerView, JobsChangedView, JobView
 
 JOBS: Final = "/work/jobs"
 """Where the queues are."""
-INDEX: Final = "/work/queue"
-"""The hand-out of the built-in system, which has jobs of its own."""
 STATES: Final = ("waiting", "delayed", "blocked", "disabled", "running", "succeeded", "failed", "cancelled")
 CHUNK: Final = 200
 CAP: Final = 10_000
 
-Queue = Annotated[str, typer.Option("--queue", metavar="NAME", help="Of this queue; or the path of a hand-out.")]
+Queue = Annotated[str, typer.Option("--queue", metavar="NAME", help="Of this queue.")]
 Kind = Annotated[str, typer.Option("--kind", metavar="KIND", help="Of this kind.")]
 Batch = Annotated[str, typer.Option("--batch", metavar="NAME", help="Of this batch.")]
 Where = Annotated[str, typer.Option("--where", metavar="SQL", help="A condition, as attempt > 2 AND age > 3600.")]
@@ -99,17 +97,9 @@ def ask(node: Node, message: str, payload: dict[str, Any], *, path: str = JOBS, 
 
 
 def find(node: Node, chosen: Choice, *, full: bool = False) -> list[JobView]:
-    """Return the jobs meant; where there are no queues and none was named, those of the built-in hand-out."""
+    """Return the jobs meant."""
     selection = msgspec.to_builtins(chosen)
     return msgspec.convert(ask(node, "FindJobs", {"selection": selection, "full": full})["items"], list[JobView])
-
-
-def find_index(node: Node, path: str, states: Sequence[str], most: int) -> list[JobView]:
-    """Return the jobs of the built-in hand-out at `path`."""
-    if len(states) > 1:
-        raise usage(f"{path} lists one state at a time", "")
-    found = ask(node, "ListJobs", {"state": states[0] if states else "", "limit": most}, path=path)
-    return msgspec.convert(found, list[JobView])
 
 
 def columns() -> tuple[Column, ...]:
@@ -119,7 +109,7 @@ def columns() -> tuple[Column, ...]:
         Column("id", lambda job: job.id),
         Column("state", lambda job: job.state, style=lambda job: _STYLES.get(job.state)),
         Column("queue", lambda job: job.queue),
-        Column("job", lambda job: job.job or job.kind),
+        Column("job", lambda job: job.kind),
         Column("try", lambda job: job.attempt, _tries, is_right=True),
         Column(
             "done", lambda job: job.progress, lambda job: f"{job.progress:.0%}" if job.progress else "-", is_right=True

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from typing import Annotated, Any
 
 import msgspec
@@ -20,7 +20,7 @@ from supervisors.cli.rendering import Column, Listing, Page
 from supervisors.cli.terminal import Terminal
 from supervisors.cli.texts import duration
 from supervisors.node.durations import parse_duration
-from supervisors.views import JobsChangedView, JobView, JobWhyView
+from supervisors.views import JobView, JobWhyView
 
 __all__ = ["app", "joblines"]
 
@@ -55,18 +55,7 @@ def list_jobs(
     if not chosen.states and not where and not batch:
         chosen = msgspec.structs.replace(chosen, states=(*jobbing.STATES[:5], "failed"))
     with connect(call) as node:
-        if queue.startswith("/"):
-            return jobbing.listing(jobbing.find_index(node, queue, state or (), most), "every job is done")
-        try:
-            return jobbing.listing(jobbing.find(node, chosen), "no such job")
-        except CommandError as error:
-            if error.code != "not_found" or queue:
-                raise
-            try:
-                found = jobbing.find_index(node, jobbing.INDEX, state or (), most)
-            except CommandError:
-                raise error from None
-            return jobbing.listing(found, "every job is done")
+        return jobbing.listing(jobbing.find(node, chosen), "no such job")
 
 
 @command(
@@ -181,8 +170,6 @@ def _declare(action: str, states: tuple[str, ...], about: str, *examples: str) -
         dry_run: DryRun = False,
     ) -> Listing:
         chosen = jobbing.choice(ids, queue, state, kind, batch, where, most)
-        if queue.startswith("/"):
-            return _change_index(call, action, queue, ids, every)
         if chosen.is_empty and not every:
             raise usage(f"{action} needs jobs", f"name them, choose by --where or --queue, or say --all; {_SEE}")
         return jobbing.change_many(call, action, states, chosen, dry_run=dry_run, why=f"actorctl jobs {action}")
@@ -214,29 +201,6 @@ _declare(
     "jobs delete job-7",
     "jobs delete --state cancelled --where 'attempt = 0'",
 )
-
-
-def _change_index(call: Call, action: str, path: str, ids: Sequence[str] | None, every: bool) -> Listing:
-    """Change dead letters of the built-in hand-out: those named, or all where that was said."""
-    message = {"retry": "RetryJobs", "delete": "DropJobs"}.get(action)
-    if message is None:
-        raise usage(f"{path} is a hand-out, which knows retry and delete", "")
-    if bool(ids) == every:
-        raise usage("name jobs, or say --all", f"actorctl jobs list --queue {path} --state failed")
-    with connect(call) as node:
-        changed = jobbing.ask(node, message, {"ids": list(ids or ())}, path=path)
-    missing = [wanted for wanted in ids or () if wanted not in changed]
-    failure = None
-    if missing:
-        word = "partial" if changed else "not_found"
-        said = f"{', '.join(missing)} did not fail for good, or found no room"
-        failure = CommandError(word, said, f"actorctl jobs list --queue {path}")
-    state = "waiting" if action == "retry" else "deleted"
-    views = [JobsChangedView(id=changed_id, state=state) for changed_id in changed]
-    columns = (Column("id", lambda job: job.id), Column("state", lambda job: job.state))
-    return Listing(
-        "JobsChanged", views, columns, lambda job: str(job.id), nothing="no job failed for good", failure=failure
-    )
 
 
 def _lines(job: JobView, why: str) -> Iterable[str]:

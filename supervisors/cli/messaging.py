@@ -37,7 +37,7 @@ PAYLOAD_LIMIT = 1_000_000
     panel=Panel.CONTROL,
     document="Sent",
     shape=Shape.PAGE,
-    examples=("""send /io/gmail Refresh '{"label": "INBOX"}'""", "send /work/queue Flush"),
+    examples=("""send /io/gmail Refresh '{"label": "INBOX"}'""", "send /work/index Gather"),
 )
 def send(call: Call, path: Path, message: Message, payload: Payload = "{}", reason: Reason = "") -> Page:
     """Send an actor a message, without waiting for an answer."""
@@ -57,7 +57,7 @@ def send(call: Call, path: Path, message: Message, payload: Payload = "{}", reas
     shape=Shape.PAGE,
     own_timeout=True,
     examples=(
-        "ask /work/queue Depth",
+        "ask /work/index GetIndex",
         """ask /io/gmail Fetch '{"label": "INBOX"}' --timeout 5s -o json | jq '.items[0].reply'""",
     ),
 )

@@ -7,7 +7,7 @@ child with secrets starts through `secretive`: its spec holds the places, never 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
@@ -47,13 +47,16 @@ from supervisors.specs import (
 )
 
 AGENT_LOOP: Final = "actors.agents.loop:AgentLoop"
-QUEUE: Final = "actors.jobs.workqueue:WorkQueue"
-WORKER: Final = "actors.jobs.work:TaskWorker"
+INDEX: Final = "actors.jobs.indexkeeper:IndexKeeper"
+INDEXING: Final = "actors.jobs.indexing"
+INDEX_QUEUE: Final = "task"
 JOBS: Final = "actors.jobs.queues:JobQueues"
 SLOTS: Final = "actors.scheduling.recurrence:next_slot"
 JOB_WORKER: Final = "actors.jobs.running:JobWorker"
 JOB_PROCESS: Final = "actors.jobs.running:JobProcess"
 RECORDER: Final = "actors.history.recorder:Recorder"
+INDEX_BYTES: Final = 8 << 20
+"""Largest payload and largest result of a job of the index: a hundred paths as long as paths get, and their records."""
 SCHEDULER: Final = "actors.scheduling.scheduler:SchedulerTick"
 RESOURCES: Final = "actors.telemetry.monitor:ResourceMonitor"
 
@@ -157,15 +160,20 @@ class _Builder:
                 return self._actor(entry, settings)
             case LoopConfig():
                 return self._loop(entry, settings)
-            case QueueConfig():
-                return self._job_worker(entry, settings)
+            case QueueConfig(handlers=handlers, places=places, options=options):
+                return self._job_worker(entry, name_of(entry.path), handlers, places, options)
             case ChildOptions() if entry.role is Role.JOBS:
                 queues = [rules_of(name, queue) for name, queue in self._config.queues.items()]
+                if self._config.work is not None:
+                    queues.append(self._index_rules(self._config.work))
                 zone = self._config.runtime.timezone
                 known = {"home": str(self._home), "queues": queues, "slots": SLOTS, "timezone": zone}
-                return Start(("queues",), ("queues",), JOBS, known)
-            case WorkConfig():
-                return self._queue(settings) if entry.role is Role.QUEUE else self._worker(settings, number)
+                return Start(entry.at, entry.at, JOBS, known)
+            case WorkConfig() if entry.role is Role.INDEX:
+                return Start(entry.at, entry.at, INDEX, {"home": str(self._home)})
+            case WorkConfig(chunk=chunk, max_file=max_file):
+                options = {"chunk_bytes": chunk, "max_file_bytes": max_file}
+                return self._job_worker(entry, INDEX_QUEUE, (INDEXING,), 1, options)
             case _:
                 raise AssertionError(f"{entry.path} is a supervisor or a program")
 
@@ -277,30 +285,32 @@ class _Builder:
         else:
             kwargs["every"] = loop.every
         if self._config.work is not None:
-            kwargs["queue"] = join(self._config.work.under, "queue")
+            kwargs["keeper"] = join(self._config.work.under, "index")
         at = (*entry.at, "use") if loop.use is not None else ("loops", "use")
         return Start(at, entry.at, loop.use or loops.use, kwargs)
 
-    def _queue(self, work: WorkConfig) -> Start:
-        kwargs = {
-            "workers": [join(work.under, "task*")],
-            "home": str(self._home),
-            "capacity": work.capacity,
+    def _index_rules(self, work: WorkConfig) -> dict[str, Any]:
+        """Return the rules of the queue of the index as plain data."""
+        return {
+            "name": INDEX_QUEUE,
             "attempts": work.attempts,
-            "job_timeout": work.job_timeout,
+            "timeout": work.job_timeout,
+            "capacity": work.capacity,
+            "payload_max_bytes": INDEX_BYTES,
+            "handlers": [INDEXING],
+            "workers": [f"{join(work.under, 'task')}#*"],
         }
-        return Start(("work",), ("work",), QUEUE, kwargs)
 
-    def _worker(self, work: WorkConfig, number: int) -> Start:
-        kwargs = {"index": number - 1, "chunk_bytes": work.chunk, "max_file_bytes": work.max_file}
-        return Start(("work",), ("work",), WORKER, kwargs)
-
-    def _job_worker(self, entry: Entry, queue: QueueConfig) -> Start:
-        kwargs: dict[str, Any] = {"queue": name_of(entry.path)}
+    def _job_worker(
+        self, entry: Entry, queue: str, handlers: Sequence[str], places: int, options: Mapping[str, Any]
+    ) -> Start:
+        kwargs: dict[str, Any] = {"queue": queue}
         use = JOB_WORKER
         if self.is_process(entry):
             use = JOB_PROCESS
-            kwargs |= {"handlers": list(queue.handlers), "places": queue.places}
+            kwargs |= {"handlers": list(handlers), "places": places}
+        if options:
+            kwargs["options"] = dict(options)
         return Start(entry.at, entry.at, use, kwargs)
 
     def _facts(self, use: str) -> Mapping[str, Any]:

@@ -162,7 +162,7 @@ def _children(subject: Subject, entries: list[Entry]) -> Iterator[Fault]:
             if is_known and (parent is None or parent.auto_shutdown == "never") and not subject.is_damaged(auto):
                 hint = f'auto_shutdown = "any_significant" in [supervisors."{entry.parent}"]'
                 yield subject.fault(at, "its supervisor never shuts itself down", hint)
-        if isinstance(settings, ChildOptions) and entry.role is not Role.QUEUE:
+        if isinstance(settings, ChildOptions) and entry.role is not Role.INDEX:
             yield from _options(subject, entry, settings)
         if isinstance(settings, ProgramConfig):
             yield from _budget(subject, entry, settings)

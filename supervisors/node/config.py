@@ -333,12 +333,12 @@ class IoConfig(Section):
 
 
 class WorkConfig(ChildOptions):
-    """`[work]`: the queue `/work/queue` and its workers `/work/task#1` and on."""
+    """`[work]`: the queue `task`, which indexes files, its workers `/work/task#1` and on, and `/work/index`."""
 
-    under: ActorPath = key("Supervisor of the queue and the workers.", "/work")
+    under: ActorPath = key("Supervisor of the workers and the keeper of the index.", "/work")
     runs_in: Placement = key("Where workers run, whatever `[defaults.child]` says.", "process")
     count: Count = key("Workers: a number, or arithmetic over `cpus` and `mem_gib`.", "max(2, cpus/2)")
-    capacity: Annotated[int, Whole(1, 10_000_000)] = key("Jobs that may wait.", 1000)
+    capacity: Annotated[int, Whole(1, 10_000_000)] = key("Unfinished jobs; more are refused.", 1000)
     attempts: Annotated[int, Whole(1, 1000)] = key("Tries a job gets.", 3)
     job_timeout: PositiveDuration = key("Longest time of one try.", "5m")
     chunk: Size = key("Bytes read at a time.", "1MiB")
@@ -361,6 +361,6 @@ class Config(Section):
     programs: dict[str, ProgramConfig] = key("Programs by path.", {})
     loops: LoopsConfig | None = key("Agent loops.", None)
     io: IoConfig = key("Settings of the I/O services.", {})
-    work: WorkConfig | None = key("Job queue and workers.", None)
+    work: WorkConfig | None = key("The queue that indexes files, and its workers.", None)
     queues: dict[Segment, QueueConfig] = key("Queues of jobs by name.", {})
     schedules: dict[str, ScheduleConfig] = key("Schedules by id.", {})

@@ -28,7 +28,7 @@ class Role(Enum):
     ACTOR = "actor"
     PROGRAM = "program"
     LOOP = "loop"
-    QUEUE = "queue"
+    INDEX = "index"
     WORKER = "worker"
     JOBS = "jobs"
     JOB_WORKER = "job worker"
@@ -98,10 +98,11 @@ def entries_of(config: Config, machine: Machine) -> Iterator[Entry]:
             path = join(config.loops.under, name)
             if is_path(path) and "/" not in name and loop.enabled:
                 yield _loop(path, name, loop)
+    if config.work is not None or config.queues:
+        yield from _jobs(config)
     if config.work is not None:
         yield from _work(config.work, machine)
-    if config.queues:
-        yield from _queues(config, machine)
+    yield from _queues(config, machine)
 
 
 def _actor(path: str, actor: ActorConfig, machine: Machine) -> Entry:
@@ -113,16 +114,20 @@ def _loop(path: str, name: str, loop: LoopConfig) -> Entry:
     return Entry(path, ("loops", "list", name), Role.LOOP, loop)
 
 
+def _jobs(config: Config) -> Iterator[Entry]:
+    at: KeyPath = ("queues",) if config.queues else ("work",)
+    if JOBS_UNDER not in config.supervisors:
+        yield Entry(JOBS_UNDER, at, Role.SUPERVISOR, SupervisorConfig())
+    yield Entry(join(JOBS_UNDER, "jobs"), at, Role.JOBS, ChildOptions())
+
+
 def _work(work: WorkConfig, machine: Machine) -> Iterator[Entry]:
-    queue, task = join(work.under, "queue"), join(work.under, "task")
-    yield Entry(queue, ("work",), Role.QUEUE, work)
+    index, task = join(work.under, "index"), join(work.under, "task")
+    yield Entry(index, ("work",), Role.INDEX, work)
     yield Entry(task, ("work",), Role.WORKER, work, _instances(work.count, machine), (), 1)
 
 
 def _queues(config: Config, machine: Machine) -> Iterator[Entry]:
-    if JOBS_UNDER not in config.supervisors:
-        yield Entry(JOBS_UNDER, ("queues",), Role.SUPERVISOR, SupervisorConfig())
-    yield Entry(join(JOBS_UNDER, "jobs"), ("queues",), Role.JOBS, ChildOptions())
     for name, queue in config.queues.items():
         path = join(JOBS_UNDER, name)
         if is_path(path) and "/" not in name:

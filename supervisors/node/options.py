@@ -98,12 +98,12 @@ Level = ChildDefaults | ChildOptions | ProgramConfig
 
 def _levels(config: Config, entry: Entry) -> list[Level]:
     """Return the tables that concern `entry`, the lowest first."""
-    is_ours = is_within(entry.path, SYSTEM) or entry.role is Role.JOBS
+    is_ours = is_within(entry.path, SYSTEM) or entry.role in {Role.JOBS, Role.INDEX}
     levels: list[Level] = [ChildDefaults() if is_ours else config.defaults.child]
     if entry.role is Role.LOOP and config.loops is not None:
         levels.append(config.loops)
     own = entry.settings
-    if isinstance(own, ChildOptions | ProgramConfig) and entry.role is not Role.QUEUE:  # [work] speaks of its workers
+    if isinstance(own, ChildOptions | ProgramConfig) and entry.role is not Role.INDEX:  # [work] speaks of its workers
         levels.append(own)
     return levels
 

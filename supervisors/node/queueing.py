@@ -14,6 +14,7 @@ from supervisors.node.fields import (
     PositiveDuration,
     Rate,
     Size,
+    Table,
     Texts,
     Whole,
 )
@@ -59,6 +60,7 @@ class QueueConfig(ChildOptions):
     keep: KeepConfig = key("How long finished jobs stay.", {})
     in_flight: InFlightWord = key("What becomes of a job that ran as the node was killed.", "retry")
     repeats: Annotated[int, Whole(0, 1000)] = key("How often one may be found so before it fails all the same.", 5)
+    options: Table = key("What handlers find in `Run.options`.", {})
     durability: DurabilityWord = key("`relaxed` answers before the disk does: quicker, a kill may cost jobs.", "full")
 
 

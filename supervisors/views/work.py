@@ -10,7 +10,6 @@ class JobView(View, frozen=True, gc=False):
 
     Attributes:
         state: `waiting`, `delayed`, `blocked`, `disabled`, `running`, `succeeded`, `failed` or `cancelled`.
-        job: In words, where its queue says that; else its kind.
         source: Who wanted it.
         attempt: Tries begun.
         attempts: Most tries; 0 where the queue has one number for all.
@@ -31,7 +30,6 @@ class JobView(View, frozen=True, gc=False):
 
     id: str
     state: str
-    job: str = ""
     source: str = ""
     attempt: int = 0
     worker: str = ""

@@ -29,7 +29,7 @@ from support.json_schema import violations
 
 from actors.events import ActorStateChanged
 from actors.history.backup import backup as backup_history
-from actors.jobs.store import JOBS
+from actors.jobs.schema import JOBS
 from actors.state.backup import backup
 from actors.state.file import open_state
 from supervisors.cli.calling import Shape

@@ -14,6 +14,8 @@ import psutil
 import pytest
 from support.nodes import ACTORCTL, Node, actorctl, environment, node, wait_until
 
+WORK = ["/work/jobs", "/work/index", "/work/task#1", "/work/task#2"]
+
 
 @pytest.fixture(scope="module")
 def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Node]:
@@ -120,13 +122,13 @@ def test_an_unknown_path_says_what_is_near(running: Node) -> None:
 
 
 def test_ask_and_send_reach_an_actor(running: Node) -> None:
-    answer = running.ctl("ask", "/work/queue", "QueueStatus", "-o", "json")
-    wrong = running.ctl("ask", "/work/queue", "QueueStatsu")
+    answer = running.ctl("ask", "/work/index", "GetIndex", "-o", "json")
+    wrong = running.ctl("ask", "/work/index", "GetIndxe")
 
     assert answer.code == 0, answer
     assert isinstance(answer.items[0]["reply"], dict)
     assert wrong.code == 3
-    assert "QueueStatus" in wrong.err
+    assert "GetIndex" in wrong.err
 
 
 def test_a_dry_run_changes_nothing(running: Node) -> None:
@@ -142,9 +144,9 @@ def test_a_dry_run_changes_nothing(running: Node) -> None:
 @pytest.mark.parametrize(
     ("verb", "stops", "starts"),
     [
-        ("stop", ["/work/task#2", "/work/task#1", "/work/queue"], []),
-        ("restart", ["/work/task#2", "/work/task#1", "/work/queue"], ["/work/queue", "/work/task#1", "/work/task#2"]),
-        ("kill", ["/work/task#2", "/work/task#1", "/work/queue"], ["/work/queue", "/work/task#1", "/work/task#2"]),
+        ("stop", WORK[::-1], []),
+        ("restart", WORK[::-1], WORK),
+        ("kill", WORK[::-1], WORK),
         ("start", [], []),
     ],
 )
@@ -196,7 +198,7 @@ def test_a_tap_shows_a_restart_while_it_happens(running: Node) -> None:
 
     events = [json.loads(line) for line in out.splitlines()]
     assert tap.returncode == 0, err
-    assert {event["path"] for event in events} <= {"/work/task#1", "/work/task#2", "/work/queue", "/work"}
+    assert {event["path"] for event in events} <= {*WORK, "/work"}
     assert len(events) == 3
 
 

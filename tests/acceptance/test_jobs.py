@@ -9,19 +9,26 @@ import time
 from pathlib import Path
 from typing import Any
 
-from support.nodes import TIMEOUT, Node, node
-
-
-def submit(running: Node, *paths: str) -> list[str]:
-    """Have the queue hash files; return the ids of the jobs."""
-    jobs = [{"type": "hash-file", "path": path} for path in paths]
-    (answer,) = running.items("ask", "/work/queue", "Submit", json.dumps({"jobs": jobs, "source": "somebody"}))
-    accepted: list[str] = answer["reply"]["accepted"]
-    return accepted
+from support.nodes import TIMEOUT, Node, node, wait_until
 
 
 def jobs_of(running: Node, *more: str) -> dict[str, dict[str, Any]]:
-    return {job["id"]: job for job in running.items("jobs", "list", "--queue", "/work/queue", *more)}
+    return {job["id"]: job for job in running.items("jobs", "list", "--queue", "task", *more)}
+
+
+def hash_job(running: Node, path: Path) -> str:
+    (job,) = running.items("jobs", "add", "hash-file", json.dumps({"path": str(path)}))
+    id: str = job["id"]
+    return id
+
+
+def indexed(running: Node) -> set[str]:
+    """Return the paths in the index of the node."""
+    try:
+        text = (running.folder / ".actors" / "index.jsonl").read_text("utf-8")
+    except FileNotFoundError:
+        return set()
+    return {json.loads(line)["path"] for line in text.splitlines()}
 
 
 def test_accepted_jobs_survive_the_kill_of_the_node_and_failed_ones_wait_for_a_decision(tmp_path: Path) -> None:
@@ -30,11 +37,9 @@ def test_accepted_jobs_survive_the_kill_of_the_node_and_failed_ones_wait_for_a_d
     with node(tmp_path, ACTORS_WORK__COUNT="1") as first:
         first.wait_ready()
         assert first.ctl("stop", "/work/task#1").code == 0
-        done, failing = submit(first, str(there), str(later))
-        assert {key: job["state"] for key, job in jobs_of(first).items() if key in {done, failing}} == {
-            done: "waiting",
-            failing: "waiting",
-        }
+        done, failing = hash_job(first, there), hash_job(first, later)
+        states = {id: job["state"] for id, job in jobs_of(first).items()}
+        assert (states[done], states[failing]) == ("waiting", "waiting")
         first.signal(signal.SIGKILL)
         first.wait()
 
@@ -42,22 +47,43 @@ def test_accepted_jobs_survive_the_kill_of_the_node_and_failed_ones_wait_for_a_d
         second.wait_ready()
         assert {done, failing} <= set(jobs_of(second))
         assert second.ctl("start", "/work/task#1").code == 0
-        second.wait_line(f"{failing} hash {later} for somebody failed")
+        second.wait_line(f"{failing} hash-file for actorctl failed")
 
         letter = jobs_of(second, "--state", "failed")[failing]
-        assert (letter["attempt"], letter["source"]) == (3, "somebody")
+        assert (letter["attempt"], letter["source"]) == (3, "actorctl")
         assert "No such file" in letter["why"]
-        refused = second.ctl("jobs", "retry", "--queue", "/work/queue")
+        refused = second.ctl("jobs", "retry")
         assert refused.code == 2
         assert "--all" in refused.err
-        assert second.ctl("jobs", "delete", "job-999", "--queue", "/work/queue").code == 3
+        assert second.ctl("jobs", "delete", "job-999").code == 3
         later.write_text("now I am here too")
-        assert second.ctl("jobs", "retry", failing, "--queue", "/work/queue").code == 0
-        second.wait_line(f"{failing} hash {later} for somebody succeeded")
-        assert jobs_of(second, "--state", "failed") == {}
+        assert second.ctl("dlq", "retry", failing).code == 0
+        second.wait_line(f"{failing} hash-file for actorctl succeeded")
+        wait_until(lambda: {str(there), str(later)} <= indexed(second), "what was found in the index")
+        wait_until(lambda: not {done, failing} & set(jobs_of(second, "--state", "succeeded")), "the end of both jobs")
         recovered = second.items("events", "--type", "JobsRecovered")
         assert len(recovered) == 1
         assert "are done again" in recovered[0]["text"]
+
+
+def test_a_suspended_worker_leaves_jobs_to_others_and_takes_new_options_without_a_restart(tmp_path: Path) -> None:
+    file = tmp_path / "file"
+    file.write_text("some\nlines\n")
+    with node(tmp_path, ACTORS_WORK__COUNT="2") as running:
+        running.wait_ready()
+        for number in (1, 2):
+            assert running.ctl("suspend", f"/work/task#{number}").code == 0
+        waiting = hash_job(running, file)
+        wait_until(lambda: "suspended" in running.items("jobs", "why", waiting)[0]["why"], "the reason")
+        assert running.ctl("resume", "/work/task#2").code == 0
+        running.wait_line(f"{waiting} hash-file for actorctl succeeded")
+        reload = json.dumps({"settings": {"max_file_bytes": 3}})
+        assert running.ctl("ask", "/work/task#2", "Reload", reload).code == 0
+
+        larger = hash_job(running, file)
+
+        running.wait_line(f"{larger} hash-file for actorctl failed")
+        assert "larger than 3 bytes" in one_job(running, larger)["why"]
 
 
 QUEUE = """

@@ -65,7 +65,8 @@ READY = {
     "/sys/scheduler",
     "/sys/resource-monitor",
     "/sys/watchdog",
-    "/work/queue",
+    "/work/jobs",
+    "/work/index",
     "/work/task#1",
     "/work/task#2",
 }
@@ -102,7 +103,8 @@ class Commands:
     def _run(self) -> None:
         from support.nodes import actorctl
 
-        commands = (["tree"], ["ps", "/work/*"], ["send", "/work/queue", "ForgetFiles", '{"job": "none"}'], ["status"])
+        forget = ["send", "/work/index", "ForgetFiles", '{"paths": ["/none"]}']
+        commands = (["tree"], ["ps", "/work/*"], forget, ["status"])
         while not self._ending.is_set():
             for command in commands:
                 starts, was_starting = self._starts, self._starting.is_set()

@@ -144,7 +144,7 @@ class Machine(RuleBasedStateMachine):
         held = next((id for id in self.unfinished() if key and self.model[id].key == key), None)
         full = len(self.unfinished()) >= SPEC.capacity
         broken = any(self.model[id].state in {"failed", "cancelled"} for id in after)
-        if full or (held is None and broken):
+        if held is None and (full or broken):
             assert isinstance(answer, JobsRefusedError)
             return ""
         assert isinstance(answer, Accepted), answer

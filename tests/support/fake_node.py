@@ -365,12 +365,7 @@ class FakeNode:
 
     def _ask(self, arguments: SendArguments) -> AnswerView:
         reply: Any = arguments.payload
-        if arguments.message == "ListJobs":
-            reply = [
-                JobView(id="job-1", state="running", job="index 3 files", attempt=1, worker="/work/task#1"),
-                JobView(id="job-2", state="failed", job="hash /tmp/x", attempt=3, why="OSError: gone"),
-            ]
-        elif arguments.message in {"FindJobs", "WaitJob"}:
+        if arguments.message in {"FindJobs", "WaitJob"}:
             job = JobView(id="job-2", state="failed", kind="mail.send", queue="mail", attempt=3, attempts=3, why="gone")
             wanted = arguments.payload.get("selection", {}).get("states") or ["succeeded"]
             state = wanted[0] if arguments.message == "FindJobs" else "succeeded"

@@ -112,7 +112,7 @@ def test_a_faulty_spec_is_refused_before_anything_starts() -> None:
 
 
 def test_a_process_child_answers_like_any_other() -> None:
-    spec = ChildSpec("p", ImportStart("actors.jobs.work:TaskWorker"), runs_in="process")
+    spec = ChildSpec("p", ImportStart("actors.jobs.running:JobProcess"), runs_in="process")
 
     with start_tree(SupervisorSpec(children=(spec,))) as tree:
         node = next(node for node in tree.nodes() if node.path == "/p")

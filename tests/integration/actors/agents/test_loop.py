@@ -14,12 +14,13 @@ from actors.agents.loop import AgentLoop, GetLoop
 from actors.events import RunFinished
 from actors.exits import ExitKind
 from actors.jobs.cycles import Cycle
-from actors.jobs.protocol import QueueStatus
-from actors.jobs.work import TaskWorker
-from actors.jobs.workqueue import WorkQueue
+from actors.jobs.indexkeeper import GetIndex, IndexKeeper
+from actors.jobs.queues import JobQueues
+from actors.jobs.running import JobWorker
 from actors.scheduling.scheduler import SchedulerTick
 
 PATH = "/agents/07"
+RULES = {"name": "task", "handlers": ["actors.jobs.indexing"], "workers": ["/work/task#*"]}
 SLOW = [sys.executable, "-c", "import time; time.sleep(600)"]
 
 
@@ -160,19 +161,19 @@ def test_maintenance_has_the_workers_index_the_directory_and_then_only_what_chan
         (root / name).parent.mkdir(parents=True, exist_ok=True)
         (root / name).write_text(name)
     home = str(root / ".actors")
-    stage.start("/work/task#1", TaskWorker)
-    queue = stage.start("/work/queue", WorkQueue, home=home)
+    stage.start("/work/jobs", JobQueues, home=home, queues=[RULES])
+    keeper = stage.start("/work/index", IndexKeeper, home=home)
+    stage.start("/work/task#1", JobWorker, queue="task")
     ref = stage.start(PATH, AgentLoop, **arguments(tmp_path, "daily-maintenance", root=str(root), home=home))
 
     def run(slot: float) -> str:
         before = len(stage.found(RunFinished, path=PATH))
-        jobs = queue.ask(QueueStatus(), timeout=10).completed
+        jobs = keeper.ask(GetIndex(), timeout=10).gathered
         ref.tell(Cycle(slot, by_hand=True))
         event = stage.wait(lambda: next(iter(stage.found(RunFinished, path=PATH)[before:]), None), "the run")
         if " jobs" in event.detail and " 0 jobs" not in event.detail:
-            stage.wait(lambda: queue.ask(QueueStatus(), timeout=10).completed > jobs or None, "the jobs")
-        stage.wait(lambda: queue.target._actor._write_due is False or None, "the index to be written")
-        stage.wait(lambda: queue.target._actor._offload.running == 0 or None, "the index to be on disk")
+            stage.wait(lambda: keeper.ask(GetIndex(), timeout=10).gathered > jobs or None, "the jobs")
+        stage.wait(lambda: not keeper.ask(GetIndex(), timeout=10).pending or None, "the index to be on disk")
         return event.detail
 
     assert run(1.0) == "3 files: 3 new or changed in 1 jobs, 0 gone"
@@ -180,7 +181,7 @@ def test_maintenance_has_the_workers_index_the_directory_and_then_only_what_chan
     (root / "a").write_text("longer")
     (root / "b").unlink()
     assert run(3.0) == "2 files: 1 new or changed in 1 jobs, 1 gone"
-    assert queue.ask(QueueStatus(), timeout=10).indexed == 2
+    assert keeper.ask(GetIndex(), timeout=10).indexed == 2
 
 
 def test_maintenance_leaves_the_rest_for_the_next_run_when_there_is_much(stage, tmp_path):
@@ -188,7 +189,7 @@ def test_maintenance_leaves_the_rest_for_the_next_run_when_there_is_much(stage, 
     root.mkdir()
     for number in range(5):
         (root / str(number)).write_text("x")
-    stage.start("/work/queue", WorkQueue, home=str(tmp_path / "home"), capacity=1)
+    stage.start("/work/jobs", JobQueues, home=str(tmp_path / "home"), queues=[{**RULES, "capacity": 1}])
     changes = arguments(tmp_path, "daily-maintenance", root=str(root), options={"max_files": 3})
     ref = stage.start(PATH, AgentLoop, **changes)
 

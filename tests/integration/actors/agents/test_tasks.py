@@ -214,7 +214,7 @@ def test_maintenance_without_a_queue_is_a_failed_run(loop):
     event = loop.run("daily-maintenance")
 
     assert event.outcome == "failed"
-    assert "/work/queue is not running" in event.detail
+    assert "/work/jobs is not running" in event.detail
 
 
 # -- minds and notices ----------------------------------------------------------------------------------

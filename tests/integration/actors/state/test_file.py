@@ -6,7 +6,7 @@ import sqlite3
 
 import pytest
 
-from actors.jobs.store import JOBS
+from actors.jobs.schema import JOBS
 from actors.state.file import StateError, open_state
 from actors.state.migrations import FORMAT, Migrations
 

@@ -5,6 +5,7 @@ import pytest
 from support.configurations import MACHINE, faults_of, load
 
 from actors.core.mailbox import MailboxSpec
+from actors.jobs.specs import QueueSpec
 from actors.policies.backoff import Backoff
 from supervisors import specs
 from supervisors.node.building import build_tree, graft
@@ -305,7 +306,7 @@ def test_workers_run_in_processes_of_their_own_unless_the_work_table_says_otherw
     chosen = load(tmp_path, text + '        runs_in = "thread"\n').tree()
 
     assert child_at(usual, "/work/task#1").runs_in == "process"
-    assert child_at(usual, "/work/queue").runs_in == "pool"
+    assert child_at(usual, "/work/jobs").runs_in == child_at(usual, "/work/index").runs_in
     assert child_at(chosen, "/work/task#1").runs_in == "thread"
 
 
@@ -327,22 +328,21 @@ def test_work_becomes_a_queue_and_its_workers(tmp_path):
 
     tree = load(tmp_path, text).tree()
 
-    assert ids(tree, "/jobs") == ["queue", "task#1", "task#2"]
-    queue, worker = child_at(tree, "/jobs/queue"), child_at(tree, "/jobs/task#2")
-    assert queue.start == ImportStart(
-        "actors.jobs.workqueue:WorkQueue",
-        {
-            "workers": ["/jobs/task*"],
-            "home": str(tmp_path / "h"),
-            "capacity": 5,
-            "attempts": 2,
-            "job_timeout": 60.0,
-        },
-    )
-    assert queue.runs_in == "thread"
+    assert ids(tree, "/jobs") == ["index", "task#1", "task#2"]
+    queues, keeper, worker = (child_at(tree, path) for path in ("/work/jobs", "/jobs/index", "/jobs/task#2"))
+    (rules,) = queues.start.kwargs["queues"]
+    assert msgspec.convert(rules, QueueSpec) == QueueSpec(
+        name="task", attempts=2, timeout=60.0, capacity=5, payload_max_bytes=2**23,
+        handlers=("actors.jobs.indexing",), workers=("/jobs/task#*",),
+    )  # fmt: skip
+    assert keeper.start == ImportStart("actors.jobs.indexkeeper:IndexKeeper", {"home": str(tmp_path / "h")})
     assert worker.start == ImportStart(
-        "actors.jobs.work:TaskWorker", {"index": 1, "chunk_bytes": 4096, "max_file_bytes": 2**20}
-    )
+        "actors.jobs.running:JobProcess",
+        {
+            "queue": "task", "handlers": ["actors.jobs.indexing"], "places": 1,
+            "options": {"chunk_bytes": 4096, "max_file_bytes": 2**20},
+        },
+    )  # fmt: skip
     assert worker.runs_in == "process"
     assert worker.heartbeat == Heartbeat(30.0, 2)
 

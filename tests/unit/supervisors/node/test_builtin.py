@@ -46,7 +46,7 @@ def test_tree_is_that_of_the_daemon(builtin):
     assert list(shape["sys"]) == ["recorder", "scheduler", "resource-monitor", "watchdog", "spares"]
     assert list(shape["io"]) == ["gmail", "browser", "twilio", "tts", "stt"]
     assert list(shape["agents"]) == list(LOOPS)
-    assert shape["work"] == {"queue": "thread", **{f"task#{n}": "process" for n in (1, 2, 3, 4)}}
+    assert shape["work"] == {"jobs": "thread", "index": "thread", **{f"task#{n}": "process" for n in (1, 2, 3, 4)}}
     assert shape["sys"]["recorder"] == "process"
 
 
@@ -78,7 +78,7 @@ def test_workers_are_half_the_processors_but_at_least_two(tmp_path, cpus, worker
 
     loaded = load_config(environ={}, directory=tmp_path, machine=machine)
 
-    assert len(outline(loaded.tree())["work"]) == workers + 1
+    assert len(outline(loaded.tree())["work"]) == workers + 2
 
 
 def test_copy_of_the_built_in_system_is_the_same_tree(tmp_path, builtin):

@@ -78,7 +78,18 @@ CASES = {
         "no supervisor",
         "add",
     ),
-    "work without a supervisor": ("[work]  # <-", "work.under", "there is no supervisor /work", "add"),
+    "work without a supervisor": (
+        '[work]\nunder = "/elsewhere"  # <-',
+        "work.under",
+        "there is no supervisor /elsewhere",
+        "add",
+    ),
+    "a queue of the name of that of the work": (
+        '[supervisors."/work"]\n[queues.task]  # <-\nhandlers = []\n[work]',
+        "queues.task",
+        "/work/task",
+        "",
+    ),
     "loop without a schedule": (
         '[supervisors."/agents"]\n[loops.list.a]  # <-',
         "loops.list.a",
