@@ -221,7 +221,7 @@ def said(error: BaseException) -> str:
 def _message(error: BaseException) -> str:
     try:
         text = str(error)
-    except Exception as failed:
+    except BaseException as failed:  # `SystemExit` too: who formats an error must not end by it
         text = f"<str() of the error failed: {type(failed).__name__}>"
     return _cut(hidden(text), MESSAGE_LIMIT)
 
@@ -229,7 +229,7 @@ def _message(error: BaseException) -> str:
 def _format(error: BaseException) -> CrashRecord:
     try:
         text = _whole_text(error)
-    except Exception as failed:
+    except BaseException as failed:  # as above
         text = f"<the traceback could not be formatted: {type(failed).__name__}>"
     return CrashRecord(_type_name(error), _message(error), _cut(hidden(text), TRACEBACK_LIMIT))
 

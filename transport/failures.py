@@ -137,7 +137,7 @@ def _rebuilt(failure: Failure) -> Exception | None:
             if name.isidentifier() and not name.startswith("_") and not hasattr(kind, name):
                 setattr(error, name, value)
         str(error)
-    except Exception:  # whatever the class's own code makes of it
+    except BaseException:  # whatever the class's own code makes of it
         return None
     return error
 

@@ -210,7 +210,7 @@ def gathered(recorder: FlightRecorder, cell: ActorRef[Any], error: BaseException
     if rule.state:
         try:
             state = cell._actor.state_view()
-        except Exception as failed:
+        except BaseException as failed:  # the actor's own code; whatever it raises must not end its thread
             state = {"error": f"state_view() raised {type(failed).__name__}"}
     return Crashed(
         at=recorder._clock.time(),
@@ -268,7 +268,7 @@ def fields_of(plainer: Plainer, message: Any) -> dict[str, Any]:
     """Return a message's fields; one that changes while it is looked at is shown as far as that went."""
     try:
         return plainer.fields(message)
-    except Exception as failed:
+    except BaseException as failed:  # values with code of their own
         return {"…": f"could not be shown: {type(failed).__name__}"}
 
 
@@ -282,7 +282,7 @@ def frames_of(plainer: Plainer, traceback: TracebackType | None) -> Iterator[Fra
         code = frame.f_code
         try:
             variables = plainer.variables(frame.f_locals)
-        except Exception as failed:
+        except BaseException as failed:  # as above
             variables = {"…": f"could not be shown: {type(failed).__name__}"}
         yield FrameRecord(f"{code.co_filename}:{line}", code.co_qualname if _HAS_QUALNAME else code.co_name, variables)
 

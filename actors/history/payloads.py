@@ -143,7 +143,7 @@ def _form_of(kind: type[Event]) -> Form:
 def _shown(value: object) -> str:
     try:
         return str(value)
-    except Exception as failed:  # a value that cannot say itself must not cost the row
+    except BaseException as failed:  # a value that cannot say itself must not cost the row
         return f"<str() of a {type(value).__qualname__} failed: {type(failed).__name__}>"
 
 

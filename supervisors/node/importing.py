@@ -118,7 +118,7 @@ def check_arguments(target: str, make: Any, kwargs: Mapping[str, Any]) -> None:
 def _first_line(error: BaseException) -> str:
     try:
         return next(iter(str(error).splitlines()), "")[:300]
-    except Exception as failed:
+    except BaseException as failed:
         return f"<str() of the error failed: {type(failed).__name__}>"
 
 

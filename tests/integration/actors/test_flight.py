@@ -66,6 +66,11 @@ class AsyncWorker(Actor):
         raise ValueError("asked to")
 
 
+class Silent(Worker):
+    def state_view(self) -> dict[str, Any]:
+        raise SystemExit("has nothing to show")
+
+
 class Stillborn(Actor):
     def on_start(self) -> None:
         raise OSError("no port")
@@ -97,6 +102,19 @@ def stage() -> Iterator[Stage]:
         yield made
     finally:
         made.system.shutdown(TIMEOUT)
+
+
+@pytest.mark.parametrize("placement", ["pool", "thread"])
+def test_an_actor_whose_state_view_raises_system_exit_has_its_record_and_ends(placement: str) -> None:
+    with stage() as made:
+        ref = made.start(Silent, placement=placement, flight=FlightRule(state=True))
+        ended: queue.Queue[Any] = queue.Queue()
+        ref.watch(ended.put)
+
+        ref.tell(Fail())
+
+        assert "state_view() raised SystemExit" in str(made.record().record.state)
+        assert "ValueError" in str(ended.get(timeout=TIMEOUT))
 
 
 @pytest.mark.parametrize("placement", ["pool", "thread"])

@@ -15,9 +15,21 @@ class Unspeakable(Exception):
         raise RuntimeError("no words")
 
 
+class Unending(BaseException):
+    def __str__(self) -> str:
+        raise SystemExit("no way back")
+
+
 @pytest.mark.parametrize(
     "error",
-    [ValueError("bad port"), ValueError("x" * 2 * MESSAGE_LIMIT), ValueError("lone \udcff"), Unspeakable(), KeyError()],
+    [
+        ValueError("bad port"),
+        ValueError("x" * 2 * MESSAGE_LIMIT),
+        ValueError("lone \udcff"),
+        Unspeakable(),
+        Unending(),
+        KeyError(),
+    ],
     ids=lambda error: type(error).__name__,
 )
 def test_the_message_is_the_same_before_and_after_the_traceback_was_formatted(error):
