@@ -322,7 +322,7 @@ _INNER = ("item_type", "key_type", "value_type")
 @functools.lru_cache(maxsize=16)
 def _walk_limits(limits: Limits) -> Limits:
     size = limits.max_bin_bytes
-    return Limits(size, PAYLOAD_DEPTH, limits.max_items, size, size, limits.max_items, limits.max_items)
+    return Limits(size, PAYLOAD_DEPTH, limits.max_items, size, size, limits.max_items, limits.max_items, True)
 
 
 def _shown(kind: Any) -> str:

@@ -23,6 +23,8 @@ class Limits(Struct, frozen=True, gc=False):
         max_bin_bytes: Length of one byte string; bounds the payload of an envelope.
         max_array_items: Length of one array; bounds the envelopes of a frame.
         max_map_items: Pairs of one map.
+        takes_instants: Whether msgpack's timestamps are taken, which instants in typed payloads are; any other
+            extension never is.
     """
 
     max_frame_bytes: int = 16 * 1024 * 1024
@@ -32,6 +34,7 @@ class Limits(Struct, frozen=True, gc=False):
     max_bin_bytes: int = 16 * 1024 * 1024
     max_array_items: int = 65_536
     max_map_items: int = 65_536
+    takes_instants: bool = False
 
 
 WIRE_LIMITS = Limits(max_depth=2, max_str_bytes=4096)
@@ -104,7 +107,7 @@ def check(data: bytes, limits: Limits) -> None:
 
 
 def _long(data: bytes, at: int, code: int, size: int, limits: Limits) -> tuple[int, int]:
-    """Step over one text, byte string or container head: the next position, and a container's values or -1."""
+    """Step over one text, byte string, instant or container head: the next position, and a container's values or -1."""
     if code < 0xA0:
         length, is_map = code & 0x0F, code < 0x90
         kind = "max_map_items" if is_map else "max_array_items"
@@ -120,6 +123,11 @@ def _long(data: bytes, at: int, code: int, size: int, limits: Limits) -> tuple[i
     try:
         width, kind = _HEADS[code]
     except KeyError:
+        for head, whole in _INSTANTS if limits.takes_instants else ():
+            if data.startswith(head, at):
+                if at + whole > size:
+                    raise MalformedFrameError(f"cut short inside an instant at byte {at:,}") from None
+                return at + whole, -1
         what = "the code msgpack never uses" if code == 0xC1 else "an extension type"
         raise MalformedFrameError(f"byte {at:,} is {what} (0x{code:02x})") from None
     body = at + 1 + width
@@ -165,3 +173,5 @@ _HEADS = {
     0xDE: (2, "max_map_items"),
     0xDF: (4, "max_map_items"),
 }
+_INSTANTS = ((b"\xd6\xff", 6), (b"\xd7\xff", 10), (b"\xc7\x0c\xff", 15))
+"""How a timestamp of msgpack begins, and its length in all."""

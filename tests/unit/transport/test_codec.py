@@ -6,6 +6,7 @@ import math
 import sys
 from datetime import UTC, datetime, timedelta, timezone
 from enum import Enum
+from typing import Any
 
 import msgpack
 import msgspec
@@ -46,6 +47,15 @@ class Holder(Message[None], frozen=True):
     tree: Nested
 
 
+class Dated(Struct):
+    at: datetime
+    below: list[Dated] = []
+
+
+class History(Message[None], frozen=True):
+    first: Dated
+
+
 class Plain(Struct):
     x: int
 
@@ -73,6 +83,8 @@ def round_trip(value):
         Everything(at=datetime(1900, 1, 1, tzinfo=UTC)),
         Outer.Inner(3),
         Holder(Nested([Nested(), Nested([Nested()])])),
+        History(Dated(datetime(2026, 1, 1, tzinfo=UTC), [Dated(datetime(2026, 1, 1, 0, 0, 0, 5, tzinfo=UTC))])),
+        History(Dated(datetime(1900, 1, 1, 0, 0, 0, 5, tzinfo=UTC), [Dated(datetime(9999, 1, 1, tzinfo=UTC))])),
     ],
     ids=lambda m: repr(m)[:40],
 )
@@ -91,6 +103,20 @@ def test_an_aware_instant_comes_back_as_the_same_instant_in_utc():
 
     assert back == at
     assert back.utcoffset() == timedelta(0)
+
+
+def test_an_aware_instant_crosses_where_no_type_is_declared_too():
+    codec, at = Codec(), datetime(2026, 11, 21, 14, 0, tzinfo=UTC)
+
+    assert codec.decode_value(Any, codec.encode_value({"seen": [at]})) == {"seen": [at]}
+
+
+@pytest.mark.parametrize(
+    "data", [b"\xd6\xff\x00", b"\xd7\xff\x00", b"\xc7\x0c\xff\x00", b"\xd6\x05abcd", b"\xc7\x01\xff\x00"]
+)
+def test_an_instant_that_is_none_is_refused_where_no_type_is_declared(data):
+    with pytest.raises(MalformedFrameError):
+        Codec().decode_value(Any, data)
 
 
 def test_a_naive_instant_comes_back_naive():
