@@ -22,7 +22,9 @@ Handler = Callable[[Any, Any], Any]
 DEFERRED: Final = object()
 """Returned by a handler whose answer comes later; the turn does not answer the ask."""
 
+_CO_GENERATOR: Final = 0x20
 _CO_COROUTINE: Final = 0x80
+_CO_ASYNC_GENERATOR: Final = 0x200
 
 
 def is_async(function: object) -> bool:
@@ -30,6 +32,12 @@ def is_async(function: object) -> bool:
     function = getattr(function, "__func__", function)
     code = getattr(function, "__code__", None)
     return code is not None and bool(code.co_flags & _CO_COROUTINE)
+
+
+def is_generator(function: object) -> bool:
+    """Whether calling `function` makes a generator, plain or asynchronous."""
+    code = getattr(getattr(function, "__func__", function), "__code__", None)
+    return code is not None and bool(code.co_flags & (_CO_GENERATOR | _CO_ASYNC_GENERATOR))
 
 
 class HandlerTable(dict[type, Handler]):
@@ -88,7 +96,8 @@ def _declared(owner: type) -> dict[type, tuple[Handler, Handles]]:
     """Collect the `@on` handlers; an override without `@on` takes over what it overrides.
 
     Raises:
-        TypeError: Two methods of one class handle the same message.
+        TypeError: Two methods of one class handle the same message; a handler is a generator, or has a time limit that
+            could not end it.
     """
     found: dict[type, tuple[Handler, Handles]] = {}
     for cls in reversed(owner.__mro__):
@@ -103,6 +112,11 @@ def _declared(owner: type) -> dict[type, tuple[Handler, Handles]]:
                 function = getattr(owner, name)
                 if handles.timeout is not None and not is_async(function):
                     raise TypeError(f"{cls.__qualname__}.{name} is no coroutine, so a timeout could not end it")
+                if is_generator(function):
+                    raise TypeError(
+                        f"{cls.__qualname__}.{name} is a generator (it has a yield), so no message would run it: "
+                        "return a list, or tell each value"
+                    )
                 if callable(function):  # `name = None` in a subclass takes a handler away
                     found[handles.message] = (function, Handles(handles.message, handles.timeout, is_async(function)))
                 else:

@@ -116,3 +116,19 @@ def test_two_handlers_of_one_message_in_one_class_are_refused():
             @on(Ping)
             def second(self, _message: Ping) -> str:
                 return ""
+
+
+def test_a_generator_as_a_handler_is_refused_for_no_message_would_run_it():
+    with pytest.raises(TypeError, match=r"Lazy\.pings is a generator .* return a list, or tell each value"):
+
+        class Lazy(Actor):
+            @on(Ping)
+            def pings(self, _message: Ping):
+                yield "never"
+
+    with pytest.raises(TypeError, match=r"LazyAsync\.pings is a generator"):
+
+        class LazyAsync(Actor):
+            @on(Ping)
+            async def pings(self, _message: Ping):
+                yield "never"
