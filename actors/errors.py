@@ -37,10 +37,14 @@ class AskTimeoutError(ActorRuntimeError, pykka.Timeout, TimeoutError):
 
 
 class BlockingAskError(ActorRuntimeError, RuntimeError):
-    """A blocking ask was made on the event loop's own thread, where it would stop every awaiting actor."""
+    """A blocking ask was made where it could not end: on an event loop's thread, or by the very actor that is asked."""
 
-    def __init__(self, target: str) -> None:
-        super().__init__(f"ask({target}) would block the event loop; write: await ref.ask_async(...)")
+    def __init__(self, target: str, *, is_own: bool = False) -> None:
+        super().__init__(
+            f"ask({target}) waits for the handler it is made in; call the method, or tell and get the answer by message"
+            if is_own
+            else f"ask({target}) would block the event loop; write: await ref.ask_async(...)"
+        )
         self.target = target
 
 

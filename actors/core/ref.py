@@ -16,8 +16,8 @@ import pykka
 
 from actors.addresses import Address
 from actors.core import context, links
-from actors.core.cell import ENDING, Cell
-from actors.core.context import check_fence, nested, on_loop, turn_codes
+from actors.core.cell import ENDING, RUNNING, Cell
+from actors.core.context import check_fence, nested, on_loop, turn_codes, turns_here
 from actors.core.flight import keep
 from actors.core.future import Ask, Future, answered
 from actors.core.handlers import DEFERRED, HandlerTable
@@ -200,7 +200,7 @@ class ActorRef(Cell, pykka.ActorRef[A], Generic[A]):
         Raises:
             AskTimeoutError: No answer in time (a `pykka.Timeout`); the message may still be processed.
             ActorExitedError: The actor ended before it answered (a `pykka.ActorDeadError`).
-            BlockingAskError: The ask would block an event loop; write `await ref.ask_async(...)`.
+            BlockingAskError: On an event loop (write `await ref.ask_async(...)`), or by the actor that is asked itself.
             MailboxFullError: The mailbox is full and refuses.
             Exception: What the handler raised.
         """
@@ -219,6 +219,8 @@ class ActorRef(Cell, pykka.ActorRef[A], Generic[A]):
             check_fence()
             if block and on_loop():
                 raise BlockingAskError(str(self))
+        if block and (self._handling is not None or self._phase < RUNNING) and self in turns_here():
+            raise BlockingAskError(self.path or str(self), is_own=True)
         ask: Ask[Any] = Ask(message, timeout)
         self._put(ask)
         if not block:

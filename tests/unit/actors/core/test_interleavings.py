@@ -141,6 +141,7 @@ class Scene:
         monkeypatch.setattr("actors.core.system.ActorRef", Counted)
         self.system = ActorSystem("test")
         self.pool = self.system.pool = ByHand()
+        monkeypatch.setattr("actors.core.ref.turns_here", tuple)  # the second one is in earnest another thread
         monkeypatch.setattr(Ask, "wait", lambda ask, timeout=None: self.wait(ask))
         self.made: list[Ledger] = []
         self.outcomes = Collector()

@@ -8,7 +8,18 @@ import pykka
 import pytest
 from support.waiting import until
 
-from actors import Actor, ActorExitedError, ActorSystem, AddressError, Exited, Message, on
+from actors import (
+    Actor,
+    ActorExitedError,
+    ActorSystem,
+    AddressError,
+    BlockingAskError,
+    Exited,
+    Incarnation,
+    Message,
+    StartFailed,
+    on,
+)
 from actors.exits import SHUTDOWN
 from actors.testing import Collector, Probe, launch
 
@@ -231,3 +242,35 @@ def test_an_ask_nobody_waits_for_any_more_is_passed_over(system: ActorSystem, pl
 
     assert seen.all == ("hello",)
     assert [(letter.message, letter.why) for letter in system.dead_letters.recent()] == [(Hello(), "deadline passed")]
+
+
+class Own(Message[str], frozen=True):
+    """Have an actor ask itself."""
+
+
+class Selfish(Actor):
+    @on(Own)
+    def own(self, _message: Own) -> str:
+        return self.system.ref(self.actor_ref.path).ask(Own())
+
+
+class SelfishStart(Actor):
+    def on_start(self) -> None:
+        self.actor_ref.ask(Own(), timeout=60.0)
+
+
+@pytest.mark.parametrize("timeout", [None, 10.0])
+def test_an_actor_that_waits_for_itself_is_told_so_at_once(system: ActorSystem, placement, timeout):
+    ref = launch(system, Selfish, path="/a", placement=placement).ref
+
+    with pytest.raises(BlockingAskError, match=r"ask\(/a\) waits for the handler it is made in; call the method"):
+        ref.ask(Own(), timeout=timeout)
+
+
+def test_an_actor_that_asks_itself_before_it_has_started_fails_to_start(system: ActorSystem, placement):
+    outcomes = Collector()
+
+    system.spawn(SelfishStart, path="/a", placement=placement, incarnation=Incarnation(), on_outcome=outcomes)
+
+    failed = outcomes.expect(StartFailed, timeout=30.0)
+    assert "waits for the handler it is made in" in str(failed.reason)
