@@ -223,7 +223,7 @@ class Pool:
                 return
 
     def close(self, timeout: float) -> int:
-        """End the threads once nothing is ready; return how many are stuck after `timeout` seconds (daemon threads)."""
+        """End the threads once nothing is ready; return how many (daemon threads) are stuck after `timeout` seconds."""
         deadline = time.monotonic() + timeout
         with self._lock:
             self._closed = True
@@ -237,10 +237,11 @@ class Pool:
             self._hurry_monitor()
         if monitor is not None:
             monitor.join(max(0.0, deadline - time.monotonic()))
-        others = [worker.thread for worker in workers if worker.thread is not threading.current_thread()]
-        for thread in others:
-            thread.join(max(0.0, deadline - time.monotonic()))
-        return sum(thread.is_alive() for thread in others)
+        others = [worker for worker in workers if worker.thread is not threading.current_thread()]
+        for worker in others:
+            if not worker.is_doomed:  # who abandoned its actor has waited for it
+                worker.thread.join(max(0.0, deadline - time.monotonic()))
+        return sum(worker.thread.is_alive() for worker in others)
 
     # -- under the lock ---------------------------------------------------------------------------
 

@@ -230,3 +230,12 @@ def test_abandoning_an_instance_that_waits_for_its_first_turn_never_makes_it(sys
     stuck.stop(KILLED)
     stuck.outcomes.expect(Exited)
     assert (made.all, outcomes.all) == ((), ())
+
+
+def test_a_system_that_shuts_down_does_not_wait_for_what_was_abandoned_before(system: ActorSystem, gate):
+    stuck = launch(system, Sticky, path="/stuck", placement="pool")
+    stuck.ref.tell(gate)
+    assert gate.entered.wait(10)
+    assert stuck.launch.abandon() is False
+
+    assert system.shutdown(3600.0) is False  # the handler is still inside; waiting would see its end
