@@ -131,6 +131,8 @@ class Announcer:
 
     def _limit(self, fact: fx.LimitFact) -> None:
         path = self._own if fact.scope == "supervisor" else self.paths[fact.id]
+        if fact.action == "escalate":  # the supervisor ends: this child is not restarted, as it was before
+            self._set_absent(self.paths[fact.id], "stopped")
         at = self._wall()
         self._publish(
             LimitReached(

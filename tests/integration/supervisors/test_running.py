@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import pytest
+from support.waiting import until
 
-from actors import Actor, ExitKind, Ignore, Message, on
+from actors import Actor, ActorExitedError, ExitKind, Ignore, Message, on
 from supervisors.errors import ChildConflictError, ChildNotFoundError, ChildStartError, SpecError
 from supervisors.running import RunningTree, TreeStartError, start_tree
 from supervisors.specs import ChildSpec, ImportStart, LocalStart, Restart, Strategy, SupervisorSpec
@@ -22,6 +23,16 @@ class Worker(Actor):
     @on(Name)
     def name(self, message: Name) -> str:
         return f"{self.path} {self.label}".strip()
+
+
+class Crash(Message[None], frozen=True):
+    pass
+
+
+class Fragile(Worker):
+    @on(Crash)
+    def crash(self, message: Crash) -> None:
+        raise ValueError("crashed")
 
 
 class Broken(Actor):
@@ -118,3 +129,17 @@ def test_a_process_child_answers_like_any_other() -> None:
         node = next(node for node in tree.nodes() if node.path == "/p")
         assert node.pid != tree.services.pid
         assert tree.ref("/p").is_alive()
+
+
+def test_a_child_whose_supervisor_gave_up_is_stopped_and_not_restarting() -> None:
+    above = SupervisorSpec(children=(child("a", Fragile),), intensity=1, period=600.0)
+    with start_tree(above) as tree:
+        fragile = tree.ref("/a")
+        for generation in (1, 2):
+            until(lambda generation=generation: fragile.generation == generation)
+            with pytest.raises(ValueError, match="crashed"):
+                fragile.ask(Crash(), timeout=30)
+        assert tree.wait_end(30)
+
+        with pytest.raises(ActorExitedError, match="/a is stopped"):
+            fragile.ask(Name(), timeout=30)
