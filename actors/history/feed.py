@@ -124,6 +124,7 @@ class HistoryFeed:
         self._refused = 0
         self._problem = ""
         self._is_warned = False
+        self._is_left = False
 
     @property
     def source(self) -> str:
@@ -150,6 +151,15 @@ class HistoryFeed:
         self._answers.append((answer, is_absent))
         self._wake.set()
 
+    def leave(self) -> None:
+        """Send nothing until the next recorder has started: this one is about to end. Any thread; never blocks.
+
+        What comes meanwhile waits as it does at any time without a recorder.
+        """
+        with self._settled:
+            self._is_left = True
+            self._settled.notify_all()
+
     def send_again(self) -> None:
         """Send everything unanswered again now: there is a new recorder. Any thread; never blocks."""
         self._again = True
@@ -164,9 +174,9 @@ class HistoryFeed:
             self._flushes += 1
             wanted = self._flushes
             self._wake.set()
-            return self._settled.wait_for(lambda: self._flushed >= wanted or self._closing, timeout) and (
-                self._flushed >= wanted
-            )
+            return self._settled.wait_for(
+                lambda: self._flushed >= wanted or self._closing or self._is_left, timeout
+            ) and (self._flushed >= wanted)
 
     def close(self, timeout: float) -> bool:
         """Stop taking events, flush for `timeout` seconds, keep the rest in the spool, end the thread.
@@ -240,7 +250,7 @@ class HistoryFeed:
         while not self._closing:
             now = self._clock.monotonic()
             wait = collect_at - now
-            due = self._outbox.next_due_in(now)
+            due = None if self._is_left else self._outbox.next_due_in(now)
             self._wake.wait(max(0.0, wait if due is None else min(wait, due)))
             self._wake.clear()
             try:
@@ -262,9 +272,10 @@ class HistoryFeed:
             collect_at = now + self._limits.interval
         self._report(now)  # the buffer has room for it now
         if self._again:
-            self._again = False
+            self._again = self._is_left = False
             self._outbox.send_again()
-        self._deliver()
+        if not self._is_left:
+            self._deliver()
         if self._flushes_collected > self._flushed and self._outbox.acknowledged_through >= self._flush_through:
             with self._settled:
                 self._flushed = self._flushes_collected

@@ -13,6 +13,11 @@ KINDS = (ActorExited, ActorStateChanged)
 _BUSY = frozenset({NodeState.READY, NodeState.SUSPENDED, NodeState.STARTING, NodeState.STOPPING})
 
 
+def is_last(tree: Sequence[NodeView], path: str) -> bool:
+    """Whether the worker at `path` is at work or ending, and no other."""
+    return {node.path for node in tree if node.kind is NodeKind.WORKER and node.state in _BUSY} == {path}
+
+
 class Cuts:
     """Collects paths on any thread; `take` is a bus subscriber."""
 

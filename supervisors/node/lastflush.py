@@ -64,6 +64,7 @@ class _FlushedHandle:
 
         def flush_and_stop() -> None:
             self._feed.flush(FLUSH_TIMEOUT)
+            self._feed.leave()
             self._handle.stop(reason)
 
         threading.Thread(target=flush_and_stop, name="history-last-flush", daemon=True).start()

@@ -33,7 +33,8 @@ from supervisors.node.assembly import Node
 from supervisors.node.awaiting import wait_for
 from supervisors.node.building import build_tree, graft
 from supervisors.node.cutting import KINDS as CUT_KINDS
-from supervisors.node.cutting import Cuts
+from supervisors.node.cutting import Cuts, is_last
+from supervisors.node.facts import RECORDER
 from supervisors.node.faults import ConfigurationError
 from supervisors.node.importing import add_import_root
 from supervisors.node.instance import InstanceLock
@@ -55,6 +56,9 @@ logger = logging.getLogger(__name__)
 
 KILL_TIMEOUT = 10.0
 """Longest wait for a killed tree to be gone, in seconds."""
+
+RECORD_TIMEOUT = 10.0
+"""Seconds beyond the drain that the recorder has to write what it was given, where all others have ended."""
 
 TELL_STOPPING = 5.0
 """Seconds between two words to a service manager that the end goes on."""
@@ -157,7 +161,7 @@ class _Life:
         self._notifier = notifier
         self._drain = float(loaded.config.runtime.drain)
         self._drained_by = math.inf
-        self._is_hurried = False
+        self._is_hurried = self._is_recording = False
         self._lock = threading.Lock()
         self._requests = StopRequests()
         self._outcomes: SimpleQueue[Outcome] = SimpleQueue()
@@ -315,6 +319,8 @@ class _Life:
         while not self._root_has_ended():
             left = self._drained_by - time.monotonic()
             if left <= 0:
+                if self._wait_for_recorder():
+                    continue
                 return False
             self._notifier.stopping("draining")
             request = self._requests.take(timeout=min(left, TELL_STOPPING))
@@ -323,6 +329,15 @@ class _Life:
                 return False
             if request is StopRequest.DRAIN:
                 self._show_draining()
+        return True
+
+    def _wait_for_recorder(self) -> bool:
+        """Give the history `RECORD_TIMEOUT` seconds more, once, where nothing else is left: nobody's work is cut."""
+        if self._is_recording or not is_last(nodes(self._node.facts.services), RECORDER):
+            return False
+        self._is_recording = True
+        self._drained_by = time.monotonic() + RECORD_TIMEOUT
+        logger.info("the work is done; the history is still being written, %g s at most", RECORD_TIMEOUT)
         return True
 
     def _root_has_ended(self) -> bool:
