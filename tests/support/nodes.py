@@ -16,7 +16,7 @@ from typing import Any
 
 import psutil
 
-TIMEOUT = 60.0
+TIMEOUT = float(os.environ.get("NODE_TIMEOUT", "60"))
 
 ACTORCTL = (str(Path(sys.executable).with_name("actorctl")),)
 """The installed command, of the wheel or of the working tree."""
