@@ -8,6 +8,7 @@ from typing import Any
 import msgspec
 
 from actors.core.cell import Cell
+from actors.exits import said
 from actors.hiding import hidden
 from actors.messages import Message
 
@@ -31,13 +32,49 @@ def resting(cells: Sequence[Cell | None]) -> list[int]:
 class ViewState(Message[bytes], frozen=True):
     """Ask an actor for its `state_view()`; it is answered between two messages, as JSON.
 
-    Values that JSON has no form for are given as their `repr`.
+    Values that JSON has no form for are given as their `repr`. A view that raises, or cannot be shown, is no crash.
     """
 
 
 def view_state(actor: Any, _message: ViewState) -> bytes:
-    """Answer `ViewState`."""
-    return hidden(msgspec.json.encode(actor.state_view(), enc_hook=repr).decode()).encode()
+    """Answer `ViewState`: with what went wrong where the view cannot be had, for looking at an actor ends none."""
+    try:
+        view = actor.state_view()
+        try:
+            text = _as_json(view)
+        except Exception:
+            if not isinstance(view, dict):
+                raise
+            text = _as_json({str(name): _shown(value) for name, value in view.items()})
+    except BaseException as error:  # `SystemExit` too
+        text = _as_json({"error": _text(said(error))})
+    return hidden(text).encode()
+
+
+def _as_json(value: object) -> str:
+    return msgspec.json.encode(value, enc_hook=_repr).decode()
+
+
+def _shown(value: object) -> object:
+    """Return `value`, or why it cannot be shown, so that the others can."""
+    if isinstance(value, str):
+        return _text(value)
+    try:
+        _as_json(value)
+    except Exception as error:
+        return f"<cannot be shown: {_text(said(error))}>"
+    return value
+
+
+def _repr(value: object) -> str:
+    try:
+        return _text(repr(value))
+    except BaseException as error:  # the value's own code
+        return f"<cannot be shown: {_text(said(error))}>"
+
+
+def _text(text: str) -> str:
+    return text.encode("utf-8", "backslashreplace").decode()
 
 
 def read_state(answer: bytes) -> dict[str, Any]:
