@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import traceback as _traceback
 from enum import Enum
-from types import CodeType
+from types import CodeType, TracebackType
 
 from msgspec import Struct
 
@@ -58,13 +58,21 @@ class Crash:
     whose `__str__` fails is shown by its class alone.
     """
 
-    __slots__ = ("_error", "_record")
+    __slots__ = ("_error", "_record", "_trace")
 
-    def __init__(self, error: BaseException | None = None, *, record: CrashRecord | None = None) -> None:
+    def __init__(
+        self,
+        error: BaseException | None = None,
+        *,
+        record: CrashRecord | None = None,
+        trace: TracebackType | None = None,
+    ) -> None:
+        """Make one from `error`, raised along `trace` (its own traceback where that is None), or from `record`."""
         if (error is None) == (record is None):
             raise ValueError("a crash is made from an error or from a record, one of the two")
         self._error = error
         self._record = record
+        self._trace = trace if trace is not None or error is None else error.__traceback__
 
     @property
     def record(self) -> CrashRecord:
@@ -73,8 +81,8 @@ class Crash:
         if record is None:
             error = self._error
             assert error is not None  # one of the two is always there
-            record = self._record = _format(error)
-            self._error = None
+            record = self._record = _format(error, self._trace)
+            self._error = self._trace = None
         return record
 
     @property
@@ -226,23 +234,23 @@ def _message(error: BaseException) -> str:
     return _cut(hidden(text), MESSAGE_LIMIT)
 
 
-def _format(error: BaseException) -> CrashRecord:
+def _format(error: BaseException, trace: TracebackType | None) -> CrashRecord:
     try:
-        text = _whole_text(error)
+        text = _whole_text(error, trace)
     except BaseException as failed:  # as above
         text = f"<the traceback could not be formatted: {type(failed).__name__}>"
     return CrashRecord(_type_name(error), _message(error), _cut(hidden(text), TRACEBACK_LIMIT))
 
 
-def _whole_text(error: BaseException) -> str:
+def _whole_text(error: BaseException, trace: TracebackType | None) -> str:
     """Return what `traceback.format_exception` does; the frames of a crash that was seen before are not made again.
 
     Looking up source lines takes most of the time, and what crashes in a loop crashes at the same place.
     """
     if error.__cause__ is not None or error.__context__ is not None or isinstance(error, BaseExceptionGroup):
-        return "".join(_traceback.format_exception(error))
+        return "".join(_traceback.format_exception(type(error), error, trace))
     steps: list[CodeType | int] = []
-    step = error.__traceback__
+    step = trace
     while step is not None:
         steps.append(step.tb_frame.f_code)
         steps.append(step.tb_lasti)
@@ -250,7 +258,7 @@ def _whole_text(error: BaseException) -> str:
     key = tuple(steps)
     frames = _frames.get(key)
     if frames is None:
-        frames = "".join(_traceback.format_tb(error.__traceback__))
+        frames = "".join(_traceback.format_tb(trace))
         if len(_frames) >= FRAMES_KEPT:
             _frames.clear()
         if len(key) <= FRAMES_LONGEST:

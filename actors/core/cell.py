@@ -21,6 +21,7 @@ import time
 from _thread import allocate_lock
 from collections import deque
 from collections.abc import Callable
+from types import TracebackType
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from actors.core.context import here, nested, on_loop, turns_here
@@ -128,7 +129,7 @@ class Cell:
         self._phase = NEW
         self._pressure: Pressure | None = None
         self._queue: deque[Any] | None = None
-        self._raised: BaseException | None = None
+        self._raised: tuple[BaseException, TracebackType | None] | None = None
         """What left a handler that an asker ran; the dispatcher draws the conclusion."""
         self._reason: ExitReason | None = None  # why it ended
         self._ring: list[Any] | None = None  # the messages taken up last, at places that `_ringed` counts down

@@ -93,6 +93,7 @@ class Crashed(Struct, frozen=True, eq=False):
     generation: int
     rule: FlightRule
     error: BaseException
+    trace: TracebackType | None
     messages: tuple[Any, ...]
     in_hand: Any
     handler: str
@@ -131,12 +132,12 @@ class FlightRecorder:
         self._thread: threading.Thread | None = None
         self._is_closed = False
 
-    def crashed(self, cell: ActorRef[Any], error: BaseException) -> None:
+    def crashed(self, cell: ActorRef[Any], error: BaseException, trace: TracebackType | None) -> None:
         """Gather what is known of the actor of `cell`, which crashed with `error`; its turn is held. Never raises."""
         try:
             now = self._clock.monotonic()
             if self._is_due(cell.path, now):
-                self._take(gathered(self, cell, error, now, self._suppressed.pop(cell.path, 0)))
+                self._take(gathered(self, cell, error, trace, now, self._suppressed.pop(cell.path, 0)))
         except Exception:
             logger.exception("the flight record of %s was lost", cell.path)
 
@@ -195,7 +196,14 @@ class FlightRecorder:
             logger.exception("the flight record of %s was lost", crash.path)
 
 
-def gathered(recorder: FlightRecorder, cell: ActorRef[Any], error: BaseException, now: float, missed: int) -> Crashed:
+def gathered(
+    recorder: FlightRecorder,
+    cell: ActorRef[Any],
+    error: BaseException,
+    trace: TracebackType | None,
+    now: float,
+    missed: int,
+) -> Crashed:
     """Return references to what is known of a crashing actor; formats nothing."""
     launch = cell._launch
     assert launch is not None  # only supervised actors are recorded
@@ -218,6 +226,7 @@ def gathered(recorder: FlightRecorder, cell: ActorRef[Any], error: BaseException
         generation=launch.incarnation.generation,
         rule=rule,
         error=error,
+        trace=trace,
         messages=messages,
         in_hand=in_hand,
         handler=getattr(handler, "__qualname__", "") if handler is not None else "",
@@ -244,7 +253,7 @@ def record_of(crash: Crashed) -> FlightRecord:
     frames: tuple[FrameRecord, ...] = ()
     if crash.rule.locals:
         plainer = Plainer(BUDGET)
-        frames = tuple(frames_of(plainer, crash.error.__traceback__))
+        frames = tuple(frames_of(plainer, crash.trace))
         cut |= plainer.cut
     return FlightRecord(
         messages=tuple(messages),

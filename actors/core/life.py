@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 import sys
+from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
 import pykka
@@ -52,7 +53,7 @@ def start(cell: ActorRef[Any]) -> bool:
     except BaseException as error:
         here.constructing = None
         if launch.owner.flight is not None:
-            launch.owner.flight.crashed(cell, error)
+            launch.owner.flight.crashed(cell, error, error.__traceback__)
         finish(cell, ExitReason.crashed(error))
         return False
     if result is not None and is_coroutine(result):
@@ -128,8 +129,8 @@ def ended_by(cell: ActorRef[Any], error: BaseException) -> ActorExitedError:
     return ended
 
 
-def failed(cell: ActorRef[Any], error: BaseException) -> bool:
-    """End the actor because `error` left a handler; return whether it lives on after all."""
+def failed(cell: ActorRef[Any], error: BaseException, trace: TracebackType | None = None) -> bool:
+    """End the actor because `error`, raised along `trace` where known, left a handler; return whether it lives on."""
     item = cell._handling
     if type(item) is Carried and current.get() is not item.trace:
         with tracing(item.trace):
@@ -147,10 +148,22 @@ def failed(cell: ActorRef[Any], error: BaseException) -> bool:
         end(cell, NORMAL)
     else:
         cell._failed += 1
+        if trace is None:
+            trace = _trace_of(cell, error)
         if cell._launch.owner.flight is not None:
-            cell._launch.owner.flight.crashed(cell, error)
-        end(cell, ExitReason(_CRASHED, "", Crash(error)), error)
+            cell._launch.owner.flight.crashed(cell, error, trace)
+        end(cell, ExitReason(_CRASHED, "", Crash(error, trace=trace)), error)
     return False
+
+
+def _trace_of(cell: ActorRef[Any], error: BaseException) -> TracebackType | None:
+    """Return where `error` was raised, and nothing of what became of it since.
+
+    Whoever asked raises the same error, at the same time perhaps, and every frame that it leaves there is added to it.
+    """
+    item = cell._handling
+    info = item._exc_info if type(item) is Ask else None
+    return info[2] if info is not None and info[1] is error else error.__traceback__
 
 
 def _fail_plain(cell: ActorRef[Any], error: Exception) -> None:

@@ -316,7 +316,7 @@ class ActorRef(Cell, pykka.ActorRef[A], Generic[A]):
                 except RecursionError:
                     pass
             if not lives_on:
-                self._raised = error  # the dispatcher deals with it: hooks never run on an asker's thread
+                self._raised = error, trace  # the dispatcher deals with it: hooks never run on an asker's thread
                 self._attention = True
             self._handling = None
             self._idle = True

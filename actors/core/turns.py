@@ -165,7 +165,7 @@ def attend(cell: ActorRef[Any]) -> bool:
     raised = cell._raised
     if raised is not None:
         cell._raised = None
-        if not failed(cell, raised):
+        if not failed(cell, *raised):
             return False
     work = cell._work
     if work is not None:

@@ -213,6 +213,23 @@ def test_an_error_on_an_ask_that_this_thread_runs_ends_the_actor_too(system: Act
         launched.ref.ask(Hello())
 
 
+@pytest.mark.parametrize("timeout", [None, 30.0])
+def test_the_traceback_of_a_crash_has_nothing_of_who_asked(system: ActorSystem, placement, timeout):
+    launched = launch(system, Worker, path="/a", placement=placement)
+    until(lambda: launched.ref._idle)
+
+    def seen_by_the_asker() -> None:
+        launched.ref.ask(Fail(ValueError("bad")), timeout=timeout)
+
+    with pytest.raises(ValueError, match="bad") as raised:
+        seen_by_the_asker()
+
+    traceback = launched.outcomes.expect(Exited).reason.crash.traceback
+    assert "raise message.error" in traceback
+    assert "seen_by_the_asker" not in traceback
+    assert "seen_by_the_asker" in [entry.name for entry in raised.traceback]
+
+
 def test_ctrl_c_in_an_ask_that_the_main_thread_runs_reaches_the_main_thread(system: ActorSystem):
     launched = launch(system, Worker, path="/a")
     until(lambda: launched.ref._idle)
