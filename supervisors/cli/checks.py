@@ -7,6 +7,7 @@ command does. Fixes are separate, named, and remove stale files only; nothing th
 from __future__ import annotations
 
 import os
+import shlex
 import shutil
 import sys
 import time
@@ -116,11 +117,27 @@ def check_home(patient: Patient) -> CheckView:
         return _found("home", OK, f"{home} is not there yet; actorctl run makes it")
     if not home.is_dir():
         return _found("home", FAILED, f"{home} is no folder")
+    foreign = _foreign(home)
+    if foreign is not None and not patient.is_running:
+        return foreign
     if not os.access(home, os.W_OK | os.X_OK):
         return _found("home", FAILED, f"{home} is not writable for this user")
     if os.name == "posix" and home.stat().st_mode & 0o022:
-        return _found("home", WARNING, f"{home} can be written by others", f"chmod go-w {home}")
+        return _found("home", WARNING, f"{home} can be written by others", f"chmod go-w {shlex.quote(str(home))}")
     return _found("home", OK, f"{home} is writable")
+
+
+def _foreign(home: Path) -> CheckView | None:
+    """Return what to say where the home, or its folder for sockets, belongs to another user."""
+    if os.name != "posix":
+        return None
+    me = os.geteuid()
+    for path in (home, home / "run"):
+        if path.exists() and (owner := path.stat().st_uid) != me:
+            detail = f"{path} belongs to user {owner}, not to user {me} who runs this"
+            fix = f"sudo chown -R {me} {shlex.quote(str(home))}" if me else f"sudo -u '#{owner}' actorctl run"
+            return _found("home", FAILED, detail, fix)
+    return None
 
 
 def check_instance(patient: Patient) -> CheckView:
@@ -232,7 +249,7 @@ def check_clock(patient: Patient) -> CheckView:
         return CheckView(
             name="clock",
             outcome=WARNING,
-            detail=f"files in {patient.home} are {ahead:.0f} s in the future: the clock went back",
+            detail=f"files in {patient.home} are {ahead:.0f} s in the future: the clock went back; set it",
         )
     return _found("clock", OK, time.strftime("%Y-%m-%d %H:%M:%S %Z"))
 

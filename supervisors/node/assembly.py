@@ -7,6 +7,8 @@ which they need each other and closed in the reverse order, however far the maki
 from __future__ import annotations
 
 import logging
+import os
+import time
 from collections.abc import Callable
 from contextlib import ExitStack
 from importlib.metadata import version
@@ -37,7 +39,7 @@ from supervisors.node.recent import RecentEvents
 from supervisors.node.reloading import Load, Reloads
 from supervisors.node.replaying import Replays
 from supervisors.node.restarting import Restarts
-from supervisors.node.statefile import StateFile, record_of_start
+from supervisors.node.statefile import StateFile, clock_problem, record_of_start
 from supervisors.processes.blackbox import remove_boxes
 from supervisors.processes.host import ProcessLauncher
 from supervisors.processes.pool import PoolLauncher
@@ -156,6 +158,7 @@ class Node:
             at=started_at,
         )
         closing.callback(facts.leveling.close)
+        _say_what_is_odd(home)
         facts.state_file = StateFile(run, record, lambda: (*count_ready(services), facts.restarts.total))
         health = config.health
         self.pulse = pulse = Pulse(
@@ -307,3 +310,12 @@ def _address(text: str) -> tuple[str, int]:
         return "127.0.0.1", 0
     host, _, port = text.rpartition(":")
     return host, int(port)
+
+
+def _say_what_is_odd(home: Path) -> None:
+    """Warn of what a node can live with and its operator should not: others may write here, the clock went back."""
+    if os.name == "posix" and home.stat().st_mode & 0o022:
+        logger.warning("%s can be written by others, who could take the place of this node: chmod go-w %s", home, home)
+    problem = clock_problem(home, time.time())
+    if problem:
+        logger.warning("%s", problem)

@@ -24,6 +24,8 @@ logger = logging.getLogger(__name__)
 
 FILE_NAME: Final = "state.json"
 API: Final = "actors/v1"
+CLOCK_SLACK: Final = 5.0
+"""Seconds that the clock may be behind the last run before anybody is told."""
 
 
 class NodeRecord(Struct, frozen=True):
@@ -124,6 +126,18 @@ def read_state(home: Path) -> NodeRecord | None:
         return msgspec.json.decode((home / "run" / FILE_NAME).read_bytes(), type=NodeRecord)
     except (OSError, ValueError):
         return None
+
+
+def clock_problem(home: Path, now: float) -> str:
+    """Return what to say where the clock is before the last run of a node in `home`, or ""."""
+    before = read_state(home)
+    if before is None or before.written_at <= now + CLOCK_SLACK:
+        return ""
+    was, is_now = (time.strftime("%Y-%m-%d %H:%M:%S UTC", time.gmtime(at)) for at in (before.written_at, now))
+    return (
+        f"the clock says {is_now}, and the last run here was alive at {was}: schedules wait until it has caught up, "
+        "and the history is out of order; set the clock, then start again"
+    )
 
 
 def record_of_start(

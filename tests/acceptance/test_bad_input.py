@@ -8,12 +8,17 @@ from __future__ import annotations
 
 import os
 import subprocess
+import time
 from collections.abc import Callable
 from pathlib import Path
 
+import msgspec
 import pytest
 from support.command_line import Result, commands_in, parse, run
-from support.nodes import ACTORCTL, actorctl, environment
+from support.nodes import ACTORCTL, actorctl, environment, node
+
+from supervisors.node.statefile import NodeRecord
+from transport.identity import ProcessIdentity
 
 ACTORS = """
 from pathlib import Path
@@ -196,6 +201,47 @@ def test_a_home_that_cannot_serve_is_named_and_nothing_is_started(folder, kind):
     assert "hint:" in result.err
     assert "ready" not in result.err
     assert "Traceback" not in result.err
+
+
+@pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() != 0, reason="only root can give a folder away")
+@pytest.mark.parametrize("part", [".", "run"])
+def test_a_home_of_another_user_is_refused_with_what_mends_it(folder, part):
+    (folder / "actors.toml").write_text(HEAD + actor("/a/x"))
+    home = folder / ".actors"
+    (home / "run").mkdir(parents=True)
+    os.chown(home / part, 65534, 65534)
+
+    checked = actorctl("doctor", "-o", "json", cwd=folder)
+    (found,) = [item for item in checked.items if item["name"] == "home"]
+    ran = actorctl("run", cwd=folder) if part == "run" else None
+
+    assert found["outcome"] == "failed"
+    assert "belongs to user 65534, not to user 0" in found["detail"]
+    assert found["fix"] == "sudo -u '#65534' actorctl run"
+    if ran is not None:
+        assert ran.code == 1
+        assert "belongs to user 65534, not to user 0" in ran.err
+        assert not (home / "run" / "endpoints.json").exists()
+
+
+def test_an_odd_clock_and_a_home_that_others_may_write_are_said_at_the_start(folder):
+    (folder / "actors.toml").write_text("version = 1\n")
+    run = folder / ".actors" / "run"
+    run.mkdir(parents=True)
+    run.parent.chmod(0o777)
+    ahead = time.time() + 86_400
+    gone = ProcessIdentity(2**22, 1, "")
+    record = NodeRecord(gone, "local", "0.1.0", str(run.parent), "1", "stopped", written_at=ahead)
+    (run / "state.json").write_bytes(msgspec.json.encode(record))
+
+    with node(folder) as started:
+        started.wait_ready()
+
+    said = "\n".join(started.lines)
+    assert "set the clock, then start again" in said
+    assert time.strftime("%Y-%m-%d", time.gmtime(ahead)) in said
+    assert "can be written by others" in said
+    assert "chmod go-w" in said
 
 
 def _in_own_mounts(script: str, cwd: Path) -> subprocess.CompletedProcess[str]:
