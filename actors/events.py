@@ -266,7 +266,8 @@ class ScheduleChanged(Event, frozen=True):
     Attributes:
         schedule: Its id.
         state: `added`, `changed`, `removed`, `paused`, `resumed`, `ended`, `disabled`, `unwritten`: its slots cannot be
-            claimed on disk and wait.
+            claimed on disk and wait. Of all schedules together: `catching-up`, `given-up`: more was missed than is
+            caught up, `caught-up`.
         detail: The note, or why.
     """
 
@@ -279,7 +280,7 @@ class ScheduleChanged(Event, frozen=True):
     @property
     def severity(self) -> str:
         """What nobody asked for is a warning."""
-        return "warning" if self.state in {"disabled", "unwritten"} else "info"
+        return "warning" if self.state in {"disabled", "unwritten", "given-up"} else "info"
 
 
 class BreakerChanged(Event, frozen=True):

@@ -207,8 +207,9 @@ def backfill(scheduler: SchedulerTick, ledger: Ledger, message: Backfill) -> Bac
 def views(scheduler: SchedulerTick, tags: tuple[str, ...]) -> tuple[ScheduleView, ...]:
     """Return how schedules stand, ordered by their next slot; those without one come last."""
     now = scheduler.now()
+    places = scheduler.engine.catch_up.places()
     found = [
-        view_of(id, entry, scheduler.books.figures.get(id), now)
+        view_of(id, entry, scheduler.books.figures.get(id), now, places.get(id))
         for id, entry in scheduler.engine.entries.items()
         if not tags or not set(tags).isdisjoint(entry.plan.schedule.tags)
     ]
@@ -226,7 +227,7 @@ def detail(scheduler: SchedulerTick, name: str) -> ScheduleDetail | None:
     if schedule.breaker is not None:
         state = breakers.word(scheduler.engine.breakers.get(schedule.breaker_key or id, breakers.Closed()))
     return ScheduleDetail(
-        view=view_of(id, entry, scheduler.books.figures.get(id), now),
+        view=view_of(id, entry, scheduler.books.figures.get(id), now, scheduler.engine.catch_up.places().get(id)),
         schedule=schedule,
         breaker=state,
         runs=tuple(run_id(id, run) for run in (*entry.live, *entry.waiting)),

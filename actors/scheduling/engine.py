@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import heapq
 from collections.abc import Iterable, Iterator
-from itertools import count
+from itertools import count, islice
 from typing import Final
 
 from msgspec.structs import replace
@@ -23,6 +23,8 @@ from actors.policies import breaker as breakers
 from actors.policies.breaker import Breaker
 from actors.scheduling import core
 from actors.scheduling.backlog import GRACE
+from actors.scheduling.catchup import CatchUp, CatchUpRule
+from actors.scheduling.lateness import is_past, late, work_off
 from actors.scheduling.plans import Every, Plan
 from actors.scheduling.states import (
     NEVER,
@@ -46,6 +48,8 @@ Effects = list[tuple[str, Effect]]
 """What is to be done, each with the id of its schedule."""
 
 _COMPACT: Final = 1_000
+GIVEN_UP_AT_ONCE: Final = 500
+"""Schedules whose missed slots are settled unrun in one look, which is not to take long."""
 _LOOKED: Final = Looked()
 _FAILED: Final = frozenset({"failed", "timed-out"})
 
@@ -56,11 +60,13 @@ class Engine:
     Attributes:
         entries: By id. To be read; `put`, `feed` and `remove` change it.
         breakers: State of each breaker by key.
+        catch_up: Which schedules that missed slots are worked off now, and which wait for their turn.
         changed_breakers: Keys whose state changed since somebody emptied it.
         withdrawn: Slots that were claimed ahead and are none any more (a pause, a change), until somebody empties it.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, catch_up: CatchUpRule | None = None) -> None:
+        self.catch_up = CatchUp(catch_up)
         self.entries: dict[str, Entry] = {}
         self.breakers: dict[str, breakers.State] = {}
         self.changed_breakers: set[str] = set()
@@ -107,6 +113,7 @@ class Engine:
 
     def remove(self, id: str) -> Entry | None:
         """Take a schedule out of force; return it, None where there is none. What runs for it is the caller's."""
+        self.catch_up.ended(id)
         ready = self._ready.pop(id, None)
         if ready is not None:
             self.withdrawn.append((id, ready.run))
@@ -199,11 +206,13 @@ class Engine:
 
     def look(self, now: Now) -> Effects:
         """Return what is to be done now that the clocks were read; what is more urgent comes first."""
+        effects: Effects = []
         due = self._due(now)
+        if due or self.catch_up.is_busy:
+            due = self._catch_up(due, now, effects)
         if len(due) > 1:
             entries = self.entries
             due.sort(key=lambda id: (entries[id].plan.rank, entries[id].fire_at))
-        effects: Effects = []
         for id in due:
             entry = self.entries[id]
             usual = None if entry.plan.schedule.breaker is not None else usual_step(entry, now)
@@ -227,6 +236,10 @@ class Engine:
             waits.append(min(self._soon) - now.wall)
         if self._mono:
             waits.append(self._mono[0][0] - now.mono)
+        if self.catch_up.is_busy:
+            turn = self.catch_up.wait(now.mono, self._catching_up(now))
+            if turn is not None:
+                waits.append(turn)
         return max(0.0, min(waits)) if waits else None
 
     def unsettled(self) -> Iterator[tuple[str, Run]]:
@@ -236,6 +249,60 @@ class Engine:
                 yield id, run
 
     # -- inside ---------------------------------------------------------------------------------------
+
+    def _catch_up(self, due: list[str], now: Now, effects: Effects) -> list[str]:
+        """Hold those that missed slots, and work off those whose turn it is; return what is due beside them."""
+        catch_up, entries = self.catch_up, self.entries
+        usual: list[str] = []
+        held = []
+        for id in due:
+            entry = entries[id]
+            if id in catch_up.held:
+                continue  # its runs between two attempts, or before their delay, are looked at with its turn
+            if entry.due_at is None or (now.wall - entry.fire_at <= GRACE and type(entry.plan.when) is not Every):
+                usual.append(id)
+            elif id in catch_up.running:
+                self._work_off(id, catch_up.running[id], now, effects)
+            elif id in catch_up.given_up:
+                continue
+            elif (found := late(id, entry, now)) is not None:
+                held.append(found)
+            else:
+                usual.append(id)
+        if held:
+            catch_up.hold(held)
+        for id in tuple(islice(catch_up.given_up, GIVEN_UP_AT_ONCE)):
+            self._work_off(id, 0, now, effects)
+        usual += [id for id in catch_up.in_time(now.mono) if is_past(entries[id], now)]
+        for turn in catch_up.admit(now.mono, self._catching_up(now)):
+            self._work_off(turn.id, turn.runs, now, effects)
+        self._catching_up(now)
+        catch_up.settle()
+        return usual
+
+    def _work_off(self, id: str, most: int, now: Now, effects: Effects) -> None:
+        """Work off what a schedule missed, at most `most` runs of it."""
+        entry = self.entries[id]
+        rule = entry.plan.schedule.breaker
+        after, made = work_off(entry, now, most)
+        if rule is not None and made:
+            after, made = self._guarded(id, rule, after, made, now)
+        if after is not entry:
+            self._keep(id, after)
+        effects += [(id, effect) for effect in made]
+        if id in self.catch_up.given_up and not is_past(after, now):
+            self.catch_up.ended(id)
+
+    def _catching_up(self, now: Now) -> int:
+        """Return how many late runs are under way; those whose late runs have ended catch up no more."""
+        live = 0
+        for id in tuple(self.catch_up.running):
+            entry = self.entries[id]
+            if not entry.live and not entry.waiting and not is_past(entry, now):
+                self.catch_up.ended(id)
+            else:
+                live += sum(not run.due_mono for run in entry.live)
+        return live
 
     def _step(self, id: str, entry: Entry, event: Event, now: Now, effects: Effects) -> None:
         before = entry

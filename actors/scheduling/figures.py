@@ -116,10 +116,12 @@ def next_at(entry: Entry, now: Now) -> float:
     return entry.due_at
 
 
-def view_of(id: str, entry: Entry, figures: Figures | None, now: Now) -> ScheduleView:
-    """Return how the schedule stands."""
+def view_of(id: str, entry: Entry, figures: Figures | None, now: Now, place: int | None = None) -> ScheduleView:
+    """Return how the schedule stands; `place` is how many catch up before it, None where it has nothing to catch up."""
     schedule = entry.plan.schedule
     state, note = state_of(entry)
+    if place is not None and state == "waiting":
+        state, note = "catching-up", f"{place} schedules catch up before it"
     running = next((run for run in entry.live if not run.due_mono), None)
     last = figures.last if figures is not None else None
     late = figures.late if figures is not None else None
@@ -179,6 +181,11 @@ def why_lines(id: str, engine: Engine, figures: Figures | None, now: Now) -> Ite
             yield f"paused: {note}" if note else "paused"
         case "ended":
             yield f"ended: {note}"
+    place = engine.catch_up.places().get(id)
+    if place is not None:
+        yield f"it missed slots; {place} schedules that did wait their turn before it"
+    elif id in engine.catch_up.running:
+        yield "it catches up on slots it missed"
     for run in entry.live:
         if run.due_mono:
             wait = max(0.0, run.due_mono - now.mono)
@@ -197,9 +204,9 @@ def why_lines(id: str, engine: Engine, figures: Figures | None, now: Now) -> Ite
         if why:
             yield f"{why} (breaker {key})"
     due = next_at(replace(entry, away_since=None), now)
-    if due:
+    if due and place is None:
         yield f"the next slot is {stamp(due)}, in {max(0.0, due - now.wall):.0f} s"
-    elif state not in {"disabled", "paused", "ended"}:
+    elif not due and state not in {"disabled", "paused", "ended"}:
         yield "there is no further slot"
     if figures is not None and figures.last is not None:
         last = figures.last

@@ -30,6 +30,7 @@ from actors.scheduling import desk
 from actors.scheduling.beginning import begin_with
 from actors.scheduling.books import Books
 from actors.scheduling.calling import Key
+from actors.scheduling.catchup import CatchUpRule
 from actors.scheduling.engine import Engine
 from actors.scheduling.figures import next_at
 from actors.scheduling.ledger import DiskLedger, Ledger, MemoryLedger, Slot
@@ -83,6 +84,7 @@ class SchedulerTick(Actor):
         schedules: Schedules of the configuration: the fields of `Schedule`. Those it had before and not any more go.
         keep: Seconds that the ends of slots are kept.
         threads: Handlers run at once.
+        catch_up: Bounds of missed slots over all schedules: fields of `CatchUpRule`.
 
     Raises:
         ZoneError: `timezone` is no time zone.
@@ -100,6 +102,7 @@ class SchedulerTick(Actor):
         schedules: list[dict[str, Any]] | None = None,
         keep: float = 172_800.0,
         threads: int = 16,
+        catch_up: dict[str, Any] | None = None,
     ) -> None:
         super().__init__()
         if wall_check <= 0 or forget_after <= 0 or keep <= 0:
@@ -115,10 +118,11 @@ class SchedulerTick(Actor):
         self._threads = threads
         try:
             self._configured = msgspec.convert(schedules or [], list[Schedule])
+            rule = msgspec.convert(catch_up or {}, CatchUpRule)
         except msgspec.ValidationError as error:
-            raise ValueError(f"schedules: {error}") from None
+            raise ValueError(f"schedules, or catch_up: {error}") from None
         self._plans = {s.id: plan_of(replace(s, origin="config"), timezone) for s in self._configured}
-        self.engine = Engine()
+        self.engine = Engine(rule)
         self.books = Books()
         self.removed: set[Key] = set()
         """Runs whose schedule was removed; their end is still noted."""
@@ -164,6 +168,7 @@ class SchedulerTick(Actor):
 
     def state_view(self) -> dict[str, object]:
         soonest = desk.views(self, ())[:5]
+        catch_up = self.engine.catch_up
         return {
             "schedules": len(self.engine.entries),
             "next": [
@@ -171,6 +176,12 @@ class SchedulerTick(Actor):
             ],
             "looks": self._looks,
             "clock_steps": self._clock_steps,
+            "catch_up": {
+                "waiting": len(catch_up.held),
+                "running": len(catch_up.running),
+                "begun": catch_up.begun,
+                "given_up": catch_up.dropped,
+            },
             "unwritten": sum(len(claim.batch.slots) for claim in self.hands.refused),
         }
 
@@ -184,6 +195,7 @@ class SchedulerTick(Actor):
         if not has_begun or self.engine.wait(now) == 0.0:  # else the books wait until what began has the interpreter
             self._take_in()
             self.hands.do(self.engine.look(now), now)
+            self._tell_catch_up(now)
         if self._lead:
             self.hands.make_ready(now, self._lead)
         if not has_begun:
@@ -214,6 +226,12 @@ class SchedulerTick(Actor):
         else:
             self._take_in()
             self.arm()
+
+    def _tell_catch_up(self, now: Now) -> None:
+        told, self.engine.catch_up.told = self.engine.catch_up.told, []
+        for state, detail in told:
+            logger.log(logging.WARNING if state == "given-up" else logging.INFO, "%s: %s", state, detail)
+            self.publish(ScheduleChanged(now.wall, self.path, "", state, detail))
 
     def _take_in(self) -> None:
         self._heard = 0.0

@@ -11,7 +11,7 @@ from supervisors.cli.failures import usage
 from supervisors.cli.texts import WhenError, parse_when
 from supervisors.node.durations import parse_duration
 
-STATES: Final = ("waiting", "running", "retrying", "paused", "ended", "away", "disabled")
+STATES: Final = ("waiting", "running", "retrying", "paused", "ended", "away", "disabled", "catching-up")
 OVERLAPS: Final = ("skip", "queue", "delay", "timeout", "concurrent", "cancel-other", "allow-all")
 
 Id = Annotated[str, typer.Argument(metavar="ID", help="Its id, the path of its actor, or its title.")]

@@ -32,7 +32,7 @@ from supervisors.node.ordering import in_start_order
 from supervisors.node.positions import KeyPath
 from supervisors.node.programs import ProgramConfig, start_of
 from supervisors.node.queueing import QueueConfig, rules_of
-from supervisors.node.schedules import schedules_of
+from supervisors.node.schedules import CatchUpConfig, catch_up_of, schedules_of
 from supervisors.node.secretive import secretive_start
 from supervisors.node.sparepool import with_pool
 from supervisors.programs import ProgramStart
@@ -330,6 +330,8 @@ class _Builder:
             }
         if use == SCHEDULER:
             facts: dict[str, Any] = {"timezone": self._config.runtime.timezone, "home": str(self._home)}
+            if self._config.catch_up != CatchUpConfig():
+                facts["catch_up"] = catch_up_of(self._config.catch_up)
             if self._config.schedules:
                 facts["schedules"] = schedules_of(self._config.schedules, self._config.runtime.timezone)
             return facts

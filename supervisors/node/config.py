@@ -45,7 +45,7 @@ from supervisors.node.fields import (
 )
 from supervisors.node.programs import ProgramConfig
 from supervisors.node.queueing import QueueConfig
-from supervisors.node.schedules import ScheduleConfig
+from supervisors.node.schedules import CatchUpConfig, ScheduleConfig
 from supervisors.node.sections import (
     BudgetConfig,
     HeartbeatConfig,
@@ -364,3 +364,4 @@ class Config(Section):
     work: WorkConfig | None = key("The queue that indexes files, and its workers.", None)
     queues: dict[Segment, QueueConfig] = key("Queues of jobs by name.", {})
     schedules: dict[str, ScheduleConfig] = key("Schedules by id.", {})
+    catch_up: CatchUpConfig = key("Missed slots of all schedules.", {})

@@ -12,6 +12,7 @@ from datetime import datetime
 from typing import Annotated, Any, Final
 from zoneinfo import ZoneInfo
 
+from supervisors.node.durations import read_rate
 from supervisors.node.fields import (
     ActorPath,
     Choice,
@@ -21,6 +22,7 @@ from supervisors.node.fields import (
     Kind,
     Number,
     PositiveDuration,
+    Rate,
     Table,
     Text,
     Texts,
@@ -58,6 +60,20 @@ def _numbers(value: object) -> tuple[float, ...]:
 
 Instant = Annotated[str, Kind("instant", _instant)]
 Delays = Annotated[tuple[float, ...], Kind("list of numbers", _numbers, is_text=False)]
+
+
+class CatchUpConfig(Section):
+    """`[catch_up]`: what all schedules together catch up of the slots they missed."""
+
+    at_once: Annotated[int, Whole(1, 10_000)] = key("Late runs under way at a time.", 16)
+    rate: Rate = key("Schedules that begin to catch up in a time; the oldest slots go first.", "20/s")
+    most: Annotated[int, Whole(0, 1_000_000)] = key("Late runs in all, of one absence.", 1000)
+
+
+def catch_up_of(config: CatchUpConfig) -> dict[str, Any]:
+    """Return the bounds as the scheduler takes them: plain data."""
+    count, per = read_rate(config.rate)
+    return {"at_once": config.at_once, "rate": {"count": count, "per": per}, "most": config.most}
 
 
 class RetryConfig(Section):

@@ -21,12 +21,12 @@ def work(work: Work) -> None:
         sys.stdout.flush()
 
 
-def main(home: str, schedules: str) -> None:
+def main(home: str, schedules: str, catch_up: str = "{}") -> None:
     system = ActorSystem("clock")
     given = [{"handler": "support.clock_node:work", **fields} for fields in json.loads(schedules)]
     ready = threading.Event()
     system.spawn(
-        lambda: SchedulerTick(home=home, schedules=given, wall_check=0.5),
+        lambda: SchedulerTick(home=home, schedules=given, wall_check=0.5, catch_up=json.loads(catch_up)),
         path="/sys/scheduler",
         placement="thread",
         incarnation=Incarnation(),
@@ -38,4 +38,4 @@ def main(home: str, schedules: str) -> None:
 
 
 if __name__ == "__main__":
-    main(sys.argv[1], sys.argv[2])
+    main(*sys.argv[1:])

@@ -40,6 +40,7 @@ TABLES: dict[str, type[sections.Section]] = {
     "`retry`": queueing.RetryConfig,
     "`keep`": queueing.KeepConfig,
     "`[schedules.ID]`": schedules.ScheduleConfig,
+    "`[catch_up]`": schedules.CatchUpConfig,
     "`retry` of a schedule": schedules.RetryConfig,
     "`breaker` of a schedule": schedules.BreakerConfig,
     "`[io]`": config.IoConfig,

@@ -15,7 +15,7 @@ import sys
 import threading
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from datetime import UTC, datetime
 from itertools import pairwise
@@ -68,6 +68,12 @@ class Clocked:
                 if not count:
                     return float(instant)
 
+    def take(self) -> None:
+        """Take in what has begun up to now."""
+        while not self._lines.empty():
+            name, instant, _ = self._lines.get().split()
+            self.begun.append((name, float(instant)))
+
     def spans(self, id: str) -> list[tuple[float, float, int, str]]:
         """Return the rows of the ledger: first and last slot, how many, and the state."""
         with closing(sqlite3.connect(f"file:{self.home / 'state.db'}?mode=ro", uri=True, timeout=30)) as file:
@@ -82,12 +88,14 @@ def set_ahead(file: Path, ahead: float) -> None:
 
 
 @contextmanager
-def clocked(tmp_path: Path, schedules: list[dict[str, Any]], ahead: float = 0.0) -> Iterator[Clocked]:
-    """Run a scheduler on a clock that is so many seconds ahead."""
+def clocked(
+    tmp_path: Path, schedules: list[dict[str, Any]], ahead: float = 0.0, catch_up: dict[str, Any] | None = None
+) -> Iterator[Clocked]:
+    """Run a scheduler on a clock that is so many seconds ahead; it is ended by kill -9."""
     file = tmp_path / "clock"
     set_ahead(file, ahead)
     process = subprocess.Popen(
-        [sys.executable, "-m", "support.clock_node", str(tmp_path), json.dumps(schedules)],
+        [sys.executable, "-m", "support.clock_node", str(tmp_path), json.dumps(schedules), json.dumps(catch_up or {})],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         text=True,
@@ -183,3 +191,52 @@ def test_clocks_that_go_back_in_a_zone_do_not_fire_the_repeated_hour_again(tmp_p
         assert [at for id, at in node.begun if id == "repeated"] == [again - 3600.0]
         assert [at for id, at in node.begun if id == "hourly"] == [again - 3600.0, again]
         check_whole(node, "seconds")
+
+
+def test_thousands_that_missed_slots_are_caught_up_within_bounds_and_go_on_after_a_kill(tmp_path):
+    day = 86_400.0
+    schedules = [{"id": f"s{number}", "cron": f"{number % 60} {number // 60} * * *"} for number in range(600)]
+    known = len(schedules)
+    with clocked(tmp_path, schedules):  # they are known from now on
+        _wait_until(lambda: _count(tmp_path, "SELECT count(*) FROM schedules") == known, "the schedules on disk")
+    bounds = {"at_once": 4, "rate": {"count": 50, "per": 1.0}, "most": 60}
+
+    with clocked(tmp_path, schedules, 2 * day, bounds) as node:
+        _wait_for_runs(node, 20)
+    first = list(node.begun)
+    given_up = _count(tmp_path, GIVEN_UP)
+    with clocked(tmp_path, schedules, 2 * day, bounds) as node:
+        _wait_for_runs(node, 15)
+        _wait_until(lambda: _count(tmp_path, GIVEN_UP) >= known - 60, "the slots that are given up")
+
+    assert known - 62 <= given_up <= known - 60  # but for slots of this very minute
+    begun = Counter([*first, *node.begun])
+    assert len(begun) <= 62
+    assert max(begun.values()) <= 2  # those that were under way at the kill, once more
+    assert sum(times - 1 for times in begun.values()) <= bounds["at_once"]
+
+
+GIVEN_UP = "SELECT count(DISTINCT schedule) FROM schedule_slots WHERE why LIKE '%more were missed%'"
+
+
+def _count(home: Path, query: str) -> int:
+    try:
+        with closing(sqlite3.connect(f"file:{home / 'state.db'}?mode=ro", uri=True, timeout=30)) as file:
+            return int(file.execute(query).fetchone()[0])
+    except sqlite3.OperationalError:  # not there yet
+        return 0
+
+
+def _wait_until(holds: Callable[[], bool], what: str) -> None:
+    deadline = time.monotonic() + PATIENCE
+    while not holds():
+        assert time.monotonic() < deadline, what
+        time.sleep(0.05)
+
+
+def _wait_for_runs(node: Clocked, count: int) -> None:
+    def has_begun() -> bool:
+        node.take()
+        return len(node.begun) >= count
+
+    _wait_until(has_begun, f"{count} runs; there were {len(node.begun)}")

@@ -476,3 +476,13 @@ def test_modules_of_actors_below_a_process_are_found_and_not_imported(tmp_path):
     load(tmp_path, text, imports=True, spare_processes=True)
 
     assert "imported by the node" in str(faults_of(tmp_path, text, imports=True))
+
+
+def test_scheduler_is_told_the_bounds_of_catching_up(tmp_path):
+    text = '[supervisors."/sys"]\n[actors."/sys/scheduler"]\nuse = "actors.scheduling.scheduler:SchedulerTick"\n'
+
+    usual = child_at(load(tmp_path, text).tree(), "/sys/scheduler").start
+    bounded = child_at(load(tmp_path, text + '[catch_up]\nrate = "5/10s"\nmost = 7\n').tree(), "/sys/scheduler").start
+
+    assert "catch_up" not in usual.kwargs
+    assert bounded.kwargs["catch_up"] == {"at_once": 16, "rate": {"count": 5, "per": 10.0}, "most": 7}
