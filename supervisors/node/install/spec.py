@@ -174,7 +174,8 @@ def perform(
                         shown.append(said)
                         code = found
                     elif found and not may_fail:
-                        raise ServiceError(f"{' '.join(words)} ended with {found}: {said or 'it said nothing'}")
+                        why = f"{' '.join(words)} ended with {found}: {said or 'it said nothing'}"
+                        raise ServiceError(why, _remedy(said))
     except (OSError, ServiceError) as error:
         for file, before in reversed(undo):
             with contextlib.suppress(OSError):
@@ -187,6 +188,24 @@ def perform(
             raise ServiceError(f"{error.filename}: {error.strerror}; nothing was installed", hint) from error
         raise
     return shown, code
+
+
+def _remedy(said: str) -> str:
+    """Return what helps against what a manager said as it refused, where that is known."""
+    return next((remedy for words, remedy in _REMEDIES if words in said.lower()), "")
+
+
+_REMEDIES: Final = (
+    ("not been booted with systemd", "without a service manager: actorctl up"),
+    (
+        "failed to connect to bus",
+        "your user has no session of systemd here: log in as that user, or install it --system",
+    ),
+    ("authentication required", "with sudo, or for your user alone: --user"),
+    ("access denied", "with sudo, or for your user alone: --user"),
+    ("access is denied", "in a console with administrator rights"),
+)
+"""What service managers say, in small letters, and what helps."""
 
 
 def _write(file: Path, step: WriteFile) -> None:

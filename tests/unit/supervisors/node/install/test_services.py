@@ -153,6 +153,22 @@ def test_a_step_that_fails_leaves_files_as_they_were(tmp_path: Path) -> None:
     assert (tmp_path / "old").read_text() == "before"
 
 
+@pytest.mark.parametrize(
+    ("said", "words"),
+    [
+        ("Failed to connect to bus: No medium found", "log in as that user"),
+        ("System has not been booted with systemd as init system (PID 1). Can't operate.", "actorctl up"),
+        ("Interactive authentication required.", "--user"),
+        ("[SC] OpenSCManager FAILED 5: Access is denied.", "administrator"),
+    ],
+)
+def test_a_refusal_of_a_manager_comes_with_what_helps(said: str, words: str) -> None:
+    with pytest.raises(ServiceError) as refused:
+        perform((Run(("systemctl", "enable")),), lambda _words: (1, said))
+
+    assert words in refused.value.hint
+
+
 class FakeNode:
     """A node that ends when it is told to, or when a test says so."""
 
