@@ -91,6 +91,13 @@ ELSEWHERE: Final = {
     "unsuspend": "resume",
     "shutdown": "down",
     "quit": "down",
+    "pause": "daemon pause",
+    "continue": "daemon resume",
+    "drain": "daemon drain",
+    "install": "service install",
+    "uninstall": "service uninstall",
+    "prune": "history prune",
+    "retry": "jobs retry",
 }
 """Words of other tools, and which command does that here."""
 

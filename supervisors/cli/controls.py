@@ -65,7 +65,9 @@ VERBS: Final = {
 _WHOLE: Final = {
     "start": "actorctl run",
     "stop": "actorctl down, or: actorctl stop '/*' --yes",
-    "restart": "actorctl restart '/*' --yes",
+    "restart": "actorctl daemon restart, or: actorctl restart '/*' --yes",
+    "suspend": "actorctl daemon pause",
+    "resume": "actorctl daemon resume",
     "kill": "actorctl kill '/*' --yes",
 }
 _OUTCOMES: Final = {

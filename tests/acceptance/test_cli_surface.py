@@ -255,7 +255,8 @@ def test_an_unknown_option_is_a_usage_error_that_points_at_the_help(name):
 
 def test_the_table_of_commands_and_the_modules_agree():
     assert {words.split()[0] for words in COMMANDS} == set(MODULES)
-    assert set(ALIASES.values()) | set(ELSEWHERE.values()) <= set(MODULES)
+    assert set(ALIASES.values()) <= set(MODULES)
+    assert set(ELSEWHERE.values()) <= set(MODULES) | set(COMMANDS)
 
 
 @pytest.mark.parametrize("name", COMMANDS)
