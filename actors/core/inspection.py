@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Final
 
 import msgspec
 
@@ -29,6 +29,14 @@ def resting(cells: Sequence[Cell | None]) -> list[int]:
     ]
 
 
+LENGTH_LIMIT: Final = 1024 * 1024
+"""Characters of JSON that a state view may have; a longer one loses its longest values."""
+VALUE_LIMIT: Final = 64 * 1024
+"""Characters of one value of a view that is too long."""
+DEPTH_LIMIT: Final = 8
+"""Containers inside one another that are shown of a value."""
+
+
 class ViewState(Message[bytes], frozen=True):
     """Ask an actor for its `state_view()`; it is answered between two messages, as JSON.
 
@@ -42,10 +50,16 @@ def view_state(actor: Any, _message: ViewState) -> bytes:
         view = actor.state_view()
         try:
             text = _as_json(view)
+            if not text.startswith("{"):
+                raise TypeError(f"state_view() returned {type(view).__name__}, not a dict")
+            if len(text) > LENGTH_LIMIT:
+                raise ValueError(f"{len(text):,} characters are too many to be shown")
         except Exception:
             if not isinstance(view, dict):
                 raise
             text = _as_json({str(name): _shown(value) for name, value in view.items()})
+            if len(text) > LENGTH_LIMIT:
+                raise
     except BaseException as error:  # `SystemExit` too
         text = _as_json({"error": _text(said(error))})
     return hidden(text).encode()
@@ -57,10 +71,10 @@ def _as_json(value: object) -> str:
 
 def _shown(value: object) -> object:
     """Return `value`, or why it cannot be shown, so that the others can."""
-    if isinstance(value, str):
-        return _text(value)
+    value = _text(value) if isinstance(value, str) else value
     try:
-        _as_json(value)
+        if (length := len(_as_json(value))) > VALUE_LIMIT:
+            raise ValueError(f"{length:,} characters are too many")
     except Exception as error:
         return f"<cannot be shown: {_text(said(error))}>"
     return value
@@ -78,8 +92,23 @@ def _text(text: str) -> str:
 
 
 def read_state(answer: bytes) -> dict[str, Any]:
-    """Return the state view that `answer` holds."""
-    return msgspec.json.decode(answer, type=dict[str, Any])
+    """Return the state view that `answer` holds, as any reader can take it.
+
+    An integer beyond 64 bits is a text here; what is more than `DEPTH_LIMIT` containers deep is left out.
+    """
+    return {name: _plain(value, 1) for name, value in msgspec.json.decode(answer, type=dict[str, Any]).items()}
+
+
+def _plain(value: Any, depth: int) -> Any:
+    if isinstance(value, int):
+        return value if -(2**63) <= value < 2**64 else str(value)
+    if not isinstance(value, dict | list):
+        return value
+    if depth > DEPTH_LIMIT:
+        return "…"
+    if isinstance(value, dict):
+        return {name: _plain(inner, depth + 1) for name, inner in value.items()}
+    return [_plain(inner, depth + 1) for inner in value]
 
 
 def has_room(ref: Any) -> bool:

@@ -28,6 +28,10 @@ def endless() -> dict[str, Any]:
     return view
 
 
+def nested(depth: int) -> list[Any]:
+    return [nested(depth - 1)] if depth > 1 else []
+
+
 def failing(error: BaseException) -> Callable[[], dict[str, Any]]:
     def view() -> dict[str, Any]:
         raise error
@@ -62,12 +66,39 @@ class Shown(Actor):
                 "position 0: surrogates not allowed>",
             },
         ),
+        (
+            lambda: {"n": 2**64 - 1, "more": [2**64, -(2**63) - 1]},
+            {"n": 2**64 - 1, "more": [str(2**64), str(-(2**63) - 1)]},
+        ),
+        (lambda: {"n": 1, "deep": nested(9)}, {"n": 1, "deep": [[[[[[[["…"]]]]]]]]}),
+        (
+            lambda: {"n": 1, "long": "x" * 2**20},
+            {"n": 1, "long": "<cannot be shown: ValueError: 1,048,578 characters are too many>"},
+        ),
+        (
+            lambda: {str(n): "x" * 1000 for n in range(2000)},
+            {"error": "ValueError: 2,018,891 characters are too many to be shown"},
+        ),
+        (lambda: None, {"error": "TypeError: state_view() returned NoneType, not a dict"}),
         (lambda: {"n": 1, "no": Unspeakable()}, {"n": 1, "no": "<cannot be shown: SystemExit: no words>"}),
         (failing(ValueError("not yet")), {"error": "ValueError: not yet"}),
         (failing(SystemExit("gone")), {"error": "SystemExit: gone"}),
         (failing(KeyboardInterrupt()), {"error": "KeyboardInterrupt: "}),
     ],
-    ids=["plain", "surrogate", "deep surrogate", "hostile value", "raises", "raises SystemExit", "raises Ctrl-C"],
+    ids=[
+        "plain",
+        "surrogate",
+        "deep surrogate",
+        "large",
+        "deep",
+        "long",
+        "many",
+        "none",
+        "hostile value",
+        "raises",
+        "raises SystemExit",
+        "raises Ctrl-C",
+    ],
 )
 def test_a_state_that_cannot_be_shown_is_said_and_the_actor_lives_on(system: ActorSystem, placement, view, shown):
     ref = launch(system, lambda: Shown(view), path="/a", placement=placement).ref
