@@ -140,8 +140,8 @@ def _message(services: Services, wanted: SendArguments) -> Message[Any]:
     kind = types.get(name)
     if kind is None:
         near = get_close_matches(name, types, n=1)
-        known = ", ".join(sorted(types)) or "no typed messages"
-        hint = f"did you mean {near[0]}?" if near else f"it takes: {known}"
+        known = f"it takes: {', '.join(sorted(types))}" if types else "it takes no messages by name"
+        hint = f"did you mean {near[0]}?" if near else known
         raise SelectorError("not_found", f"{wanted.path} has no handler for {wanted.message}", hint)
     unknown = [field for field in wanted.payload if field not in kind.__struct_encode_fields__]
     if unknown:

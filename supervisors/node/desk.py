@@ -27,7 +27,7 @@ from supervisors.node.historycare import HISTORY, history_handlers
 from supervisors.node.looking import kept_at, last_exit_and_needs, spec_view_at
 from supervisors.node.operations import Operations
 from supervisors.node.pausing import Pauses
-from supervisors.node.recent import RecentEvents
+from supervisors.node.recent import RecentEvents, find_known
 from supervisors.node.reloading import Reloads
 from supervisors.node.replaying import Replays
 from supervisors.node.rolling import Rolling
@@ -52,7 +52,7 @@ from supervisors.requests import (
     WaitArguments,
     WhyArguments,
 )
-from supervisors.selectors import STARTING, SelectorError, find, not_found
+from supervisors.selectors import STARTING, SelectorError, not_found
 from supervisors.tree import count_ready, encoded, nodes, paths
 from supervisors.views import (
     CommandView,
@@ -288,7 +288,7 @@ class ControlDesk:
     def _why(self, arguments: WhyArguments, _request: Request, _responder: Responder) -> View:
         services = self._node.services
         tree = nodes(services)
-        node = find(tree, arguments.path)
+        node = find_known(tree, arguments.path, self._recent)
         reason, needs = last_exit_and_needs(services, node.path)
         return explain(node, tree, self._recent, reason=reason, needs=needs)
 

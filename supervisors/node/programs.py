@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from shutil import which
@@ -149,7 +150,7 @@ def missing(start: ProgramStart) -> Iterator[tuple[str, str, str]]:
         if not os.path.exists(place):
             yield "command", f"there is no program {place}", "its path, or its name alone to find it along PATH"
         elif os.path.isdir(place) or not os.access(place, os.X_OK):
-            yield "command", f"{place} is not executable", f"chmod +x {place}"
+            yield "command", f"{place} is not executable", f"chmod +x {shlex.quote(place)}"
     elif which(program, path=start.environment.get("PATH")) is None:
         yield "command", f"there is no program {program!r} along PATH", "install it, or write its whole path"
     if hasattr(os, "getuid"):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import msgspec
@@ -13,7 +13,8 @@ from actors.events import ActorExited, ActorStartFailed, CrashRecorded, Event, M
 from actors.exits import ExitReason, to_record
 from actors.history.rows import summary_of
 from supervisors.requests import EventsArguments
-from supervisors.views import EventRow, EventsView, instant
+from supervisors.selectors import SelectorError, find
+from supervisors.views import EventRow, EventsView, NodeView, instant
 
 _FOR_PROGRAMS = frozenset({MetricSampled, TreeChanged})
 """Events that are many, and asked for by SQL and `--at` rather than by reading."""
@@ -77,6 +78,23 @@ class RecentEvents:
 
     def _newest_first(self) -> Iterator[tuple[int, Event]]:
         return reversed(self._kept.copy())
+
+
+def find_known(nodes: Sequence[NodeView], path: str, recent: RecentEvents) -> NodeView:
+    """Return the node at `path`.
+
+    Raises:
+        SelectorError: As `supervisors.selectors.find`; of an actor that was there before it says how that ended.
+    """
+    try:
+        return find(nodes, path)
+    except SelectorError as error:
+        end = recent.last_end(path) if error.code == "not_found" else None
+        if end is None:
+            raise
+        said = str(end.reason).partition("\n")[0]
+        gone = f"there is no actor at {path} any more; the last one ended: {said}"
+        raise SelectorError("not_found", gone, f"actorctl events {path}") from None
 
 
 def row_of(seq: int, event: Event) -> EventRow:

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 import os
+import shlex
 import signal
 import socket
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -196,6 +198,44 @@ def test_a_reload_command_that_fails_is_told_of_and_the_program_runs_on(tmp_path
         now = node_of(tmp_path, "/db/plain")
         assert f"{first['pid']} is not well" in now["note"]
         assert (now["pid"], now["state"]) == (first["pid"], "ready")
+
+
+def test_a_temporary_program_that_has_ended_is_still_explained(tmp_path):
+    write(
+        tmp_path,
+        '[programs."/db/once"]\ncommand = ["sh", "-c", "echo no room >&2; exit 3"]\nrestart = "temporary"\n'
+        '[programs."/db/plain"]\ncommand = ["sleep", "600"]\n',
+    )
+    with running(tmp_path) as node:
+        node.wait_ready()
+        until(lambda: actorctl("describe", "/db/once", cwd=tmp_path).code == 3, what="/db/once to be gone")
+
+        gone = actorctl("why", "/db/once", cwd=tmp_path)
+        never = actorctl("why", "/db/onse", cwd=tmp_path)
+        told = actorctl("send", "/db/plain", "Ping", cwd=tmp_path)
+        history = actorctl("events", "/db/once", cwd=tmp_path)
+
+    assert gone.code == never.code == told.code == 3
+    assert "there is no actor at /db/once any more; the last one ended: crashed" in gone.err
+    assert "no room" in gone.err
+    assert "exit code 3" in gone.err
+    assert "hint: actorctl events /db/once" in gone.err
+    assert "exit code 3" in history.out
+    assert "any more" not in never.err
+    assert "it takes no messages by name" in told.err
+
+
+def test_the_hint_for_a_program_that_is_not_executable_can_be_pasted(tmp_path):
+    folder = tmp_path / "with a space"
+    folder.mkdir()
+    (folder / "tool").write_text("#!/bin/sh\n", encoding="utf-8")
+    write(folder, '[programs."/db/tool"]\ncommand = ["./tool"]\n')
+
+    (fault,) = json.loads(actorctl("check", "-o", "json", cwd=folder).out)["items"]
+    assert shlex.split(fault["hint"])[:2] == ["chmod", "+x"]
+    subprocess.run(fault["hint"], shell=True, check=True)
+
+    assert actorctl("check", cwd=folder).code == 0
 
 
 def is_open(port: int) -> bool:
