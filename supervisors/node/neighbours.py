@@ -87,7 +87,6 @@ _TAKEN: Final = frozenset(
         "autostart",
         "autorestart",
         "startsecs",
-        "startretries",
         "stopsignal",
         "stopwaitsecs",
         "exitcodes",
@@ -127,6 +126,7 @@ def _program(found: Imported, name: str, given: dict[str, str], file: Path) -> N
     for key in given:
         if key not in _TAKEN and not _LOGS.match(key):
             found.notes.append(f"[program:{name}] {key} = {given[key]}")
+    startsecs = given.get("startsecs", "")
     for number in range(first, first + count):
         words = {"program_name": name, "process_num": number, "group_name": name, "here": str(file.parent)}
 
@@ -149,6 +149,7 @@ def _program(found: Imported, name: str, given: dict[str, str], file: Path) -> N
             "stop_signal": given.get("stopsignal", "TERM").upper(),
             "shutdown": f"{given.get('stopwaitsecs', '10')}s",
             "success_exit": [int(code) for code in given.get("exitcodes", "0").split(",") if code.strip().isdecimal()],
+            "ready": {"delay": f"{startsecs}s"} if startsecs.isdecimal() and int(startsecs) else None,
             "start_order": int(given["priority"]) if given.get("priority", "").isdecimal() else None,
             "enabled": None if given.get("autostart", "true").lower() == "true" else False,
         }
@@ -218,20 +219,34 @@ def _app(found: Imported, name: str, app: dict[str, Any]) -> None:
     for key, value in app.items():
         if key not in _PM2_TAKEN:
             found.notes.append(f"{name}: {key}" + (f" = {json.dumps(value)}" if key.startswith("env") is False else ""))
-    limit = app.get("max_memory_restart")
+    limit, delay = app.get("max_memory_restart"), _milliseconds(found, name, app, "restart_delay")
     table: dict[str, Any] = {
         "command": command,
         "directory": cwd or None,
         **_variables(found, {str(k): str(v) for k, v in (app.get("env") or {}).items()}),
         "restart": "permanent" if app.get("autorestart", True) else "temporary",
-        "shutdown": f"{int(app.get('kill_timeout', 1600))}ms",
+        "shutdown": _milliseconds(found, name, app, "kill_timeout") or "1600ms",
         "memory_max": _size(limit) if limit is not None else None,
+        "start_timeout": _milliseconds(found, name, app, "listen_timeout"),
+        "backoff": {"first": delay, "max": delay} if delay else None,
     }
+    if app.get("exec_mode") == "cluster":
+        found.notes.append(f"{name}: exec_mode = cluster; nothing shares a port among the instances")
     if app.get("wait_ready"):
         found.notes.append(f"{name}: wait_ready; say when it is ready with a table `ready`")
     for number in range(count):
         path = f"/{_segment(name)}" if count == 1 else f"/{_segment(name)}-{number}"
         found.tables[f'programs."{path}"'] = table
+
+
+def _milliseconds(found: Imported, name: str, app: Mapping[str, Any], key: str) -> str | None:
+    """Return a time of pm2's as a duration; None where there is none, or where it is no number, which is noted."""
+    value = app.get(key)
+    if isinstance(value, int | float) and value > 0:
+        return f"{round(value)}ms"
+    if value:
+        found.notes.append(f"{name}: {key} = {json.dumps(value)}: no number of milliseconds")
+    return None
 
 
 def _evaluated(file: Path) -> Any:

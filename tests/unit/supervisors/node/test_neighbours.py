@@ -32,6 +32,7 @@ environment=LANG="C.UTF-8",API_TOKEN="hunter2",PLAIN=a b
 priority=10
 stdout_logfile=/tmp/web.log
 startsecs=5
+startretries=7
 
 [program:once]
 command=/bin/true
@@ -49,8 +50,10 @@ PM2 = """{
   "apps": [
     {"name": "api server", "script": "server.js", "cwd": "/tmp", "args": "--port 3000", "node_args": ["--inspect"],
      "instances": 2, "exec_mode": "cluster", "env": {"NODE_ENV": "production", "DB_PASSWORD": "hunter2"},
-     "env_production": {"SECRET_KEY": "hunter2"}, "max_memory_restart": "300M", "kill_timeout": 3000, "watch": true},
-    {"script": "job.py", "interpreter": "/bin/sh", "autorestart": false, "instances": "max"}
+     "env_production": {"SECRET_KEY": "hunter2"}, "max_memory_restart": "300M", "kill_timeout": 3000, "watch": true,
+     "restart_delay": 4000, "listen_timeout": 9000},
+    {"script": "job.py", "interpreter": "/bin/sh", "autorestart": false, "instances": "max",
+     "kill_timeout": "soon"}
   ]
 }"""
 
@@ -91,7 +94,9 @@ def test_programs_of_supervisord_keep_their_rules(tmp_path: Path) -> None:
     assert web["environment"] == {"LANG": "C.UTF-8", "PLAIN": "a b"}
     assert (web["secrets"], ours["secrets"]) == (["API_TOKEN"], {"API_TOKEN": {"env": "API_TOKEN"}})
     assert (ours["programs"]["/once"]["enabled"], ours["programs"]["/once"]["restart"]) == (False, "temporary")
-    assert [note.partition("]")[0] for note in found.notes] == ["[group:all", "[eventlistener:memmon"]
+    assert web["ready"] == {"delay": "5s"}
+    assert [note.partition("]")[0] for note in found.notes] == ["[program:web", "[group:all", "[eventlistener:memmon"]
+    assert "startretries = 7" in found.notes[0]
 
 
 def test_apps_of_pm2_become_programs(tmp_path: Path) -> None:
@@ -100,6 +105,9 @@ def test_apps_of_pm2_become_programs(tmp_path: Path) -> None:
     api = ours["programs"]["/api-server-1"]
     assert api["command"] == ["node", "--inspect", "server.js", "--port", "3000"]
     assert (api["memory_max"], api["shutdown"], api["environment"]) == ("300MiB", "3000ms", {"NODE_ENV": "production"})
+    assert (api["start_timeout"], api["backoff"]) == ("9000ms", {"first": "4000ms", "max": "4000ms"})
+    assert any("exec_mode = cluster" in note for note in found.notes)
+    assert any('kill_timeout = "soon": no number' in note for note in found.notes)
     assert ours["programs"]["/app-1"]["restart"] == "temporary"
     assert any("watch = true" in note for note in found.notes)
     assert any("env_production" in note for note in found.notes)
