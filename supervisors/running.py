@@ -145,7 +145,10 @@ class RunningTree:
             ChildConflictError: A child of that id is there.
             ChildStartError: It did not start; nothing is kept of it.
             SpecError: The spec has faults.
+            TypeError: It is no `ChildSpec`.
         """
+        if not isinstance(spec, ChildSpec):
+            raise TypeError(f"spec is what supervisors.api.child, program or supervisor returns, got {spec!r:.100}")
         return self._call(path, lambda n, t, c: ev.StartChild(request=n, now=t, chance=c, spec=spec), timeout)
 
     def spawn_child(self, path: str, *args: Any, timeout: float = START_TIMEOUT, **kwargs: Any) -> Done:
@@ -169,7 +172,13 @@ class RunningTree:
     def reconfigure(
         self, path: str, spec: SupervisorSpec | None, *, apply: bool = False, timeout: float = START_TIMEOUT
     ) -> Done:
-        """Give the supervisor at `path` a new spec; see `supervisors.core.Reconfigure`."""
+        """Give the supervisor at `path` a new spec; see `supervisors.core.Reconfigure`.
+
+        Raises:
+            TypeError: `spec` is neither a `SupervisorSpec` nor None.
+        """
+        if spec is not None and not isinstance(spec, SupervisorSpec):
+            raise TypeError(f"spec is a SupervisorSpec, got {spec!r:.100}")
         return self._call(
             path, lambda n, t, c: ev.Reconfigure(request=n, now=t, chance=c, spec=spec, apply=apply), timeout
         )

@@ -10,6 +10,7 @@ one call whose `remove` succeeds; the rest are the calls that wake the waiters, 
 
 from __future__ import annotations
 
+import math
 import queue
 import sys
 import threading
@@ -268,6 +269,8 @@ class Ask(Future[T]):
         self._done = False
         self._get_hook = None
         self._waiters = [_RIGHT]
+        if timeout is not None and not timeout > -math.inf:  # here, not in the actor that is asked
+            raise ValueError(f"timeout is seconds, or None to wait without end, got {timeout!r}")
         self.asked_at = time.monotonic()
         self.message = message
         self.timeout = timeout

@@ -162,7 +162,7 @@ def _trace_of(cell: ActorRef[Any], error: BaseException) -> TracebackType | None
     Whoever asked raises the same error, at the same time perhaps, and every frame that it leaves there is added to it.
     """
     item = cell._handling
-    info = item._exc_info if type(item) is Ask else None
+    info = item._exc_info if type(item) is Ask and item.done else None
     return info[2] if info is not None and info[1] is error else error.__traceback__
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 from support.waiting import until
 
@@ -143,3 +145,16 @@ def test_a_child_whose_supervisor_gave_up_is_stopped_and_not_restarting() -> Non
 
         with pytest.raises(ActorExitedError, match="/a is stopped"):
             fragile.ask(Name(), timeout=30)
+
+
+@pytest.mark.parametrize(
+    "spec", ["nonsense", None, Worker, SupervisorSpec()], ids=["text", "none", "class", "supervisor"]
+)
+def test_what_is_no_spec_is_refused_and_the_tree_lives_on(spec: Any) -> None:
+    with start_tree(SupervisorSpec(children=(child("a"),))) as tree:
+        with pytest.raises(TypeError, match=r"spec is what supervisors\.api\.child"):
+            tree.start_child("/", spec)
+        with pytest.raises(TypeError, match="spec is a SupervisorSpec"):
+            tree.reconfigure("/", child("b"))  # type: ignore[arg-type]
+
+        assert tree.ref("/a").ask(Name(), timeout=30) == "/a"

@@ -274,3 +274,18 @@ def test_an_actor_that_asks_itself_before_it_has_started_fails_to_start(system: 
 
     failed = outcomes.expect(StartFailed, timeout=30.0)
     assert "waits for the handler it is made in" in str(failed.reason)
+
+
+@pytest.mark.parametrize(
+    ("timeout", "error"), [(float("nan"), ValueError), ("5", TypeError), (float("-inf"), ValueError)]
+)
+def test_a_timeout_that_is_none_is_refused_where_it_is_given_and_the_actor_lives_on(
+    system: ActorSystem, placement, timeout, error
+):
+    ref = launch(system, Polite, path="/a", placement=placement).ref
+
+    with pytest.raises(error):
+        ref.ask(Hello(), timeout=timeout)
+
+    assert ref.ask(Hello(), timeout=30.0) == "x"
+    assert ref.generation == 1
