@@ -345,7 +345,8 @@ def test_what_a_module_prints_when_a_spare_imports_it_is_logged(watching, module
     first = watching.start("told_by_a_file:Told")
     first.started()
     watching.wait_ready()
-    until(lambda: "spare of told_by_a_file:Told: imported 1" in caplog.messages)
+    spare = ("spare of told_by_a_file:Told", "imported 1")
+    until(lambda: any((getattr(said, "path", ""), said.getMessage()) == spare for said in caplog.records))
 
     kill(first)
     second = watching.start("told_by_a_file:Told", path="/work/two")
