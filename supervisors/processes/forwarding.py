@@ -172,7 +172,9 @@ class ForwardedLogs(logging.Handler):
             return
         self._inside.busy = True
         try:
-            text = hidden(self.format(record))[:TEXT_LIMIT].encode("utf-8", "backslashreplace").decode()
+            is_plain = not (record.exc_info or record.stack_info)
+            said = record.getMessage() if is_plain else self.format(record)
+            text = hidden(said)[:TEXT_LIMIT].encode("utf-8", "backslashreplace").decode()
             path, fields = record.__dict__.get("path", ""), fields_of(record)
             self._outlet.put(to_envelope(Logged(record.name, record.levelno, text, record.created, str(path), fields)))
         except Exception:
