@@ -62,6 +62,8 @@ def pack_message(codec: Codec, message: Any) -> tuple[str, bytes]:
 def pack_question(path: str, type_name: str, payload: bytes, number: int, timeout: float | None) -> bytes:
     """Return the packed ASK of a message, with the trace that the asker works for."""
     trace = header_here() if traced else ""
+    if timeout == math.inf:
+        timeout = None  # the same, and a number that the other side takes
     if not trace:
         return pack_ask(path, type_name, payload, number, timeout)
     return pack_envelope(envelope(Kind.ASK, path, type_name, payload, id=number, deadline=timeout, trace=trace))

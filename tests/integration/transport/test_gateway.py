@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import threading
 from collections.abc import Iterator
 
@@ -168,6 +169,16 @@ def test_a_peer_that_ignores_its_window_is_refused_what_is_beyond(narrow):
 
     assert far.gateway.statistics().flooded >= 50 - 8 - 4
     assert {letter.why for letter in far.system.dead_letters.recent()} == {"beyond the window"}
+
+
+def test_an_ask_that_waits_without_end_is_answered_whichever_way_that_is_said(sides):
+    near, far = sides
+    far.spawn(Gated, "/a")
+    ref = near.ref("/a")
+
+    answers = [ref.ask(Add(1), block=False, timeout=timeout) for timeout in (None, math.inf, 1e300)]
+
+    assert [answer.get(timeout=TIMEOUT) for answer in answers] == [1, 1, 1]
 
 
 def test_an_ask_that_timed_out_is_passed_over_and_is_one_event(sides):
