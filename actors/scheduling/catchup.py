@@ -14,11 +14,15 @@ from __future__ import annotations
 import heapq
 import math
 from collections.abc import Iterable
+from itertools import islice
 
 from msgspec import Struct
 from msgspec.structs import replace
 
 from actors.policies.ratelimit import RateLimit, full, take, wait
+
+GIVEN_UP_AT_ONCE = 500
+"""Schedules whose missed slots are settled unrun in one look, which is not to take long."""
 
 
 class CatchUpRule(Struct, frozen=True):
@@ -156,6 +160,10 @@ class CatchUp:
         self.held.pop(id, None)
         self.running.pop(id, None)
         self.given_up.discard(id)
+
+    def next_given_up(self) -> tuple[str, ...]:
+        """Return some of the schedules that are given up: what they missed is settled a part at a time."""
+        return tuple(islice(self.given_up, GIVEN_UP_AT_ONCE))
 
     def settle(self) -> None:
         """Say so, once nobody waits and nobody catches up any more."""

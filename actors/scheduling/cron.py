@@ -37,9 +37,17 @@ def check(text: str) -> Expression:
         CronError: `text` is no expression, or one that never fires (30 February).
     """
     expression = parse(text)
-    if walls_of(expression).after(_REFERENCE) is None:
+    if not _surely_fires(expression) and walls_of(expression).after(_REFERENCE) is None:
         raise CronError(text, f"never fires within {YEARS} years: there is no such date")
     return expression
+
+
+def _surely_fires(expression: Expression) -> bool:
+    """Whether every month it names has a day of it, as nearly always; False where that is to be found out."""
+    days = expression.days
+    if not days.by_month and not days.by_week:
+        return True
+    return (days.by_week and bool(days.weekdays)) or (days.by_month and bool(days.plain) and days.plain[0] <= 28)
 
 
 def next_after(expression: Expression, zone: ZoneInfo, after: datetime) -> datetime:
@@ -72,7 +80,7 @@ class Times:
     same day, unless clocks change near it, is the next entry of a table.
     """
 
-    __slots__ = ("_day", "_latest", "_next", "_table", "_walls", "_zone", "expression")
+    __slots__ = ("_day", "_is_asked_again", "_latest", "_next", "_table", "_walls", "_zone", "expression")
 
     def __init__(self, expression: Expression, zone: ZoneInfo) -> None:
         self.expression = expression
@@ -82,6 +90,7 @@ class Times:
         self._latest: tuple[int, int] = (-1, -1)
         self._table: array[int] | None = None
         self._day = _NO_DAY
+        self._is_asked_again = False  # what is asked once, as a program starts with many schedules, needs no table
 
     def after(self, start: int) -> int:
         """Return the first instant strictly after `start`.
@@ -101,7 +110,9 @@ class Times:
                 found = self._next(self._walls, self._zone, start) if steady is None else steady
             except (_NeverError, OverflowError, ValueError):
                 raise _never(self.expression, f"{start} s") from None
-            self._keep_day(found)
+            if self._is_asked_again:
+                self._keep_day(found)
+            self._is_asked_again = True
         self._latest = start, found
         return found
 

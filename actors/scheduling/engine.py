@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import heapq
 from collections.abc import Iterable, Iterator
-from itertools import count, islice
+from itertools import count
 from typing import Final
 
 from msgspec.structs import replace
@@ -24,7 +24,7 @@ from actors.policies.breaker import Breaker
 from actors.scheduling import core
 from actors.scheduling.backlog import GRACE
 from actors.scheduling.catchup import CatchUp, CatchUpRule
-from actors.scheduling.lateness import is_past, late, work_off
+from actors.scheduling.lateness import any_late, is_past, late, work_off
 from actors.scheduling.plans import Every, Plan
 from actors.scheduling.states import (
     NEVER,
@@ -48,8 +48,6 @@ Effects = list[tuple[str, Effect]]
 """What is to be done, each with the id of its schedule."""
 
 _COMPACT: Final = 1_000
-GIVEN_UP_AT_ONCE: Final = 500
-"""Schedules whose missed slots are settled unrun in one look, which is not to take long."""
 _LOOKED: Final = Looked()
 _FAILED: Final = frozenset({"failed", "timed-out"})
 
@@ -207,8 +205,9 @@ class Engine:
     def look(self, now: Now) -> Effects:
         """Return what is to be done now that the clocks were read; what is more urgent comes first."""
         effects: Effects = []
+        has_late = any_late(self._wall, self._mono, self._soon, now)
         due = self._due(now)
-        if due or self.catch_up.is_busy:
+        if has_late or self.catch_up.is_busy:
             due = self._catch_up(due, now, effects)
         if len(due) > 1:
             entries = self.entries
@@ -271,7 +270,7 @@ class Engine:
                 usual.append(id)
         if held:
             catch_up.hold(held)
-        for id in tuple(islice(catch_up.given_up, GIVEN_UP_AT_ONCE)):
+        for id in catch_up.next_given_up():
             self._work_off(id, 0, now, effects)
         usual += [id for id in catch_up.in_time(now.mono) if is_past(entries[id], now)]
         for turn in catch_up.admit(now.mono, self._catching_up(now)):

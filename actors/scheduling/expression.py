@@ -19,6 +19,7 @@ from __future__ import annotations
 
 import re
 from difflib import get_close_matches
+from functools import lru_cache
 from typing import Final
 
 from msgspec import Struct
@@ -94,6 +95,8 @@ _FIELDS: Final = (
     _Field("month", 1, 12, _MONTHS),
     _WEEKDAY,
 )
+_KEPT_LENGTH: Final = 100
+"""Longest text of a field that is kept with what it means, in characters."""
 _NUMBER: Final = re.compile(r"[0-9]{1,4}\Z")
 _NEAREST: Final = re.compile(r"(?:([0-9]{1,2})W|W([0-9]{1,2}))\Z")
 _BEFORE_LAST: Final = re.compile(r"L-([0-9]{1,2})\Z")
@@ -133,18 +136,38 @@ def parse(text: str) -> Expression:
     if len(tokens) not in (5, 6):
         raise CronError(text, f"has {len(tokens)} fields, not 5 or 6")
     timed = tokens if len(tokens) == 6 else [("0", 0), *tokens]
-    parsed = [
-        _Reader(text, field, position).read(token) for field, (token, position) in zip(_FIELDS, timed, strict=True)
-    ]
+    parsed = [_parsed(text, number, token, position) for number, (token, position) in enumerate(timed)]
     day, month, weekday = parsed[3:]
     if day.values == frozenset(range(1, 32)) or weekday.values == frozenset(range(7)):
         day = weekday = _Parsed(frozenset(), frozenset(), False)  # either matches every day, and OR keeps it so
     return Expression(
         text=" ".join(token for token, _ in tokens),
-        canonical=" ".join(map(_spell, _FIELDS, (*parsed[:3], day, month, weekday))),
+        canonical=" ".join(map(_spell, range(len(_FIELDS)), (*parsed[:3], day, month, weekday))),
         fixed=not any(token.startswith("*") for token, _ in timed[:3]),
         days=_days(day, month, weekday),
     )
+
+
+def _parsed(text: str, number: int, token: str, position: int) -> _Parsed:
+    """Return field `number` of `text`.
+
+    Raises:
+        CronError: It is none.
+    """
+    if len(token) <= _KEPT_LENGTH:
+        kept = _kept(number, token)
+        if kept is not None:
+            return kept
+    return _Reader(text, _FIELDS[number], position).read(token)
+
+
+@lru_cache(maxsize=4096)
+def _kept(number: int, token: str) -> _Parsed | None:
+    """Return what field `number` says, None where it is none: many expressions are made of the same few fields."""
+    try:
+        return _Reader(token, _FIELDS[number], 0).read(token)
+    except CronError:
+        return None  # read once more, for an error that names the text and the place in it
 
 
 def _near(name: str) -> str:
@@ -297,7 +320,9 @@ def _days(day: _Parsed, month: _Parsed, weekday: _Parsed) -> Days:
     )
 
 
-def _spell(field: _Field, parsed: _Parsed) -> str:
+@lru_cache(maxsize=4096)
+def _spell(number: int, parsed: _Parsed) -> str:
+    field = _FIELDS[number]
     if not parsed.restricted:
         return "*"
     if field not in (_DAY, _WEEKDAY) and parsed.values == frozenset(range(field.low, field.high + 1)):

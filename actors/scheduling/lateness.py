@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
 
 from msgspec.structs import replace
 
@@ -12,6 +13,8 @@ from actors.scheduling.catchup import Held
 from actors.scheduling.plans import Every, Missed, MissedPolicy
 from actors.scheduling.states import Effect, Entry, Looked, Now, Settle
 
+Item = tuple[float, int, str]
+"""An instant, a number, and the schedule that it is about."""
 GIVEN_UP = "of all schedules together more were missed than are caught up"
 
 
@@ -20,6 +23,13 @@ def is_past(entry: Entry, now: Now) -> bool:
     if entry.due_at is None:
         return False
     return entry.due_mono <= now.mono if type(entry.plan.when) is Every else entry.fire_at <= now.wall
+
+
+def any_late(wall: list[Item], mono: list[Item], soon: Iterable[float], now: Now) -> bool:
+    """Whether, of what comes by each clock and of the instants `soon`, the first lies back further than on time is."""
+    if (wall and wall[0][0] < now.wall - GRACE) or (mono and mono[0][0] < now.mono - GRACE):
+        return True
+    return min(soon, default=math.inf) < now.wall - GRACE
 
 
 def late(id: str, entry: Entry, now: Now) -> Held | None:
