@@ -11,7 +11,7 @@ STAMP := $(VENV)/.installed
 # Programs in Node.js that the tests run; where there is no npm, those tests are skipped and say so.
 NODE := $(if $(shell command -v npm),tests/node/node_modules/.installed)
 
-.PHONY: run test node check lint types contracts wheel bench bench-peers faults trial-subtrees trial-logs trial-jobs trial-schedules trial-history-damage trial-history-kills trial-systemd trial-newcomer soak fuzz clean starts
+.PHONY: run test node check lint types contracts wheel bench bench-peers faults trial-subtrees trial-logs trial-jobs trial-schedules trial-history-damage trial-history-kills trial-history-readers trial-systemd trial-newcomer soak fuzz clean starts
 
 run: $(STAMP)
 	$(BIN)/actorctl run $(ARGS)
@@ -86,6 +86,10 @@ trial-history-damage: $(STAMP)
 # kill -9 of recorder and runtime under load, 500 rounds; each acknowledged row is there once in every view. Half an hour.
 trial-history-kills: $(STAMP)
 	PYTHONPATH=. $(BIN)/python tests/support/history_kills.py --rounds 500 --result benchmarks/results/history-kills.json $(ARGS)
+
+# 100,000 queries by three versions of DuckDB while the history is published, merged, sealed and dropped. An hour or two.
+trial-history-readers: $(STAMP)
+	PYTHONPATH=. $(BIN)/python tests/support/history_readers.py --queries 100000 --result benchmarks/results/history-readers.json $(ARGS)
 
 # A node under load for 30 minutes: memory, descriptors and threads of each process once a second, and whether they stay flat.
 soak: $(STAMP)

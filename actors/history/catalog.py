@@ -3,8 +3,10 @@
     history.duckdb   schema `everything`: rows of the live tables that are not sealed, and the sealed files
     catalog.duckdb   views alone, no data: sealed files and rings by the manifest; any DuckDB from 1.2 on opens it
 
-A view names files by patterns, which DuckDB resolves when it binds a query, before anything is read. An empty file in
-each folder keeps a pattern from matching nothing, and gives a table written before it had a column that column.
+A view names files by patterns, which DuckDB resolves when it binds a query, before anything is read; the end of each
+file is read then as well. The bounds that say which rows count are files too, and bound first: whatever is published
+while the rest is bound or read, is beyond them. An empty file in each folder keeps a pattern from matching nothing, and
+gives a table written before it had a column that column.
 """
 
 from __future__ import annotations
@@ -17,7 +19,7 @@ from typing import TYPE_CHECKING
 
 import duckdb
 
-from actors.history.publication import LEVELS, sealed_through
+from actors.history.publication import BOUNDS, LEVELS, Manifest, Ring, level_ring, sealed_through, snapshot_ring
 from actors.history.schema import SEGMENT, TABLES, VIEWS, Keep, Table
 
 if TYPE_CHECKING:
@@ -33,6 +35,9 @@ STORAGE_VERSION = "v1.2.0"
 
 SEARCH_PATH = f"{SCHEMA},main"
 
+SNAPSHOT = "snapshot"
+"""The column of a whole table's files that has their number."""
+
 
 def folder_of(path: Path) -> Path:
     """Return the folder of what is published of the history file at `path`."""
@@ -45,13 +50,14 @@ def flowing() -> tuple[Table, ...]:
 
 
 def whole() -> tuple[Table, ...]:
-    """Return the small tables that are published whole, each in one file that is replaced."""
+    """Return the small tables that are published whole, each time in a file of its own."""
     return tuple(table for table in TABLES if table.keep is Keep.ALWAYS)
 
 
-def whole_file(table: str) -> str:
-    """Return the path of the file of a whole table, below the folder."""
-    return f"whole/{table}.parquet"
+def whole_file(manifest: Manifest, table: str) -> str:
+    """Return the path of the snapshot of a whole table that counts, below the folder; or of an earlier program's."""
+    number = manifest.snapshots.get(table)
+    return f"whole/{table}.parquet" if number is None else snapshot_ring(table).file(number)
 
 
 def columns_of(table: Table) -> str:
@@ -66,16 +72,14 @@ def prepare(connection: duckdb.DuckDBPyConnection, folder: Path) -> None:
         duckdb.Error: A file cannot be written.
         OSError: A folder cannot be made.
     """
-    for name in ("tmp", "whole"):
-        (folder / name).mkdir(parents=True, exist_ok=True)
+    (folder / "tmp").mkdir(parents=True, exist_ok=True)
+    copy(connection, f"SELECT {_bounds_of(Manifest())} LIMIT 0", folder, folder / BOUNDS.empty)
     for table in TABLES:
-        targets = [folder / empty for empty in _empties(table)]
-        if table.keep is Keep.ALWAYS and targets[0].exists():
-            continue
-        copy(connection, f"SELECT * FROM main.{table.name} LIMIT 0", folder, targets[0])
-        for target in targets[1:]:
+        first, *others = (folder / empty for empty in _empties(table))
+        copy(connection, f"{every_row(table)} LIMIT 0", folder, first)
+        for target in others:
             target.parent.mkdir(parents=True, exist_ok=True)
-            shutil.copyfile(targets[0], target)
+            shutil.copyfile(first, target)
     (folder / "schema").write_text(fingerprint(folder), encoding="utf-8")
 
 
@@ -83,10 +87,50 @@ def is_prepared(folder: Path) -> bool:
     """Whether the folders and empty files are there and of this program's schema."""
     try:
         return (folder / "schema").read_text(encoding="utf-8") == fingerprint(folder) and all(
-            (folder / empty).is_file() for table in TABLES for empty in _empties(table)
+            (folder / empty).is_file()
+            for empty in (BOUNDS.empty, *(path for table in TABLES for path in _empties(table)))
         )
     except OSError:
         return False
+
+
+def every_row(table: Table, number: int = 0) -> str:
+    """Return the statement for the rows of `table` as its files have them; of a whole one, in the snapshot `number`."""
+    extra = f", {number}::BIGINT AS {SNAPSHOT}" if table.keep is Keep.ALWAYS else ""
+    return f"SELECT {columns_of(table)}, {SEGMENT.name}{extra} FROM main.{table.name}"
+
+
+def write_bounds(connection: duckdb.DuckDBPyConnection, folder: Path, manifest: Manifest, target: Path) -> None:
+    """Write the bounds of `manifest` to `target`.
+
+    Raises:
+        duckdb.Error: They cannot be written.
+        OSError: The file cannot be put in place.
+    """
+    copy(connection, f"SELECT {_bounds_of(manifest)}", folder, target, "uncompressed", durable=True)
+
+
+def newest_bounds(connection: duckdb.DuckDBPyConnection, folder: Path) -> tuple[int, dict[str, int]]:
+    """Return the edition that readers of `folder` see, 0 for none, and the number of each whole table's snapshot.
+
+    Raises:
+        duckdb.Error: The bounds cannot be read.
+    """
+    names = [table.name for table in whole()]
+    row = connection.execute(f"SELECT edition, {', '.join(names)} FROM ({_newest_bounds(folder)})").fetchone()
+    if row is None or row[0] is None:
+        return 0, {}
+    return int(row[0]), {name: int(number) for name, number in zip(names, row[1:], strict=True) if number is not None}
+
+
+def every_ring() -> Iterator[Ring]:
+    """Return the names of all files that are used in turns."""
+    yield BOUNDS
+    for table in TABLES:
+        if table.keep is Keep.ALWAYS:
+            yield snapshot_ring(table.name)
+        else:
+            yield from (level_ring(table.name, level) for level in range(LEVELS))
 
 
 def copy(
@@ -231,8 +275,9 @@ def _live_view(table: Table, folder: Path, main: str = "main") -> str:
 
 
 def _catalog_views(folder: Path) -> Iterator[tuple[str, str, str]]:
-    manifest = f"FROM {_manifest(folder)}"
-    yield "published", "How far the files go, and since when.", f"SELECT *, to_timestamp(published_at) AS at {manifest}"
+    columns = "through, ring0, ring1, sealed, published_at, edition"
+    published = f"SELECT {columns}, to_timestamp(published_at) AS at FROM ({_newest_bounds(folder)})"
+    yield "published", "How far the files go, and since when.", published
     for table in TABLES:
         yield table.name, table.about, _published_view(table, folder)
     for view in VIEWS:
@@ -240,24 +285,50 @@ def _catalog_views(folder: Path) -> Iterator[tuple[str, str, str]]:
 
 
 def _published_view(table: Table, folder: Path) -> str:
+    """Return the view of `table`. Its first part is without rows: it has the bounds bound before the files.
+
+    A common table is bound with the statement, or where it is first named, as the version of DuckDB has it; in a
+    condition it would be named after the files.
+    """
     columns = columns_of(table)
+    nothing = ", ".join(f"CAST(NULL AS {column.type}) AS {column.name}" for column in table.columns)
     if table.keep is Keep.ALWAYS:
-        source = f"{_parquet(folder / whole_file(table.name))}"
-        return f"SELECT {columns} FROM {source} WHERE {SEGMENT.name} <= (SELECT through FROM {_manifest(folder)})"
-    levels = (
-        f"SELECT {columns} FROM {_sealed(table, folder)} WHERE {SEGMENT.name} <= (SELECT sealed FROM bounds)",
-        *(
-            f"SELECT {columns} FROM {_parquet(folder / 'ring' / table.name / f'{level}-*.parquet')} "
-            f"WHERE {SEGMENT.name} > (SELECT {low} FROM bounds) AND {SEGMENT.name} <= (SELECT {high} FROM bounds)"
-            for level, low, high in ((2, "sealed", "ring1"), (1, "ring1", "ring0"), (0, "ring0", "through"))
-        ),
+        files = _parquet(folder / snapshot_ring(table.name).pattern)
+        parts = [f"SELECT {columns} FROM {files} WHERE {SNAPSHOT} = (SELECT {table.name} FROM bounds)"]
+    else:
+        parts = [
+            f"SELECT {columns} FROM {_sealed(table, folder)} WHERE {SEGMENT.name} <= (SELECT sealed FROM bounds)",
+            *(
+                f"SELECT {columns} FROM {_parquet(folder / level_ring(table.name, level).pattern)} "
+                f"WHERE {SEGMENT.name} > (SELECT {low} FROM bounds) AND {SEGMENT.name} <= (SELECT {high} FROM bounds)"
+                for level, low, high in ((2, "sealed", "ring1"), (1, "ring1", "ring0"), (0, "ring0", "through"))
+            ),
+        ]
+    return f"WITH bounds AS MATERIALIZED ({_newest_bounds(folder)}) " + " UNION ALL ".join(
+        (f"SELECT {nothing} FROM bounds WHERE false", *parts)
     )
-    return f"WITH bounds AS MATERIALIZED (SELECT * FROM {_manifest(folder)}) " + " UNION ALL ".join(levels)
 
 
-def _manifest(folder: Path) -> str:
-    columns = "{through: 'BIGINT', ring0: 'BIGINT', ring1: 'BIGINT', sealed: 'BIGINT', published_at: 'DOUBLE'}"
-    return f"read_json('{quoted(folder / MANIFEST)}', format = 'newline_delimited', columns = {columns})"
+def _bounds_of(manifest: Manifest) -> str:
+    """Return the bounds of `manifest` for a SELECT."""
+    numbers = {
+        "edition": manifest.edition,
+        "through": manifest.through,
+        "ring0": manifest.ring0,
+        "ring1": manifest.ring1,
+        "sealed": manifest.sealed,
+        **{table.name: manifest.snapshots.get(table.name, -1) for table in whole()},
+    }
+    columns = [f"{number}::BIGINT AS {name}" for name, number in numbers.items()]
+    return f"{', '.join(columns)}, {manifest.published_at!r}::DOUBLE AS published_at"
+
+
+def _newest_bounds(folder: Path) -> str:
+    """Return the statement for the newest bounds. An order with a limit would be read in two goes, the second of them
+    by files as they are then (DuckDB 2.0.0, late materialization)."""
+    columns = ["through", "ring0", "ring1", "sealed", "published_at", *(table.name for table in whole())]
+    newest = ", ".join(f"arg_max({column}, edition) AS {column}" for column in columns)
+    return f"SELECT max(edition) AS edition, {newest} FROM {_parquet(folder / BOUNDS.pattern)}"
 
 
 def _sealed(table: Table, folder: Path) -> str:
@@ -270,11 +341,11 @@ def _parquet(pattern: Path) -> str:
 
 def _empties(table: Table) -> Iterator[str]:
     if table.keep is Keep.ALWAYS:
-        yield whole_file(table.name)
+        yield snapshot_ring(table.name).empty
         return
     yield f"sealed/{table.name}/empty/empty.parquet"
     for level in range(LEVELS):
-        yield f"ring/{table.name}/{level}-empty.parquet"
+        yield level_ring(table.name, level).empty
 
 
 def _text(value: str) -> str:

@@ -2,15 +2,23 @@
 
 from __future__ import annotations
 
+import errno
 import os
+import shutil
+import time
 from collections.abc import Iterator
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from actors.history.catalog import MANIFEST, flowing, put, whole_file
 from actors.history.protocol import Notice
 from actors.history.publication import Manifest, decode, encode, sealed_through
+from actors.history.rings import is_blank, is_whole, retire
 from actors.history.schema import BY_NAME, Keep, Table
+
+READ_WITHIN = 60.0
+"""Seconds that a sealed file which was retired keeps its bytes, for queries that go on."""
 
 
 def load_manifest(folder: Path) -> Manifest | None:
@@ -42,7 +50,7 @@ def sealed_files(folder: Path, table: str) -> list[Path]:
 def files_to_read(folder: Path, table: str) -> list[Path]:
     """Return the files that hold the rows of `table`, each row once: for tools that do not use the catalog.
 
-    To be opened within half a minute: those of the rings are replaced by newer ones.
+    To be opened within ten seconds: those of the rings are replaced by newer ones.
 
     Raises:
         FileNotFoundError: Nothing is published there.
@@ -54,7 +62,7 @@ def files_to_read(folder: Path, table: str) -> list[Path]:
     if manifest is None:
         raise FileNotFoundError(f"no history is published in {folder}")
     if BY_NAME[table].keep is Keep.ALWAYS:
-        return [folder / whole_file(table)]
+        return [folder / whole_file(manifest, table)]
     sealed = [path for path in sealed_files(folder, table) if sealed_through(path.name) <= manifest.sealed]
     empty = [folder / f"sealed/{table}/empty/empty.parquet"]
     return [*empty, *sealed, *(folder / name for name in manifest.files.get(table, ()))]
@@ -79,7 +87,7 @@ def files_to_drop(
 ) -> Iterator[tuple[Table, Path]]:
     """Return the sealed files that go: those over for longer than their age, then the oldest above the budget.
 
-    Files that were emptied before and are over are among them: they are deleted now.
+    Files that were retired before and are over are among them: they are deleted now.
 
     Args:
         folder: What is published.
@@ -90,37 +98,77 @@ def files_to_drop(
     kept: list[tuple[Table, Path]] = []
     left = 0
     for table in flowing():
-        empty = empty_file(folder, table).stat().st_size
+        empty = empty_file(folder, table)
         for path in sealed_files(folder, table.name):
-            size = path.stat().st_size
             if is_over(path, now, ages[table.keep]):
-                left += empty if size != empty else 0
                 yield table, path
-            else:
-                left += size
-                if size != empty:
-                    kept.append((table, path))
+            elif not is_blank(path, empty):
+                left += path.stat().st_size
+                kept.append((table, path))
     if not most_bytes:
         return
     for table, path in sorted(kept, key=lambda entry: (sealed_through(entry[1].name), entry[0].name)):
         if left <= most_bytes:
             return
-        left -= path.stat().st_size - empty_file(folder, table).stat().st_size
+        left -= path.stat().st_size
         yield table, path
 
 
-def is_whole(path: Path) -> bool:
-    """Whether the file at `path` begins and ends as a Parquet file does, with room for the footer it tells of."""
+def drop(folder: Path, now: datetime, ages: dict[Keep, float], most_bytes: int = 0) -> dict[str, int]:
+    """Retire the sealed files that go, and delete those that were retired before. Arguments as of `files_to_drop`.
+
+    Returns:
+        Bytes of what was retired, by table.
+
+    Raises:
+        OSError: One cannot be.
+    """
+    dropped: dict[str, int] = {}
+    for table, path in files_to_drop(folder, now, ages, most_bytes):
+        empty = empty_file(folder, table)
+        if is_blank(path, empty):
+            path.unlink()
+            with suppress(OSError):  # there are others in it
+                path.parent.rmdir()
+            continue
+        size = path.stat().st_size
+        _retire_sealed(folder, path, empty)
+        dropped[table.name] = dropped.get(table.name, 0) + size
+    return dropped
+
+
+def give_back(folder: Path) -> None:
+    """Let sealed files that were retired a while ago have no bytes either: no query goes on that knows them.
+
+    Raises:
+        OSError: One cannot be written.
+    """
+    for table in flowing():
+        empty = empty_file(folder, table)
+        for path in sealed_files(folder, table.name):
+            found = path.stat()
+            if (
+                found.st_size > empty.stat().st_size
+                and is_blank(path, empty)
+                and time.time() - found.st_mtime > READ_WITHIN
+            ):
+                _empty(folder, path, empty)
+
+
+def _retire_sealed(folder: Path, path: Path, empty: Path) -> None:
     try:
-        with open(path, "rb") as file:
-            begin = file.read(len(_PARQUET))
-            size = file.seek(0, os.SEEK_END)
-            file.seek(-_TAIL, os.SEEK_END)
-            tail = file.read()
-    except OSError:
-        return False
-    footer = int.from_bytes(tail[:4], "little")
-    return begin == tail[4:] == _PARQUET and 0 < footer <= size - _TAIL - len(_PARQUET)
+        retire(path, empty, folder / "tmp" / "retiring")
+    except OSError as error:
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+            raise
+        (folder / "tmp" / "retiring").unlink(missing_ok=True)
+        _empty(folder, path, empty)  # room is what dropping is for: a query that knows the file fails
+
+
+def _empty(folder: Path, path: Path, empty: Path) -> None:
+    temporary = folder / "tmp" / "empty"
+    shutil.copyfile(empty, temporary)
+    os.replace(temporary, path)
 
 
 def quarantine(folder: Path) -> tuple[Notice, ...]:
@@ -140,10 +188,6 @@ def quarantine(folder: Path) -> tuple[Notice, ...]:
                 why = f"sealed rows of {table.name} cannot be read, {path.parent.name}: moved to {aside.name}"
                 notices.append(Notice(0, why))
     return tuple(notices)
-
-
-_PARQUET = b"PAR1"
-_TAIL = 4 + len(_PARQUET)
 
 
 def empty_file(folder: Path, table: Table) -> Path:

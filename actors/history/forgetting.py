@@ -21,6 +21,7 @@ from actors.history.protocol import Pruned, PrunedPart
 from actors.history.pruning import prune, usage_of
 from actors.history.publishing import Publisher
 from actors.history.retention import Retention, cuts_by_age
+from actors.history.rings import is_blank
 from actors.history.schema import BY_NAME, Keep
 from actors.history.store import HistoryStore
 
@@ -120,7 +121,7 @@ def _sealed_parts(
     try:
         for table, file in files_to_drop(folder, at, ages, most_bytes):
             size = file.stat().st_size
-            if size != empty_file(folder, table).stat().st_size:
+            if not is_blank(file, empty_file(folder, table)):
                 rows = _rows_in(connection, file)
                 parts.append(PrunedPart(table.name, rows, size, str(file.relative_to(folder))))
     except FileNotFoundError:
@@ -138,7 +139,10 @@ def _rows_in(connection: duckdb.DuckDBPyConnection, file: Path) -> int:
 
 def _holds_rows(folder: Path, part: PrunedPart) -> bool:
     """Whether the file of `part` is still what it was: dropping stopped before it."""
-    return size_of(folder / part.file) > size_of(empty_file(folder, BY_NAME[part.table]))
+    try:
+        return not is_blank(folder / part.file, empty_file(folder, BY_NAME[part.table]))
+    except FileNotFoundError:
+        return False
 
 
 def _over_budget(used: int, retention: Retention) -> str:

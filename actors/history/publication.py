@@ -7,10 +7,17 @@ Rows are stored with a number, their segment; a publication takes all rows of th
     level 2   level 1 in one, half an hour or more   ┘
     sealed    a day, or `SEALED_ROWS`; written once, dropped by retention
 
-Each row is in one place by the manifest: sealed up to `bounds[2]`, level 2 from there to `bounds[1]`, level 1 to
-`bounds[0]`, level 0 to `through`. Files of a merge are in place `GRACE` seconds before the bounds say so, because a
-reader lists files first and reads the manifest then. What a bound has left behind stays in its ring until the ring
-has gone round, `RING` less what waits there: about thirty publications.
+Each row is in one place by the bounds: sealed up to `sealed`, level 2 from there to `ring1`, level 1 to `ring0`, level
+0 to `through`. The small tables that are published whole have a ring of names each as well: the bounds name the number
+of the snapshot that counts. The bounds themselves, one row an edition, are files of a ring too. Files are in place
+before the bounds that count on them; those of a merge `GRACE` seconds before, for the recorder's own views.
+
+A reader opens a file twice: it learns from its end what it holds, and later, perhaps seconds later, it reads that. So a
+file is *retired* long before its name comes round again: its bytes stay where they are and the end of an empty file is
+put behind them. Who knew it before finds what it looks for; who comes later sees that there is nothing to read.
+
+    turn      n-64 … n-44  …  n ┃ n+1 … n+31          of a ring of 96 that is retired 32 ahead
+              left behind  counts┃ retired, to be written next
 """
 
 from __future__ import annotations
@@ -25,19 +32,68 @@ SEALED = 3
 FAN = (24, 24, 144)
 """Files of a level that make a merge due."""
 
-RINGS = (64, 64, 208)
+RINGS = (96, 64, 208)
 """File names of each level."""
+
+AHEAD = (32, 8, 8)
+"""Turns that a file of each level is retired before it is written anew. Those of the upper levels take minutes each."""
 
 MERGED_ROWS = (0, 0, 100_000, 2_000_000)
 """Rows from which a merge goes to this level, whatever the number of files."""
 
 GRACE = 5.0
-"""Seconds between the files of a merge and the manifest that counts on them."""
+"""Seconds between the files of a merge and the bounds that count on them."""
 
 SHORTEST_INTERVAL = 0.5
 """Least seconds between two publications: the rings go round no faster than a reader may be slow."""
 
 FORMAT = 1
+
+
+class Ring(Struct, frozen=True):
+    """File names of one kind, used in turns.
+
+    Attributes:
+        stem: What they begin with, below the folder.
+        size: How many there are.
+        ahead: Turns that a file is retired before it is written anew.
+    """
+
+    stem: str
+    size: int
+    ahead: int
+
+    @property
+    def pattern(self) -> str:
+        """What all of them, and the empty one, are found by."""
+        return f"{self.stem}*.parquet"
+
+    @property
+    def empty(self) -> str:
+        """The path of the file that never holds rows."""
+        return f"{self.stem}empty.parquet"
+
+    def file(self, turn: int) -> str:
+        """Return the path of the file of this turn, below the folder."""
+        return f"{self.stem}{turn % self.size:03}.parquet"
+
+    def coming(self, turn: int) -> frozenset[int]:
+        """Return the numbers of the files that are to be without rows when `turn` is the next to be written."""
+        return frozenset((turn + ahead) % self.size for ahead in range(self.ahead))
+
+
+BOUNDS = Ring("bounds/", 64, 48)
+"""The bounds, a file an edition: the newest counts, so few need to be there."""
+
+
+def level_ring(table: str, level: int) -> Ring:
+    """Return the names of the files of `table` at `level`."""
+    return Ring(f"ring/{table}/{level}-", RINGS[level], AHEAD[level])
+
+
+def snapshot_ring(table: str) -> Ring:
+    """Return the names of the snapshots of a table that is published whole."""
+    return Ring(f"whole/{table}/", 64, 32)
 
 
 class Slot(Struct, frozen=True):
@@ -68,6 +124,8 @@ class Manifest(Struct, frozen=True):
         slots: The files of the rings that count.
         merging: The merge that is under way: its level tells where its rows go.
         published_at: Seconds since the epoch.
+        edition: Number of the bounds that say the same to readers.
+        snapshots: Number of the snapshot that counts, by table that is published whole.
         files: Paths of the ring files to read, by table, below the folder: what a tool without SQL reads.
     """
 
@@ -80,11 +138,18 @@ class Manifest(Struct, frozen=True):
     slots: tuple[Slot, ...] = ()
     merging: Slot | None = None
     published_at: float = 0.0
+    edition: int = 0
+    snapshots: dict[str, int] = {}
     files: dict[str, list[str]] = {}
 
     def bound(self, level: int) -> int:
         """Return the segment after which `level` begins."""
         return (self.ring0, self.ring1, self.sealed, -1)[level]
+
+    def counting(self, level: int) -> frozenset[int]:
+        """Return the numbers of the files of `level` that count, or are about to."""
+        merging = () if self.merging is None else (self.merging,)
+        return frozenset(slot.number for slot in (*self.slots, *merging) if slot.level == level)
 
 
 def decode(data: bytes) -> Manifest:
@@ -101,7 +166,7 @@ def decode(data: bytes) -> Manifest:
 
 def encode(manifest: Manifest) -> bytes:
     """Return `manifest` as one line of JSON, its `files` made anew."""
-    files: dict[str, list[str]] = {}
+    files = {table: [snapshot_ring(table).file(number)] for table, number in manifest.snapshots.items()}
     for slot in sorted(manifest.slots, key=lambda slot: slot.first):
         for table in slot.rows:
             files.setdefault(table, []).append(ring_file(table, slot))
@@ -122,6 +187,23 @@ def published(manifest: Manifest, slot: Slot, now: float) -> Manifest:
         slots=(*manifest.slots, slot),
         published_at=now,
     )
+
+
+def free_turn(ring: Ring, turn: int, held: frozenset[int], counting: frozenset[int]) -> int:
+    """Return the first turn from `turn` on that may be written at once: its file is blank, and nothing counts ahead.
+
+    A kill leaves a file behind that nothing counts on yet, and that a reader may know all the same.
+
+    Args:
+        ring: The names.
+        turn: The next turn by the manifest.
+        held: Numbers of the files that hold rows.
+        counting: Numbers of those that count.
+    """
+    for later in range(turn, turn + ring.size):
+        if later % ring.size not in held and not ring.coming(later) & counting:
+            return later
+    return turn
 
 
 def due_merge(manifest: Manifest, today: str) -> Slot | None:
@@ -170,7 +252,7 @@ def merged(manifest: Manifest) -> Manifest:
 
 def ring_file(table: str, slot: Slot) -> str:
     """Return the path of the file of `table` in `slot`, below the folder."""
-    return f"ring/{table}/{slot.level}-{slot.number:03}.parquet"
+    return level_ring(table, slot.level).file(slot.number)
 
 
 def sealed_file(table: str, merge: Slot) -> str:

@@ -2,17 +2,20 @@
 
 `publication` decides; here files are written, replaced and dropped. Everything blocks and belongs to one thread, the
 publisher's; what has to happen where the file is written goes through `Writing`. An error leaves what was published as
-it was, and the next turn takes the rest along. Killed at any point: a merge that was begun is written again under the
-same names, and a publication that no manifest counts on is overwritten by the next.
+it was, and the next turn takes the rest along.
+
+    files of the rows  →  manifest  →  bounds  →  what comes next in the rings is retired
+
+The manifest is what the recorder goes by, the bounds are what readers go by. Killed at any point: readers see what they
+saw; the next start tells them the bounds of the manifest. What no manifest counts on is retired then and its turn left
+out, and of a merge that was begun only those files are written again that are not there.
 """
 
 from __future__ import annotations
 
 import logging
-import os
-import shutil
 from collections.abc import Callable
-from contextlib import AbstractContextManager, suppress
+from contextlib import AbstractContextManager
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
@@ -25,47 +28,48 @@ from msgspec import Struct, structs
 from actors.history.catalog import (
     CATALOG,
     MANIFEST,
-    columns_of,
     copy,
+    every_ring,
+    every_row,
     flowing,
     is_catalog,
     is_prepared,
     prepare,
+    quoted,
     whole,
     whole_file,
+    write_bounds,
     write_catalog,
 )
 from actors.history.files import is_damage
-from actors.history.folder import (
-    day_of,
-    empty_file,
-    files_to_drop,
-    is_whole,
-    load_manifest,
-    quarantine,
-    save_manifest,
-)
+from actors.history.folder import day_of, drop, give_back, quarantine, save_manifest
 from actors.history.protocol import Notice
 from actors.history.publication import (
+    BOUNDS,
     GRACE,
-    RINGS,
+    LEVELS,
     SEALED,
     Manifest,
     Slot,
     begun,
     due_merge,
     file_of,
+    free_turn,
+    level_ring,
     merged,
     next_slot,
     published,
     ring_file,
+    snapshot_ring,
 )
+from actors.history.rings import Rings, is_whole
 from actors.history.schema import BY_NAME, SEGMENT, Keep, Table
+from actors.history.takeover import remove_earlier, take_over
 
 _log = logging.getLogger(__name__)
 
 BATCHES_MERGED = 2_000
-"""Rows of `batches` from which those that are published are merged: its file is written anew each time."""
+"""Rows of `batches` from which those that are published are merged: each publication writes all of them."""
 
 
 class Fresh(Struct, frozen=True):
@@ -136,6 +140,8 @@ class Publisher:
         self._last = -1
         self._whole_due: set[str] = set()
         self._merge_at: float | None = None
+        self._rings = Rings(folder)
+        self._told = 0
 
     def turn(self, *, is_last: bool = False) -> bool:
         """Publish what was stored since the last turn, go on with merges. Returns whether everything is published.
@@ -149,6 +155,8 @@ class Publisher:
                 return False
             if source is not self._source or not (self.folder / MANIFEST).exists():
                 self._begin(source)
+            if self._told != self._manifest.edition:  # an error came between
+                self._tell(source)
             if not is_last:
                 self._go_on_merging(source)
             self._take_fresh()
@@ -193,17 +201,20 @@ class Publisher:
         for notice in quarantine(self.folder):
             _log.error("history mended: %s", notice.why)
             self._writing(partial(_note, notice))
+        give_back(self.folder)
         with source.reading() as connection:
             if not is_prepared(self.folder):
                 prepare(connection, self.folder)
             self._export_again(source, connection, lambda path: not is_whole(path))
+            self._mend_rings(source, connection)
         if not is_catalog(self.folder):
             write_catalog(self.folder)
 
     def drop(self, ages: dict[Keep, float], *, most_bytes: int = 0) -> dict[str, int]:
         """Drop sealed days that are over for longer than their age, then the oldest while there are too many bytes.
 
-        A file is emptied first and deleted the next time, so that a tool that has listed it finds it.
+        A file is retired first and deleted the next time: a query that knows it finds it. `mend` takes its bytes away
+        in between.
 
         Args:
             ages: Seconds that rows are kept, by the kind of their table.
@@ -212,10 +223,19 @@ class Publisher:
         Returns:
             Bytes dropped, by table.
         """
-        dropped: dict[str, int] = {}
-        for table, path in files_to_drop(self.folder, datetime.fromtimestamp(self._now(), UTC), ages, most_bytes):
-            self._drop(table, path, dropped)
-        return dropped
+        return drop(self.folder, datetime.fromtimestamp(self._now(), UTC), ages, most_bytes)
+
+    def _mend_rings(self, source: Source, connection: duckdb.DuckDBPyConnection) -> None:
+        """Take damaged files that do not count out of readers' way, write bounds and snapshots that do anew."""
+        manifest = self._manifest
+        lost = [table for table in whole() if not is_whole(self.folder / whole_file(manifest, table.name))]
+        is_told = is_whole(self.folder / BOUNDS.file(manifest.edition))
+        for ring in every_ring():
+            self._rings.retire(ring, self._rings.damaged(ring))
+        if lost:
+            self._save(source, manifest, self._export_whole(connection, lost, manifest, manifest.through))
+        if lost or not is_told:
+            self._tell(source)
 
     def _begin(self, source: Source) -> None:
         """Take over what is published, once for each opening of the file."""
@@ -223,11 +243,11 @@ class Publisher:
             if not is_prepared(self.folder):
                 prepare(connection, self.folder)
                 (self.folder / CATALOG).unlink(missing_ok=True)
-            self._manifest = source.manifest
-            if load_manifest(self.folder) is None:
-                self._blank_rings()
-                save_manifest(self.folder, self._manifest)
-            self._blank(ring_file, self._manifest.turns[0] % RINGS[0])
+            self._rings = Rings(self.folder)
+            manifest = take_over(connection, self.folder, self._rings, source.manifest)
+            lacking = [table for table in whole() if table.name not in manifest.snapshots]
+            self._save(source, manifest, self._export_whole(connection, lacking, manifest, manifest.through))
+            self._tell(source)
             self._export_again(source, connection, lambda path: not is_whole(path))
             if self._manifest.merging is not None:
                 self._write_merge(connection, self._manifest.merging)
@@ -236,6 +256,7 @@ class Publisher:
         self._waiting, self._last = {}, self._manifest.through
         if not is_catalog(self.folder):
             write_catalog(self.folder)
+        remove_earlier(self.folder)
         self._source = source
 
     def _take_fresh(self) -> None:
@@ -253,21 +274,46 @@ class Publisher:
             rows = {
                 table: self._export(connection, BY_NAME[table], slot) for table in sorted(self._waiting.keys() - small)
             }
-            for table in sorted(self._whole_due | small):
-                self._export_whole(connection, BY_NAME[table])
+            due = [BY_NAME[table] for table in sorted(self._whole_due | small)]
+            snapshots = self._export_whole(connection, due, self._manifest, self._last)
         slot = structs.replace(slot, rows={table: count for table, count in rows.items() if count})
-        manifest = published(self._manifest, slot, self._now())
+        before = self._manifest
+        self._save(source, published(before, slot, self._now()), snapshots)
+        self._waiting, self._whole_due = {}, set()
+        self.published_at = self._manifest.published_at
+        self._tell(source)
+        self._retire(before)
+
+    def _save(self, source: Source, manifest: Manifest, snapshots: dict[str, int] | None = None) -> None:
+        """Let `manifest`, with newer `snapshots`, be what the recorder goes by; `_tell` readers next."""
+        manifest = structs.replace(
+            manifest, edition=manifest.edition + 1, snapshots={**manifest.snapshots, **(snapshots or {})}
+        )
         save_manifest(self.folder, manifest)
         self._manifest = source.manifest = manifest
-        self._waiting = {}
-        self._whole_due = set()
-        self.published_at = manifest.published_at
+
+    def _tell(self, source: Source) -> None:
+        """Let readers go by the manifest."""
+        with source.reading() as connection:
+            write_bounds(connection, self.folder, self._manifest, self._rings.wrote(BOUNDS, self._manifest.edition))
+        self._told = self._manifest.edition
+        self._rings.retire_ahead(BOUNDS, self._told + 1, frozenset())
+
+    def _retire(self, before: Manifest) -> None:
+        """Retire what comes next in the rings, except what a reader counts on that still goes by `before`."""
+        now = self._manifest
+        for table in flowing():
+            for level in range(LEVELS):
+                counting = now.counting(level) | before.counting(level)
+                self._rings.retire_ahead(level_ring(table.name, level), now.turns[level], counting)
+        for name, number in now.snapshots.items():
+            self._rings.retire_ahead(snapshot_ring(name), number + 1, frozenset())
 
     def _begin_merge(self, source: Source) -> None:
         merge = due_merge(self._manifest, self._today())
         if merge is None:
             return
-        manifest = begun(self._manifest, merge)
+        manifest = begun(self._manifest, merge)  # nothing is another for readers: no other edition
         save_manifest(self.folder, manifest)
         self._manifest = source.manifest = manifest
         self._merge_at = None
@@ -289,9 +335,8 @@ class Publisher:
             }
             slots[at] = structs.replace(slot, rows={table: count for table, count in rows.items() if count})
         if tuple(slots) != self._manifest.slots:
-            manifest = structs.replace(self._manifest, slots=tuple(slots))
-            save_manifest(self.folder, manifest)
-            self._manifest = source.manifest = manifest
+            self._save(source, structs.replace(self._manifest, slots=tuple(slots)))
+            self._tell(source)
 
     def _go_on_merging(self, source: Source) -> None:
         merge = self._manifest.merging
@@ -304,61 +349,49 @@ class Publisher:
         if monotonic() < self._merge_at:
             return
         manifest = merged(self._manifest)
-        save_manifest(self.folder, manifest)
-        self._manifest = source.manifest = manifest
+        self._save(source, manifest)
         self._merge_at = None
+        self._tell(source)
         if merge.level == SEALED:
             self._writing(lambda source: source.seal(manifest.sealed))
         self._writing(lambda source: source.merge_batches(manifest.ring0))
 
     def _write_merge(self, connection: duckdb.DuckDBPyConnection, merge: Slot) -> None:
+        """Write the files of `merge`; one that is there already and has as many rows stays, readers may know it."""
         for table in merge.rows:
-            self._export(connection, BY_NAME[table], merge)
+            path = self.folder / file_of(table, merge)
+            there = _span(connection, f"read_parquet('{quoted(path)}')") if is_whole(path) else None
+            if there is None or there != _span(connection, f"({self._rows_of(BY_NAME[table], merge)})"):
+                self._export(connection, BY_NAME[table], merge)
+
+    def _rows_of(self, table: Table, slot: Slot) -> str:
+        return f"{every_row(table)} WHERE {SEGMENT.name} >= {slot.first} AND {SEGMENT.name} <= {slot.last}"
 
     def _export(self, connection: duckdb.DuckDBPyConnection, table: Table, slot: Slot) -> int:
-        name = SEGMENT.name
-        return copy(
-            connection,
-            f"SELECT {columns_of(table)}, {name} FROM main.{table.name} "
-            f"WHERE {name} >= {slot.first} AND {name} <= {slot.last}",
-            self.folder,
-            self.folder / file_of(table.name, slot),
-            "snappy" if slot.level == 0 else "zstd",
-            durable=True,
-        )
+        target = self.folder / file_of(table.name, slot)
+        if slot.level != SEALED:
+            target = self._rings.wrote(level_ring(table.name, slot.level), slot.number)
+        compression = "snappy" if slot.level == 0 else "zstd"
+        return copy(connection, self._rows_of(table, slot), self.folder, target, compression, durable=True)
 
-    def _export_whole(self, connection: duckdb.DuckDBPyConnection, table: Table) -> None:
-        statement = f"SELECT * FROM main.{table.name} WHERE {SEGMENT.name} <= {self._last}"
-        copy(connection, statement, self.folder, self.folder / whole_file(table.name), "snappy", durable=True)
-
-    def _blank_rings(self) -> None:
-        for table in flowing():
-            folder = self.folder / "ring" / table.name
-            for path in folder.glob("[0-9]-[0-9]*.parquet"):
-                self._empty(table, path)
-
-    def _blank(self, name: Callable[[str, Slot], str], number: int) -> None:
-        """Empty the files that the next publication writes: a kill may have left rows in some of them."""
-        slot = Slot(0, number, 0, 0, "", {})
-        for table in flowing():
-            path = self.folder / name(table.name, slot)
-            if path.exists():
-                self._empty(table, path)
-
-    def _empty(self, table: Table, path: Path) -> None:
-        temporary = self.folder / "tmp" / f"empty-{table.name}"
-        shutil.copyfile(empty_file(self.folder, table), temporary)
-        os.replace(temporary, path)
-
-    def _drop(self, table: Table, path: Path, dropped: dict[str, int]) -> None:
-        size = path.stat().st_size
-        if size != empty_file(self.folder, table).stat().st_size:
-            self._empty(table, path)
-            dropped[table.name] = dropped.get(table.name, 0) + size
-            return
-        path.unlink()
-        with suppress(OSError):  # there are others in it
-            path.parent.rmdir()
+    def _export_whole(
+        self, connection: duckdb.DuckDBPyConnection, tables: list[Table], manifest: Manifest, last: int
+    ) -> dict[str, int]:
+        """Write a snapshot of each of `tables`, its rows up to segment `last`; return their numbers."""
+        numbers: dict[str, int] = {}
+        for table in tables:
+            ring = snapshot_ring(table.name)
+            number = free_turn(ring, manifest.snapshots.get(table.name, -1) + 1, self._rings.held(ring), frozenset())
+            statement = f"{every_row(table, number)} WHERE {SEGMENT.name} <= {last}"
+            copy(connection, statement, self.folder, self._rings.wrote(ring, number), "snappy", durable=True)
+            numbers[table.name] = number
+        return numbers
 
     def _today(self) -> str:
         return day_of(self._now())
+
+
+def _span(connection: duckdb.DuckDBPyConnection, source: str) -> tuple[Any, ...] | None:
+    """Return how many rows `source` has, and of which segments; None for no rows."""
+    row = connection.execute(f"SELECT count(*), min({SEGMENT.name}), max({SEGMENT.name}) FROM {source}").fetchone()
+    return row if row is not None and row[0] else None

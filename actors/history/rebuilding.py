@@ -12,7 +12,7 @@ from pathlib import Path
 
 import duckdb
 
-from actors.history.catalog import flowing, quoted, whole_file
+from actors.history.catalog import SNAPSHOT, flowing, quoted, whole_file
 from actors.history.protocol import Notice
 from actors.history.publication import Manifest, Slot, ring_file
 from actors.history.schema import BY_NAME, SEGMENT
@@ -41,7 +41,7 @@ def rebuild(connection: duckdb.DuckDBPyConnection, folder: Path, manifest: Manif
                 Notice(slot.rows[table], f"{path.name} of {table} cannot be read, its rows are gone: {said}")
             )
     if lacking:
-        _bring_notes(connection, folder, manifest.through)
+        _bring_notes(connection, folder, manifest)
         notices.insert(0, Notice(0, f"{back} rows were brought back from what was published in {folder.name}"))
     if _sealed(connection) != manifest.sealed:
         let_go(connection, manifest.sealed)
@@ -99,18 +99,19 @@ def _bring_back(connection: duckdb.DuckDBPyConnection, table: str, slot: Slot, p
     return int(stored[0]) - int(deleted[0]) if stored is not None and deleted is not None else 0
 
 
-def _bring_notes(connection: duckdb.DuckDBPyConnection, folder: Path, through: int) -> None:
+def _bring_notes(connection: duckdb.DuckDBPyConnection, folder: Path, manifest: Manifest) -> None:
     """Bring back which batches are stored, and the runs of the node."""
-    batches, runs = (quoted(folder / whole_file(name)) for name in ("batches", "runs_of_node"))
+    batches, runs = (quoted(folder / whole_file(manifest, name)) for name in ("batches", "runs_of_node"))
+    through, columns = manifest.through, f"COLUMNS(lambda name: name <> '{SNAPSHOT}')"
     connection.execute("BEGIN")
     try:
         connection.execute(f"DELETE FROM main.batches WHERE {SEGMENT.name} <= {through}")
         connection.execute(
             "INSERT INTO main.batches BY NAME "
-            f"SELECT * FROM read_parquet('{batches}') WHERE {SEGMENT.name} <= {through}"
+            f"SELECT {columns} FROM read_parquet('{batches}') WHERE {SEGMENT.name} <= {through}"
         )
         connection.execute(
-            f"INSERT INTO main.runs_of_node BY NAME SELECT * FROM read_parquet('{runs}') "
+            f"INSERT INTO main.runs_of_node BY NAME SELECT {columns} FROM read_parquet('{runs}') "
             "WHERE epoch NOT IN (SELECT epoch FROM main.runs_of_node)"
         )
         connection.execute("COMMIT")

@@ -375,7 +375,7 @@ VIEWS: tuple[View, ...] = (
         SELECT source, previous + 1 AS first_missing, first_batch - 1 AS last_missing,
                first_batch - previous - 1 AS missing, stored_at AS noticed_at
         FROM (SELECT source, first_batch, stored_at,
-                     lag(batch, 1, 0) OVER (PARTITION BY source ORDER BY batch) AS previous
+                     coalesce(lag(batch) OVER (PARTITION BY source ORDER BY batch), 0) AS previous
               FROM batches)
         WHERE first_batch - previous > 1
         """,

@@ -16,11 +16,11 @@ from typing import Any
 import duckdb
 from msgspec import Struct
 
-from actors.history.catalog import CATALOG, MANIFEST, flowing, folder_of, quoted, whole, whole_file
+from actors.history.catalog import CATALOG, MANIFEST, flowing, folder_of, newest_bounds, quoted, whole, whole_file
 from actors.history.errors import HistoryError, QueryError
 from actors.history.files import open_read_only, size_of
 from actors.history.folder import load_manifest, sealed_files
-from actors.history.publication import Manifest, Slot, ring_file, sealed_through
+from actors.history.publication import BOUNDS, Manifest, Slot, ring_file, sealed_through
 from actors.history.schema import SEGMENT, TABLES
 from actors.history.sql import look_at_everything
 
@@ -99,7 +99,10 @@ def check_file(path: Path) -> Iterator[Checked]:
 
 
 def check_published(folder: Path) -> Iterator[Checked]:
-    """Read every file that is published in `folder`; one that is replaced or dropped meanwhile is sound."""
+    """Read every file that is published in `folder`; one that is replaced or dropped meanwhile is sound.
+
+    Only what stays the same file while it is read, and cannot be, is damaged.
+    """
     manifest = load_manifest(folder)
     if manifest is None:
         about = "cannot be read" if (folder / MANIFEST).exists() else "is not there"
@@ -117,7 +120,8 @@ def check_published(folder: Path) -> Iterator[Checked]:
                 yield _ring(connection, folder, table_name, slot, count)
         if manifest.published_at:
             for table in whole():
-                yield _checked(connection, folder, "published", folder / whole_file(table.name))
+                yield _checked(connection, folder, "published", folder / whole_file(manifest, table.name))
+            yield _bounds(connection, folder, manifest)
             yield _catalog(folder)
 
 
@@ -136,18 +140,43 @@ def _ring(connection: duckdb.DuckDBPyConnection, folder: Path, table: str, slot:
 def _checked(
     connection: duckdb.DuckDBPyConnection, folder: Path, what: str, path: Path, condition: str = "true"
 ) -> Checked:
-    name, size = str(path.relative_to(folder)), size_of(path)
-    try:
-        row = connection.execute(
-            f"SELECT count(*) FILTER ({condition}), bit_xor(hash(t))::VARCHAR FROM read_parquet('{quoted(path)}') t"
-        ).fetchone()
-    except duckdb.Error as error:
-        if path.exists():
-            return Checked(what, name, Soundness.DAMAGED, size_bytes=size, about=_first_line(error))
+    name = str(path.relative_to(folder))
+    while True:
+        before, size = _identity(path), size_of(path)
+        try:
+            row = connection.execute(
+                f"SELECT count(*) FILTER ({condition}), bit_xor(hash(t))::VARCHAR FROM read_parquet('{quoted(path)}') t"
+            ).fetchone()
+            break
+        except duckdb.Error as error:
+            if _identity(path) != before:
+                continue  # it was replaced while it was read; its name comes round again in a minute, not at once
+            if before is not None:
+                return Checked(what, name, Soundness.DAMAGED, size_bytes=size, about=_first_line(error))
         if what == "sealed":  # it was listed a moment ago: its day is over
             return Checked(what, name, Soundness.OK, about="dropped meanwhile")
         return Checked(what, name, Soundness.MISSING, about="the recorder writes it anew when it next starts")
     return Checked(what, name, Soundness.OK, int(row[0]) if row is not None else 0, size)
+
+
+def _bounds(connection: duckdb.DuckDBPyConnection, folder: Path, manifest: Manifest) -> Checked:
+    name = BOUNDS.file(manifest.edition)
+    try:
+        edition, _ = newest_bounds(connection, folder)
+    except duckdb.Error as error:
+        return Checked("published", name, Soundness.DAMAGED, about=_first_line(error))
+    if not edition:
+        return Checked("published", name, Soundness.MISSING, about="the recorder writes it anew when it next starts")
+    return Checked("published", BOUNDS.file(edition), Soundness.OK, 1, size_of(folder / BOUNDS.file(edition)))
+
+
+def _identity(path: Path) -> tuple[int, int, int] | None:
+    """Return what tells the file at `path` from one that replaces it; None where there is none."""
+    try:
+        found = path.stat()
+    except OSError:
+        return None
+    return (found.st_ino, found.st_size, found.st_mtime_ns)
 
 
 def _catalog(folder: Path) -> Checked:

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 from support.history import open_store
+from support.history_readers import publishing, read
 
 from actors.history.catalog import folder_of
 
@@ -137,3 +138,12 @@ def test_an_older_duckdb_reads_the_history_while_it_is_written(tools, writing):
 @pytest.mark.parametrize("program", [WITH_PANDAS, WITH_POLARS], ids=["pandas", "polars"])
 def test_tools_without_sql_read_the_files_while_they_are_written(tools, writing, program):
     assert run(tools, program + FILES, writing) == "read"
+
+
+def test_no_query_fails_or_is_wrong_while_files_are_replaced_merged_sealed_and_dropped(tools, tmp_path):
+    """A few seconds of `make trial-history-readers`."""
+    with publishing(tmp_path, every=0.25, day=6.0) as published:
+        said = read([sys.executable, tools], published, 120, timeout=300.0)
+
+    assert [(one["errors"], one["wrong"]) for one in said] == [([], []), ([], [])]
+    assert {one["duckdb"] for one in said} > {OLDER.rpartition("=")[2]}

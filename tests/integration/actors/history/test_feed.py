@@ -352,9 +352,8 @@ def test_what_is_not_stored_when_the_node_ends_is_stored_by_the_next_run(made, t
 def test_a_recorder_that_stays_away_fills_memory_then_the_spool_then_costs_rows(made, tmp_path):
     bus, receiver = EventBus(), Receiver()
     receiver.error = ConnectionError("nobody there")
-    feed = made(
-        bus, receiver, tmp_path, limits={"unacknowledged_bytes": 50_000, "spool_bytes": 100_000, "interval": 0.005}
-    )
+    limits = {"unacknowledged_bytes": 50_000, "spool_bytes": 100_000, "interval": 0.005, "batch_rows": 100}
+    feed = made(bus, receiver, tmp_path, limits=limits)  # a batch alone is never more than memory, however late it is
     for number in range(200):
         publish(bus, metrics(100, number * 100))
         feed.flush(0.0)

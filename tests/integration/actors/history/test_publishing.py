@@ -11,7 +11,7 @@ import duckdb
 import pytest
 from support.history import NOW, ask, batch_of, keep, metric_rows, one_of_each, open_store
 
-from actors.history import catalog, publishing
+from actors.history import catalog, publishing, rings
 from actors.history.catalog import CATALOG, MANIFEST
 from actors.history.folder import files_to_read, load_manifest, sealed_files
 from actors.history.protocol import Outcome, Query
@@ -122,7 +122,8 @@ def test_a_tool_without_sql_gets_the_files_to_read(recording):
 
     found = duckdb.execute("SELECT count(*), count(DISTINCT seq) FROM read_parquet($1)", [list(map(str, listed))])
     assert found.fetchall() == [((FAN[0] + 4) * 10,) * 2]
-    assert [path.name for path in files_to_read(recording.folder, "batches")] == ["batches.parquet"]
+    (batches,) = files_to_read(recording.folder, "batches")
+    assert duckdb.execute("SELECT count(*) FROM read_parquet($1)", [str(batches)]).fetchall() == [(FAN[0] + 4,)]
     with pytest.raises(ValueError, match="no table 'metric'"):
         files_to_read(recording.folder, "metric")
     with pytest.raises(FileNotFoundError):
@@ -149,7 +150,7 @@ class Killed(BaseException):
     """The process ends here."""
 
 
-POINTS = ("publishing.copy", "catalog.put", "publishing.save_manifest")
+POINTS = ("publishing.copy", "catalog.put", "publishing.save_manifest", "publishing.write_bounds", "rings.retire")
 
 
 @pytest.mark.parametrize("point", POINTS)
@@ -180,11 +181,16 @@ def test_killed_at_any_step_of_a_publication_merge_or_sealing_nothing_is_lost_or
             except Killed:
                 pass
         recording.store.close()
+        if (recording.folder / CATALOG).exists():
+            ((seen, distinct),) = recording.foreign(COUNT)
+            assert seen == distinct
+            assert max(0, stored - 20) <= seen <= stored  # the last of them was not told, or not published
         assert query_file(tmp_path / "history.duckdb", Query(COUNT)).rows == [[stored, stored]]
         again = Recording(tmp_path)
         again.now = now
         again.publish()
         assert again.foreign(COUNT) == again.own(COUNT) == [(stored, stored)]
+        assert again.foreign("SELECT count(*) FROM batches") == again.own("SELECT count(*) FROM batches")
         assert again.store.take_notices() == ()
         again.store.close()
 
@@ -209,7 +215,7 @@ def eager(due_merge):
 def count_down(patched, name, calls):
     """Let the function `name` raise `Killed` at one call, before it or after."""
     place, _, function = name.partition(".")
-    module = {"publishing": publishing, "catalog": catalog}[place]
+    module = {"publishing": publishing, "catalog": catalog, "rings": rings}[place]
     real = getattr(module, function)
     left = [calls]
 

@@ -7,7 +7,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from actors.history.publication import (
+    AHEAD,
+    BOUNDS,
     FAN,
+    LEVELS,
     MERGED_ROWS,
     RINGS,
     SEALED,
@@ -16,12 +19,15 @@ from actors.history.publication import (
     decode,
     due_merge,
     encode,
+    free_turn,
+    level_ring,
     merged,
     next_slot,
     published,
     ring_file,
     sealed_file,
     sealed_through,
+    snapshot_ring,
 )
 
 DAYS = ("2026-11-20", "2026-11-21", "2026-11-22")
@@ -180,3 +186,80 @@ def test_the_name_of_a_sealed_file_tells_its_segments():
     assert sealed_through(sealed_file("events", merge)) == 1
     assert sealed_through("empty.parquet") == sealed_through("part-x.parquet") == -1
     assert ring_file("events", disk.manifest.slots[0]) == "ring/events/0-000.parquet"
+
+
+class Rings:
+    """The names of each level: which hold rows, and for how many publications the others have been retired."""
+
+    def __init__(self) -> None:
+        self.disk = Disk()
+        self.held: list[set[int]] = [set() for _ in range(LEVELS)]
+        self.retired: list[dict[int, int]] = [{} for _ in range(LEVELS)]
+
+    def write(self, level: int, number: int) -> None:
+        assert number not in self.held[level], "a reader may know it"
+        retired = self.retired[level].pop(number, None)
+        turn = self.disk.manifest.turns[level]
+        assert retired is None or turn - retired >= AHEAD[level] - 1, "a reader may know it still"
+        self.held[level].add(number)
+
+    def publish(self, day: str) -> None:
+        before = self.disk.manifest
+        self.write(0, next_slot(before, 0, day, {}).number)
+        self.disk.publish(1, day)
+        now = self.disk.manifest
+        for level in range(LEVELS):
+            counting = now.counting(level) | before.counting(level)
+            for number in (self.held[level] & level_ring("events", level).coming(now.turns[level])) - counting:
+                self.held[level].discard(number)
+                self.retired[level][number] = now.turns[level]
+
+    def merge(self, day: str) -> None:
+        if self.disk.begin(day):
+            merge = self.disk.manifest.merging
+            assert merge is not None
+            if merge.level != SEALED:
+                self.write(merge.level, merge.number)
+
+
+@given(st.lists(st.integers(0, 14), min_size=1, max_size=60), st.integers(0, 10))
+def test_no_file_is_written_that_a_reader_may_know_within_the_turns_it_is_retired_ahead(stalls, day_every):
+    """A merge is under way for as many publications as `stalls` says, one after the other."""
+    rings = Rings()
+    for number, stall in enumerate(stalls):
+        day = DAYS[min(number // day_every, 2)] if day_every else DAYS[0]
+        for _ in range(FAN[0] - stall):
+            rings.publish(day)
+        rings.merge(day)
+        for _ in range(stall):
+            rings.publish(day)
+        rings.disk.finish()
+
+        for level in range(LEVELS):
+            assert rings.disk.manifest.counting(level) <= rings.held[level]
+
+
+@pytest.mark.parametrize("ring", [BOUNDS, snapshot_ring("batches"), *(level_ring("events", n) for n in range(LEVELS))])
+def test_what_is_to_come_in_a_ring_is_not_what_was_written_last(ring):
+    assert len(ring.coming(7)) == ring.ahead < ring.size
+    assert ring.file(ring.size + 3) == ring.file(3)
+    assert 6 not in ring.coming(7)
+    assert 7 in ring.coming(7)
+
+
+def test_after_a_kill_the_names_are_left_out_that_hold_what_nothing_counts_on():
+    ring = level_ring("events", 0)
+
+    assert free_turn(ring, 5, frozenset({3, 4}), frozenset({3, 4})) == 5
+    assert free_turn(ring, 5, frozenset({3, 4, 5, 6}), frozenset({3, 4})) == 7
+    assert free_turn(ring, ring.size - 1, frozenset({ring.size - 1}), frozenset()) == ring.size
+
+
+def test_of_a_ring_that_was_shorter_names_are_taken_that_nothing_counts_on_for_long_enough():
+    ring = level_ring("events", 0)
+    counting = frozenset(range(40, 64))  # of the turns 104 to 127 round 64
+
+    turn = free_turn(ring, 128, counting, counting)
+
+    assert not ring.coming(turn) & counting
+    assert turn % ring.size not in counting
