@@ -285,28 +285,29 @@ def _catalog_views(folder: Path) -> Iterator[tuple[str, str, str]]:
 
 
 def _published_view(table: Table, folder: Path) -> str:
-    """Return the view of `table`. Its first part is without rows: it has the bounds bound before the files.
+    """Return the view of `table`: its files, and the bounds, which are named once and first.
 
-    A common table is bound with the statement, or where it is first named, as the version of DuckDB has it; in a
-    condition it would be named after the files.
+    First: whatever is published while the files are listed is beyond them. Once: a common table that is named again is
+    bound again, and to later bounds, by releases before 1.4, to which no materialization comes through a catalog.
     """
-    columns = columns_of(table)
-    nothing = ", ".join(f"CAST(NULL AS {column.type}) AS {column.name}" for column in table.columns)
     if table.keep is Keep.ALWAYS:
         files = _parquet(folder / snapshot_ring(table.name).pattern)
-        parts = [f"SELECT {columns} FROM {files} WHERE {SNAPSHOT} = (SELECT {table.name} FROM bounds)"]
+        condition = f"files.{SNAPSHOT} = bounds.{table.name}"
     else:
-        parts = [
-            f"SELECT {columns} FROM {_sealed(table, folder)} WHERE {SEGMENT.name} <= (SELECT sealed FROM bounds)",
-            *(
-                f"SELECT {columns} FROM {_parquet(folder / level_ring(table.name, level).pattern)} "
-                f"WHERE {SEGMENT.name} > (SELECT {low} FROM bounds) AND {SEGMENT.name} <= (SELECT {high} FROM bounds)"
-                for level, low, high in ((2, "sealed", "ring1"), (1, "ring1", "ring0"), (0, "ring0", "through"))
-            ),
-        ]
-    return f"WITH bounds AS MATERIALIZED ({_newest_bounds(folder)}) " + " UNION ALL ".join(
-        (f"SELECT {nothing} FROM bounds WHERE false", *parts)
-    )
+        columns = columns_of(table)
+        places = (
+            _sealed(table, folder),
+            *(_parquet(folder / level_ring(table.name, level).pattern) for level in reversed(range(LEVELS))),
+        )
+        files = "(" + " UNION ALL ".join(
+            f"SELECT {columns}, {SEGMENT.name}, {level} AS place FROM {place}"
+            for level, place in zip(range(LEVELS, -1, -1), places, strict=True)
+        ) + ")"  # fmt: skip
+        low = f"CASE place WHEN {LEVELS} THEN -1 WHEN 2 THEN bounds.sealed WHEN 1 THEN ring1 ELSE ring0 END"
+        high = f"CASE place WHEN {LEVELS} THEN bounds.sealed WHEN 2 THEN ring1 WHEN 1 THEN ring0 ELSE through END"
+        condition = f"files.{SEGMENT.name} > {low} AND files.{SEGMENT.name} <= {high}"
+    wanted = ", ".join(f"files.{name}" for name in table.column_names)
+    return f"SELECT {wanted} FROM ({_newest_bounds(folder)}) AS bounds CROSS JOIN {files} AS files WHERE {condition}"
 
 
 def _bounds_of(manifest: Manifest) -> str:

@@ -20,6 +20,9 @@ from actors.history.schema import BY_NAME, Keep, Table
 READ_WITHIN = 60.0
 """Seconds that a sealed file which was retired keeps its bytes, for queries that go on."""
 
+MOST_BLANK = 400
+"""Names of sealed files without rows, of one table, from which half of them go while a node runs."""
+
 
 def load_manifest(folder: Path) -> Manifest | None:
     """Return what is published in `folder`; None where there is no manifest, or none that can be read."""
@@ -87,8 +90,6 @@ def files_to_drop(
 ) -> Iterator[tuple[Table, Path]]:
     """Return the sealed files that go: those over for longer than their age, then the oldest above the budget.
 
-    Files that were retired before and are over are among them: they are deleted now.
-
     Args:
         folder: What is published.
         now: Aware instant.
@@ -100,9 +101,11 @@ def files_to_drop(
     for table in flowing():
         empty = empty_file(folder, table)
         for path in sealed_files(folder, table.name):
+            if is_blank(path, empty):
+                continue
             if is_over(path, now, ages[table.keep]):
                 yield table, path
-            elif not is_blank(path, empty):
+            else:
                 left += path.stat().st_size
                 kept.append((table, path))
     if not most_bytes:
@@ -115,7 +118,9 @@ def files_to_drop(
 
 
 def drop(folder: Path, now: datetime, ages: dict[Keep, float], most_bytes: int = 0) -> dict[str, int]:
-    """Retire the sealed files that go, and delete those that were retired before. Arguments as of `files_to_drop`.
+    """Retire the sealed files that go. Arguments as of `files_to_drop`.
+
+    Their names stay, until a node starts or there are very many: a query that has listed one would fail without it.
 
     Returns:
         Bytes of what was retired, by table.
@@ -125,16 +130,24 @@ def drop(folder: Path, now: datetime, ages: dict[Keep, float], most_bytes: int =
     """
     dropped: dict[str, int] = {}
     for table, path in files_to_drop(folder, now, ages, most_bytes):
-        empty = empty_file(folder, table)
-        if is_blank(path, empty):
-            path.unlink()
-            with suppress(OSError):  # there are others in it
-                path.parent.rmdir()
-            continue
         size = path.stat().st_size
-        _retire_sealed(folder, path, empty)
+        _retire_sealed(folder, path, empty_file(folder, table))
         dropped[table.name] = dropped.get(table.name, 0) + size
+    for table in flowing():
+        blank = _blank_sealed(folder, table)
+        if len(blank) > MOST_BLANK:
+            _remove(blank[: len(blank) // 2])
     return dropped
+
+
+def remove_blank(folder: Path) -> None:
+    """Remove the names of sealed files that hold no rows any more: of days that were dropped.
+
+    Raises:
+        OSError: One cannot be.
+    """
+    for table in flowing():
+        _remove(_blank_sealed(folder, table))
 
 
 def give_back(folder: Path) -> None:
@@ -153,6 +166,18 @@ def give_back(folder: Path) -> None:
                 and time.time() - found.st_mtime > READ_WITHIN
             ):
                 _empty(folder, path, empty)
+
+
+def _blank_sealed(folder: Path, table: Table) -> list[Path]:
+    empty = empty_file(folder, table)
+    return [path for path in sealed_files(folder, table.name) if is_blank(path, empty)]
+
+
+def _remove(paths: list[Path]) -> None:
+    for path in paths:
+        path.unlink()
+        with suppress(OSError):  # there are others in it
+            path.parent.rmdir()
 
 
 def _retire_sealed(folder: Path, path: Path, empty: Path) -> None:

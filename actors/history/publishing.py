@@ -42,7 +42,7 @@ from actors.history.catalog import (
     write_catalog,
 )
 from actors.history.files import is_damage
-from actors.history.folder import day_of, drop, give_back, quarantine, save_manifest
+from actors.history.folder import day_of, drop, give_back, quarantine, remove_blank, save_manifest
 from actors.history.protocol import Notice
 from actors.history.publication import (
     BOUNDS,
@@ -213,8 +213,8 @@ class Publisher:
     def drop(self, ages: dict[Keep, float], *, most_bytes: int = 0) -> dict[str, int]:
         """Drop sealed days that are over for longer than their age, then the oldest while there are too many bytes.
 
-        A file is retired first and deleted the next time: a query that knows it finds it. `mend` takes its bytes away
-        in between.
+        A file is retired, so that a query that knows it finds it; `mend` takes its bytes away a minute later, and its
+        name goes when a node next starts.
 
         Args:
             ages: Seconds that rows are kept, by the kind of their table.
@@ -257,6 +257,7 @@ class Publisher:
         if not is_catalog(self.folder):
             write_catalog(self.folder)
         remove_earlier(self.folder)
+        remove_blank(self.folder)
         self._source = source
 
     def _take_fresh(self) -> None:

@@ -11,9 +11,9 @@ from pathlib import Path
 import duckdb
 from msgspec import structs
 
-from actors.history.catalog import every_ring, flowing, newest_bounds, whole
+from actors.history.catalog import flowing, newest_bounds, whole
 from actors.history.folder import load_manifest
-from actors.history.publication import LEVELS, Manifest, free_turn, level_ring, snapshot_ring
+from actors.history.publication import BOUNDS, LEVELS, Manifest, free_turn, level_ring, snapshot_ring
 from actors.history.rings import Rings
 
 
@@ -31,8 +31,7 @@ def take_over(connection: duckdb.DuckDBPyConnection, folder: Path, rings: Rings,
         OSError: A file cannot be retired.
     """
     is_lost = load_manifest(folder) is None
-    for ring in every_ring():
-        rings.retire(ring, rings.damaged(ring))
+    rings.retire(BOUNDS, rings.damaged(BOUNDS))
     edition, snapshots = newest_bounds(connection, folder)
     manifest = structs.replace(
         manifest,
@@ -42,11 +41,11 @@ def take_over(connection: duckdb.DuckDBPyConnection, folder: Path, rings: Rings,
     for table in flowing():
         for level in range(LEVELS):
             ring = level_ring(table.name, level)
-            if is_lost:
-                rings.retire(ring, rings.held(ring) - manifest.counting(level))
+            left = rings.held(ring) if is_lost else rings.damaged(ring)
+            rings.retire(ring, left - manifest.counting(level))
     for table in whole():
-        if table.name not in manifest.snapshots:
-            rings.retire(snapshot_ring(table.name), rings.held(snapshot_ring(table.name)))
+        ring = snapshot_ring(table.name)
+        rings.retire(ring, rings.damaged(ring) if table.name in manifest.snapshots else rings.held(ring))
     return structs.replace(manifest, turns=(_next_turn(rings, manifest), *manifest.turns[1:]))
 
 

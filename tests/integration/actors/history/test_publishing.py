@@ -353,7 +353,7 @@ def test_what_cannot_be_written_is_said_and_published_later(recording):
     assert recording.foreign(COUNT) == [(20, 20)]
 
 
-def test_sealed_days_are_emptied_when_they_are_over_and_deleted_the_next_time(recording):
+def test_sealed_days_are_emptied_when_they_are_over_and_their_names_go_with_the_next_start(recording, tmp_path):
     for _ in range(3):
         recording.add()
         recording.publish()
@@ -370,8 +370,13 @@ def test_sealed_days_are_emptied_when_they_are_over_and_deleted_the_next_time(re
     assert recording.foreign(COUNT) == recording.own(COUNT) == [(20, 20)]
     assert len(sealed_files(recording.folder, "metrics")) == 3
     assert recording.publisher.drop(ages) == {}
-    assert len(sealed_files(recording.folder, "metrics")) == 2
-    assert recording.foreign(COUNT) == recording.own(COUNT) == [(20, 20)]
+    assert len(sealed_files(recording.folder, "metrics")) == 3
+    recording.store.close()
+    again = Recording(tmp_path)
+    recording.store, again.now = again.store, recording.now
+    again.publish()
+    assert len(sealed_files(again.folder, "metrics")) == 2
+    assert again.foreign(COUNT) == again.own(COUNT) == [(20, 20)]
 
 
 def test_above_a_budget_the_oldest_sealed_files_go(recording):

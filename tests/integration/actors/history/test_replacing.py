@@ -162,7 +162,7 @@ def test_a_query_reads_what_it_was_bound_to_after_its_day_was_sealed_and_dropped
     assert ask_all(beside.folder, meanwhile) == expected
 
 
-def test_the_bytes_of_a_dropped_day_are_given_back_and_its_name_goes_the_next_time(beside, monkeypatch):
+def test_the_bytes_of_a_dropped_day_are_given_back_and_its_name_goes_when_there_are_many(beside, monkeypatch):
     beside.publish()
     beside.now += 10 * DAY
     beside.publish()
@@ -179,7 +179,11 @@ def test_the_bytes_of_a_dropped_day_are_given_back_and_its_name_goes_the_next_ti
     beside.publisher.mend()
     assert sealed.read_bytes() == empty.read_bytes()
     assert beside.publisher.drop(ages) == {}
-    assert sealed_files(beside.folder, "metrics") == []
+    assert sealed_files(beside.folder, "metrics") == [sealed]
+    monkeypatch.setattr("actors.history.folder.MOST_BLANK", 1)
+    shutil.copyfile(sealed, sealed.with_name("part-000000000900-000000000901.parquet"))
+    assert beside.publisher.drop(ages) == {}
+    assert [path.name for path in sealed_files(beside.folder, "metrics")] == ["part-000000000900-000000000901.parquet"]
 
 
 COUNTS = "SELECT (SELECT count(*) FROM metrics), (SELECT count(*) FROM batches), (SELECT through FROM published)"
