@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import UTC, datetime
+from difflib import get_close_matches
 from typing import Annotated, Any, Final
 
 import msgspec
@@ -97,9 +98,20 @@ def ask(node: Node, message: str, payload: dict[str, Any], *, path: str = JOBS, 
 
 
 def find(node: Node, chosen: Choice, *, full: bool = False) -> list[JobView]:
-    """Return the jobs meant."""
+    """Return the jobs meant.
+
+    Raises:
+        CommandError: `not_found`: a queue was named that is none.
+    """
     selection = msgspec.to_builtins(chosen)
-    return msgspec.convert(ask(node, "FindJobs", {"selection": selection, "full": full})["items"], list[JobView])
+    found = ask(node, "FindJobs", {"selection": selection, "full": full})["items"]
+    if chosen.queue and not found:
+        names = [queue["name"] for queue in ask(node, "ListQueues", {})["items"]]
+        if chosen.queue not in names:
+            near = get_close_matches(chosen.queue, names, n=1)
+            hint = f"did you mean {near[0]}?" if near else f"there are {', '.join(names)}"
+            raise CommandError("not_found", f"there is no queue {chosen.queue}", hint)
+    return msgspec.convert(found, list[JobView])
 
 
 def columns() -> tuple[Column, ...]:

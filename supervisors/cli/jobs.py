@@ -124,7 +124,10 @@ def add(
     if attempts is not None:
         job["attempts"] = attempts
     with connect(call) as node:
-        (added,) = jobbing.ask(node, "AddJobs", {"jobs": [job]})["ids"]
+        reply = jobbing.ask(node, "AddJobs", {"jobs": [job]})
+        (added,) = reply["ids"]
+        if reply.get("found"):
+            call.note(f"{added} has the key {key} already: none was added")
         if not wait:
             found = jobbing.find(node, jobbing.Choice(ids=(added,)))
             return jobbing.listing(found, "")

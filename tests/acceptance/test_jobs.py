@@ -155,3 +155,10 @@ def test_a_job_outlives_the_kill_of_its_worker_and_of_the_node_and_is_marked(tmp
         assert second.ctl("jobs", "add", "film.cut", "3").code == 2
         assert second.ctl("jobs", "add", "film.cute", "3").code == 2
         assert second.ctl("queue", "show", "heavyy").code == 3
+        for command in (("list",), ("delete",)):
+            unknown = second.ctl("jobs", *command, "--queue", "heavyy")
+            assert (unknown.code, "did you mean heavy?" in unknown.err) == (3, True)
+        assert second.ctl("jobs", "list", "--queue", "heavy", "--state", "blocked").code == 0
+        later = ("jobs", "add", "film.cut", json.dumps(str(gate)), "--delay", "1h", "--key", "again")
+        (kept,) = second.items(*later)
+        assert f"{kept['id']} has the key again already" in second.ctl(*later).err
