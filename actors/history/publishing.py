@@ -303,9 +303,9 @@ class Publisher:
     def _retire(self, before: Manifest) -> None:
         """Retire what comes next in the rings, except what a reader counts on that still goes by `before`."""
         now = self._manifest
-        for table in flowing():
-            for level in range(LEVELS):
-                counting = now.counting(level) | before.counting(level)
+        for level in range(LEVELS):
+            counting = now.counting(level) | before.counting(level)
+            for table in flowing():
                 self._rings.retire_ahead(level_ring(table.name, level), now.turns[level], counting)
         for name, number in now.snapshots.items():
             self._rings.retire_ahead(snapshot_ring(name), number + 1, frozenset())

@@ -46,7 +46,8 @@ class Rings:
         Raises:
             OSError: One cannot be; the next time tries again.
         """
-        self.retire(ring, ring.coming(turn) - counting)
+        if self._held_of(ring):
+            self.retire(ring, ring.coming(turn) - counting)
 
     def retire(self, ring: Ring, numbers: frozenset[int]) -> None:
         """Retire those files of `numbers` that hold rows.
