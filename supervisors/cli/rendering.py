@@ -172,7 +172,7 @@ class Output:
                 self.lines(listing.name(item) for item in items)
             case Format.TABLE | Format.WIDE:
                 self.lines(table(items, columns, self.terminal))
-                if not items and listing.nothing:
+                if not items and listing.nothing and not is_truncated:
                     self.note(listing.nothing, choice)
         if is_truncated:
             self.note(f"only {len(items)} shown; --limit N shows more", choice)

@@ -55,7 +55,8 @@ def _summary(node: NodeView, below: Sequence[NodeView]) -> str:
             worst = ", ".join(f"{n.path} ({n.state.value})" for n in below[:3])
             return f"{node.state.value}, but {len(below)} below it are not: {worst}"
         case NodeState.READY:
-            last = f"; it was restarted {node.restarts} times, last end: {node.last_reason}" if node.restarts else ""
+            often = "once" if node.restarts == 1 else f"{node.restarts} times"
+            last = f"; it was restarted {often}, last end: {node.last_reason}" if node.restarts else ""
             return f"nothing is wrong: it is ready{last}"
         case NodeState.NOT_CONFIGURED:
             return node.why
