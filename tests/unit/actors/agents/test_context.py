@@ -49,7 +49,14 @@ def test_the_specification_s_fifteen_loops_have_a_task_each():
 @pytest.mark.parametrize(("value", "words"), [("say -v 'Ann B'", ["say", "-v", "Ann B"]), (["a b"], ["a b"])])
 def test_a_command_is_a_list_or_split_as_a_shell_would(tmp_path, value, words):
     context = Context(
-        name="n", home=tmp_path, root=tmp_path, options={"command": value}, queue="/q", timeout=1.0, outside=None
+        name="n",
+        home=tmp_path,
+        root=tmp_path,
+        options={"command": value},
+        queue="/q",
+        keeper="/k",
+        timeout=1.0,
+        outside=None,
     )
 
     assert context.words("command") == words
