@@ -327,8 +327,8 @@ class HistoryFeed:
 
     @property
     def _may_be_absent(self) -> bool:
-        """Whether it is no news that there is no recorder: it has not been there yet, or the node is ending."""
-        return self._acknowledged_batches == 0 or self._subscription is None
+        """Whether it is no news that there is no recorder: it has not been there yet, or it or the node is ending."""
+        return self._acknowledged_batches == 0 or self._is_left or self._subscription is None
 
     def _note(self, problem: str, *, is_expected: bool = False) -> None:
         if not is_expected and not self._is_warned:

@@ -69,4 +69,4 @@ async function live() {
 if (mode === "live") await live()
 else say({ from: "end", result: await fetched("replay", { classes: [eventClass], path }, Number(count)) })
 node.close()
-process.exit(0)
+process.stdout.end(() => process.exit(0)) // once all of it is written

@@ -87,6 +87,26 @@ def publish(bus: EventBus, events: list[Event]) -> None:
         bus.publish(event)
 
 
+@pytest.mark.parametrize(("leaves", "warnings"), [(True, 0), (False, 1)])
+def test_what_was_under_way_to_a_recorder_that_was_left_is_no_news(made, caplog, leaves, warnings):
+    bus, receiver = EventBus(), Receiver()
+    feed = made(bus, receiver, limits={"interval": 600.0, "retry_after": 600.0})
+    publish(bus, metrics(1))
+    assert feed.flush(WAIT)
+    receiver.answers = False
+    publish(bus, metrics(1))
+    feed.flush(0.0)
+    until(lambda: len(receiver.batches) == 2)
+
+    if leaves:
+        feed.leave()
+    last = receiver.batches[-1]
+    feed.stored(Stored(last.source, last.batch, Outcome.REFUSED, why="ended", retry_after=600.0), is_absent=True)
+    until(lambda: feed.statistics().refused == 1)
+
+    assert sum("history is not being stored" in record.message for record in caplog.records) == warnings
+
+
 def test_an_event_is_shipped_by_itself_with_the_run_of_the_node(made):
     bus, receiver = EventBus(), Receiver()
     made(bus, receiver)
