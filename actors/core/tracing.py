@@ -15,8 +15,6 @@ from __future__ import annotations
 import hashlib
 import os
 import re
-from collections.abc import Iterator
-from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import Any, Final
 from urllib.parse import quote, unquote
@@ -104,16 +102,22 @@ def derived_id(*names: object) -> str:
     return hashlib.blake2b("\0".join(map(str, names)).encode(), digest_size=16).hexdigest()
 
 
-@contextmanager
-def tracing(trace: Trace | None) -> Iterator[Trace | None]:
-    """Inside, the current thread or coroutine works for `trace`; for none where that is None."""
-    if trace is not None and not traced:
-        traced.append(True)
-    token = current.set(trace)
-    try:
-        yield trace
-    finally:
-        current.reset(token)
+class tracing:  # noqa: N801  # used as a function is, like `contextlib.suppress`
+    """Inside, the current thread or coroutine works for `trace`; for none where that is None. Each is used once."""
+
+    __slots__ = ("_token", "_trace")
+
+    def __init__(self, trace: Trace | None) -> None:
+        self._trace = trace
+
+    def __enter__(self) -> Trace | None:
+        if self._trace is not None and not traced:
+            traced.append(True)
+        self._token = current.set(self._trace)
+        return self._trace
+
+    def __exit__(self, *_: object) -> None:
+        current.reset(self._token)
 
 
 def handle_carried(actor: Any, carried: Carried) -> Any:

@@ -361,6 +361,7 @@ def _midnight(day: date, timezone: str) -> float:
     return datetime(day.year, day.month, day.day, tzinfo=zone_of(timezone)).timestamp()
 
 
+@lru_cache(maxsize=64)  # what is due together has the same instant
 def stamp(at: float) -> str:
     """Return the instant as people and run ids write it: UTC, with as many decimals as it has."""
     text = datetime.fromtimestamp(at, UTC).strftime("%Y-%m-%dT%H:%M:%S")
