@@ -19,6 +19,7 @@ import pytest
 import zmq
 from support.command_line import run
 from support.nodes import ACTORCTL, Node, actorctl, environment, node, wait_until
+from support.processes import halt
 
 from transport.endpoints import read_endpoints
 
@@ -195,7 +196,7 @@ def test_a_node_that_is_killed_while_a_command_asks_is_told_as_unreachable(tmp_p
     assert actorctl("init", cwd=tmp_path).code == 0
     with node(tmp_path) as running:
         running.wait_ready()
-        running.signal(signal.SIGSTOP)  # SIGSTOP: it takes the connection, and answers nothing
+        halt(running.process.pid)  # it takes the connection, and answers nothing
         asking = subprocess.Popen(
             [*ACTORCTL, *command.split()],
             cwd=tmp_path,

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 from support.nodes import actorctl
 from support.nodes import node as running
-from support.processes import instance, wait_gone
+from support.processes import halt, instance, wait_gone
 from support.programs import free_port, needs_nginx, needs_redis
 from support.waiting import until
 
@@ -101,7 +101,7 @@ def test_a_redis_that_hangs_is_found_by_its_port_and_replaced(tmp_path):
         node.wait_ready()
         first = wait_state(tmp_path, "/db/redis", "ready")
 
-        os.kill(first["pid"], signal.SIGSTOP)
+        halt(first["pid"])
 
         second = wait_state(tmp_path, "/db/redis", "ready", restarts=1)
         assert second["last_reason"].startswith("killed: ProbeFailed: 2 probes in a row failed")

@@ -9,6 +9,7 @@ from pathlib import Path
 import psutil
 import pytest
 from support.nodes import Node, node
+from support.processes import halt
 
 CONFIG = """\
 version = 1
@@ -30,7 +31,7 @@ def held_recorder(running: Node) -> psutil.Process:
     """Stop the recorder's process where it is, as a disk that does not answer would."""
     (recorder,) = running.items("ps", "/sys/recorder")
     process = psutil.Process(recorder["pid"])
-    process.suspend()
+    halt(process.pid)
     return process
 
 

@@ -15,7 +15,7 @@ import psutil
 import pytest
 from support.launching import launching
 from support.process_actors import Add, Do, Facts, Get
-from support.processes import TIMEOUT, first_line, instance, is_alive, process, wait_gone
+from support.processes import TIMEOUT, first_line, halt, instance, is_alive, process, wait_gone
 
 from actors import ActorExitedError, Exited, Incarnation, Started, StartFailed
 from supervisors.processes import marks
@@ -77,7 +77,7 @@ def test_nothing_outlives_a_launcher_that_was_killed(parent):
 
 def test_children_end_with_their_launcher_even_when_its_warden_was_killed_before(parent, tmp_path):
     launcher, warden, family, mark = parent
-    launcher.send_signal(signal.SIGSTOP)  # so that it cannot start another warden
+    halt(launcher.pid)  # so that it cannot start another warden
     warden.kill()
     assert wait_gone(warden) == []
 
@@ -106,7 +106,7 @@ def test_a_stopped_child_is_silent_and_is_killed(tmp_path):
         child = host.start("Counter", heartbeat=Heartbeat(0.2, 3))
         child.started()
 
-        os.kill(child.handle.pid, signal.SIGSTOP)
+        halt(child.handle.pid)
 
         assert child.exited().detail == "heartbeat-missed"
 

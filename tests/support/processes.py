@@ -5,14 +5,17 @@ from __future__ import annotations
 import contextlib
 import os
 import select
+import signal
 import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from pathlib import Path
 
 import psutil
+from support.waiting import until
 
-TIMEOUT = 20.0
+TIMEOUT = 60.0
 """Seconds after which a wait in a test fails; never an expectation of speed."""
 
 SLEEPER = "import sys, time; print('up', flush=True); time.sleep(600)"
@@ -54,9 +57,24 @@ def instance(pid: int) -> psutil.Process:
     return psutil.Process(pid)
 
 
+def halt(pid: int) -> None:
+    """Stop a process, and return once every thread of it has stopped: a kill returns before that."""
+    os.kill(pid, signal.SIGSTOP)
+    until(lambda: has_halted(pid), what=f"process {pid} stopped")
+
+
+def has_halted(pid: int) -> bool:
+    """Whether no thread of a process runs, or will before it is told to go on."""
+    states = []
+    for stat in Path(f"/proc/{pid}/task").glob("*/stat"):
+        with contextlib.suppress(FileNotFoundError, ProcessLookupError):  # that thread ended
+            states.append(stat.read_text().rpartition(") ")[2][0])
+    return all(state in "TtZX" for state in states)
+
+
 def wait_gone(*processes: psutil.Process, timeout: float = TIMEOUT) -> list[psutil.Process]:
     """Wait until `processes` have ended, waited for by their parents or not; return those that have not."""
-    until = time.monotonic() + timeout
+    deadline = time.monotonic() + timeout
     for found in processes:
         with contextlib.suppress(ProcessLookupError):
             fd = os.pidfd_open(found.pid)
@@ -64,7 +82,7 @@ def wait_gone(*processes: psutil.Process, timeout: float = TIMEOUT) -> list[psut
                 poll = select.poll()
                 poll.register(fd, select.POLLIN)
                 if is_alive(found):
-                    poll.poll(max(0.0, until - time.monotonic()) * 1000)
+                    poll.poll(max(0.0, deadline - time.monotonic()) * 1000)
             finally:
                 os.close(fd)
     return [found for found in processes if is_alive(found)]

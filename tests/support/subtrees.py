@@ -17,7 +17,8 @@ from supervisors.running import RunningTree, start_tree
 from supervisors.specs import ChildSpec, ImportStart, Strategy, SupervisorSpec
 from supervisors.views import NodeState, NodeView
 
-TIMEOUT = 30.0
+TIMEOUT = 60.0
+"""Seconds after which a wait in a test fails; never an expectation of speed."""
 
 
 def worker(id: str, use: str = "Counter", **options: Any) -> ChildSpec:

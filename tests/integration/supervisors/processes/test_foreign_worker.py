@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import queue
 import shutil
 import signal
@@ -15,7 +14,7 @@ import pytest
 from msgspec.structs import replace
 from support.launching import launching
 from support.node_programs import FOLDER
-from support.processes import TIMEOUT, instance, wait_gone
+from support.processes import TIMEOUT, halt, instance, wait_gone
 from support.waiting import until
 
 from actors import ActorExitedError
@@ -123,7 +122,7 @@ def test_it_is_restarted_when_it_asks_for_it(work: Work) -> None:
 
 def test_it_comes_back_when_it_was_killed_and_the_task_in_hand_fails_at_once(work: Work) -> None:
     process = work.process()
-    process.suspend()
+    halt(process.pid)
     task = work.ref.ask(Task("echo"), block=False)
     process.send_signal(signal.SIGKILL)
 
@@ -162,7 +161,7 @@ def test_one_that_stays_silent_is_taken_for_hung_and_restarted(spec: Any, tmp_pa
     restless = replace(spec, heartbeat=Heartbeat(0.2, 10))
     with start_tree(SupervisorSpec(intensity=10, children=(restless,)), run=tmp_path / "run") as tree:
         work = Work(tree)
-        os.kill(work.process().pid, signal.SIGSTOP)
+        halt(work.process().pid)
 
         assert "heartbeat" in work.next(ActorExited).reason.detail
         assert work.next(ActorStarted).generation == 2

@@ -15,7 +15,7 @@ import psutil
 import pytest
 from support.launching import Launched, Launching, launching
 from support.process_actors import Add, Do, Facts
-from support.processes import TIMEOUT, instance, is_alive, wait_gone
+from support.processes import TIMEOUT, halt, instance, is_alive, wait_gone
 from support.waiting import until
 
 from actors.events import SpareChanged
@@ -210,7 +210,7 @@ def test_a_nursery_that_hangs_is_replaced_and_the_child_started_without_it(watch
     first.started()
     spare = watching.wait_ready()
     nursery = watching.nursery()
-    os.kill(nursery, signal.SIGSTOP)
+    halt(nursery)
     os.kill(spare, signal.SIGKILL)  # so that the next start needs the nursery
     watching.event("lost")
 
@@ -228,7 +228,7 @@ def test_a_spare_that_hangs_when_it_is_handed_over_is_replaced_by_a_new_interpre
     first = watching.start()
     first.started()
     spare = instance(watching.wait_ready())
-    os.kill(spare.pid, signal.SIGSTOP)
+    halt(spare.pid)
 
     kill(first)
     second = watching.start()
@@ -245,7 +245,7 @@ def test_a_spare_that_is_killed_in_its_hand_over_is_replaced_by_a_new_interprete
     first = watching.start()
     first.started()
     spare = watching.wait_ready()
-    os.kill(spare, signal.SIGSTOP)  # so that the hand-over is under way until it is killed
+    halt(spare)  # so that the hand-over is under way until it is killed
     kill(first)
     second = watching.start()
     watching.event("used")
@@ -263,7 +263,7 @@ def test_a_child_that_is_stopped_in_its_hand_over_does_not_start(watching):
     first = watching.start()
     first.started()
     spare = watching.wait_ready()
-    os.kill(spare, signal.SIGSTOP)
+    halt(spare)
     kill(first)
     second = watching.start()
     watching.event("used")

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 
 import pytest
 from support.process_actors import Add, AskOther, Do, Fail, Get, Seen, TellOther, WatchOther
-from support.processes import wait_gone
+from support.processes import halt, wait_gone
 from support.subtrees import TIMEOUT, Watched, apart, near, running, two_levels, worker
 from support.waiting import until
 
@@ -166,7 +166,7 @@ def test_a_killed_process_in_the_middle_of_the_tree_leaves_the_others_alone() ->
 def test_a_stopped_process_is_shown_as_unknown_and_holds_up_nobody() -> None:
     with running(*two_levels()) as tree:
         deep = tree.process("/far/deep")
-        deep.suspend()
+        halt(deep.pid)
         try:
             until(lambda: states(tree)["/far/deep/x"] == "unknown", TIMEOUT)
             assert states(tree)["/far/a"] == "ready"
@@ -324,7 +324,7 @@ def test_what_otp_tells_of_a_supervisor_is_told_of_one_in_another_process_too() 
 def test_a_supervisor_whose_process_does_not_answer_is_not_waited_for_without_end() -> None:
     with running(*two_levels()) as tree:
         process = tree.process("/far/deep")
-        process.send_signal(signal.SIGSTOP)
+        halt(process.pid)
         try:
             with pytest.raises(AskTimeoutError):
                 tree.tree.count_children("/far/deep", timeout=0.2)

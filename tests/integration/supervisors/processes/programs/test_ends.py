@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import os
-import signal
 
 import psutil
 import pytest
 from support.launching import launching
-from support.processes import instance, wait_gone
+from support.processes import halt, instance, wait_gone
 from support.programs import ABIDE, DOUBLE_FORK, python, shell
 from support.waiting import until
 
@@ -138,7 +137,7 @@ def test_a_kill_ends_the_whole_tree_at_once(host):
 def test_a_stopped_process_obeys_its_stop(host):
     child = program(host, shell("exec sleep 600"))
     child.started()
-    os.kill(child.handle.pid, signal.SIGSTOP)
+    halt(child.handle.pid)
 
     child.handle.stop(ExitReason.shutdown("deploy"))
 
@@ -221,7 +220,7 @@ def test_a_keeper_that_is_stopped_still_dies_with_all_it_keeps(host):
     child = program(host, shell("sleep 600 & echo up $$; wait", ready=READY_AT_LINE))
     child.started()
     tree = below(child)
-    keeper_of(child).suspend()
+    halt(keeper_of(child).pid)
 
     child.handle.kill()
 

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 from support.docs import ROOT
-from support.processes import TIMEOUT, first_line, instance, wait_gone
+from support.processes import TIMEOUT, first_line, halt, instance, wait_gone
 from support.programs import free_port, python, shell
 from support.waiting import until
 
@@ -366,7 +366,7 @@ def test_the_death_of_the_launcher_ends_programs_that_hide(tmp_path, stops_keepe
     try:
         daemon, keeper = map(instance, map(int, first_line(launcher).split()))
         if stops_keeper:
-            keeper.suspend()
+            halt(keeper.pid)
         launcher.kill()
         assert wait_gone(daemon, keeper) == []
     finally:
