@@ -24,7 +24,8 @@ TIMEOUT = 60.0
 def worker(id: str, use: str = "Counter", **options: Any) -> ChildSpec:
     """An actor of `support.process_actors`."""
     kwargs = options.pop("kwargs", {})
-    return ChildSpec(id, ImportStart(f"support.process_actors:{use}", kwargs), **options)
+    spec = {"start_timeout": TIMEOUT, "shutdown": TIMEOUT, **options}
+    return ChildSpec(id, ImportStart(f"support.process_actors:{use}", kwargs), **spec)
 
 
 def apart(id: str, *children: ChildSpec, intensity: int = 100, **options: Any) -> ChildSpec:
@@ -98,14 +99,30 @@ class Watched:
         assert events, f"no {kind.__name__} of {path} in {[(type(e).__name__, e.path) for e in self.events]}"
         return events[0]
 
-    def wait_ready(self, count: int) -> None:
-        """Wait until the tree has `count` nodes and all of them are ready."""
+    def wait_nodes(self, holds: Callable[[dict[str, NodeView]], object]) -> dict[str, NodeView]:
+        """Wait until `holds(nodes)` of one reading of the tree, and return that reading.
 
-        def ready() -> bool:
+        A process that is held up for long is shown as `unknown` until it speaks again.
+        """
+        found: dict[str, NodeView] = {}
+
+        def has_come() -> object:
+            nonlocal found
             found = self.nodes()
-            return len(found) == count and all(node.state is NodeState.READY for node in found.values())
+            return holds(found)
 
-        until(ready, TIMEOUT, what=f"{count} nodes ready")
+        until(has_come, TIMEOUT, what="such a tree")
+        return found
+
+    def wait_state(self, path: str, state: str) -> NodeView:
+        """Wait until the node at `path` is in `state`, and return its view."""
+        return self.wait_nodes(lambda nodes: path in nodes and nodes[path].state.value == state)[path]
+
+    def wait_ready(self, count: int) -> dict[str, NodeView]:
+        """Wait until the tree has `count` nodes and all of them are ready, and return them."""
+        return self.wait_nodes(
+            lambda nodes: len(nodes) == count and all(node.state is NodeState.READY for node in nodes.values())
+        )
 
 
 @contextmanager

@@ -91,11 +91,11 @@ class TapNode:
 
     def tap(self, **options: Any) -> TapReader:
         """Return a reader of its taps, joined."""
-        return TapReader(self.publisher.endpoint, **options)
+        return TapReader(self.publisher.endpoint, **{"connect": PATIENCE, "join": PATIENCE, **options})
 
     def client(self) -> ControlClient:
         """Return a control client."""
-        return ControlClient(self.server.endpoint, caller="test")
+        return ControlClient(self.server.endpoint, caller="test", connect=PATIENCE)
 
     def _handle(self, request: Request, responder: Responder) -> None:
         arguments: Any = from_wire(request.args, COMMANDS[request.command].arguments)

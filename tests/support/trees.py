@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -19,7 +20,7 @@ from supervisors.supervisor import Services, Subtree
 from supervisors.tree import nodes
 from supervisors.views import NodeView
 
-TIMEOUT = 20.0
+TIMEOUT = 60.0
 
 
 class Tree:
@@ -47,9 +48,11 @@ class Tree:
             self._changed.notify_all()
 
     def wait(self, condition: Callable[[], Any]) -> Any:
-        """Wait until `condition()` is true, looked at after each event and outcome; return its value."""
+        """Wait until `condition()` is true, looked at after each event, and now and then; return it."""
+        deadline = time.monotonic() + TIMEOUT
         with self._changed:
-            found = self._changed.wait_for(condition, TIMEOUT)
+            while not (found := condition()) and time.monotonic() < deadline:
+                self._changed.wait(0.05)  # what a supervisor publishes is no event
         assert found, f"not within {TIMEOUT} s; events: {self.events}; outcomes: {self.outcomes}"
         return found
 

@@ -13,7 +13,7 @@ from typing import Any
 
 from transport.reactor import Reactor
 
-PATIENCE = 20.0
+PATIENCE = 60.0
 """Seconds a test waits for what must happen; only a failing test waits so long."""
 
 

@@ -11,7 +11,7 @@ from support.subtrees import TIMEOUT, Watched, apart, running, worker
 from support.waiting import until
 
 from actors import ActorExitedError, AskTimeoutError, MailboxFullError
-from actors.events import ActorExited, DeadLettered, RestartScheduled
+from actors.events import ActorStateChanged, DeadLettered, RestartScheduled
 from actors.policies.backoff import Backoff
 from supervisors.branches import post_call
 from supervisors.core import StartStopped
@@ -126,8 +126,7 @@ def test_held_messages_are_refused_when_the_child_gives_up() -> None:
     with running(fragile) as tree:
         with pytest.raises(ValueError, match="boom"):
             tree.ask("/one", Fail("boom"))
-        tree.wait_event(ActorExited, "/one")
-        until(lambda: tree.node("/one").state.value == "quarantined", TIMEOUT)
+        tree.wait_event(ActorStateChanged, "/one", lambda event: event.state == "quarantined")
         tree.tree.ref("/one").tell(Add(1))
         assert letters(tree) == [(Add(1), "quarantined")]
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from support.waiting import until
+
 from actors import Actor
 from supervisors.running import start_tree
 from supervisors.specs import ChildSpec, LocalStart, Restart, Strategy, SupervisorSpec
@@ -23,9 +25,9 @@ def test_children_that_are_gone_leave_no_record_path_or_view() -> None:
 
         supervisor = tree.services.supervisors["/pool"]
         assert len(supervisor.published.children) == 0
-        assert supervisor.handles == {}
+        until(lambda: supervisor.handles == {}, what="no handle left")  # the answer may come before the turn is over
         tree.nodes()
         assert supervisor.lines.blocks == ()
-        assert supervisor._announcer.paths == {}
-        assert tree.system.registry._absent == {}
+        until(lambda: supervisor._announcer.paths == {}, what="no path left")
+        until(lambda: tree.system.registry._absent == {}, what="no reason left")
         assert len(tree.system.registry.below("/pool")) == 1  # the supervisor itself

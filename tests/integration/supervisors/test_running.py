@@ -58,7 +58,7 @@ def ids(tree: RunningTree, path: str = "/") -> list[str]:
 def test_children_are_started_terminated_restarted_and_deleted_by_hand() -> None:
     with start_tree(SupervisorSpec(children=(child("a"),))) as tree:
         tree.start_child("/", child("b"))
-        assert tree.ref("/b").ask(Name(), timeout=10) == "/b"
+        assert tree.ref("/b").ask(Name(), timeout=60) == "/b"
         assert ids(tree) == ["b", "a"]
 
         with pytest.raises(ChildConflictError, match="b"):
@@ -70,7 +70,7 @@ def test_children_are_started_terminated_restarted_and_deleted_by_hand() -> None
         assert tree.count_children().active == 1
         tree.terminate_child("/b")
         tree.restart_child("/b")
-        assert tree.ref("/b").ask(Name(), timeout=10) == "/b"
+        assert tree.ref("/b").ask(Name(), timeout=60) == "/b"
         tree.terminate_child("/b")
         tree.delete_child("/b")
 
@@ -107,8 +107,8 @@ def test_a_dynamic_supervisor_spawns_children_with_arguments_of_their_own() -> N
         first = tree.spawn_child("/pool", "one").id
         second = tree.spawn_child("/pool", label="two").id
 
-        assert tree.ref(f"/pool/{first}").ask(Name(), timeout=10) == f"/pool/{first} one"
-        assert tree.ref(f"/pool/{second}").ask(Name(), timeout=10) == f"/pool/{second} two"
+        assert tree.ref(f"/pool/{first}").ask(Name(), timeout=60) == f"/pool/{first} one"
+        assert tree.ref(f"/pool/{second}").ask(Name(), timeout=60) == f"/pool/{second} two"
         assert tree.count_children("/pool").active == 2
 
 
@@ -140,11 +140,11 @@ def test_a_child_whose_supervisor_gave_up_is_stopped_and_not_restarting() -> Non
         for generation in (1, 2):
             until(lambda generation=generation: fragile.generation == generation)
             with pytest.raises(ValueError, match="crashed"):
-                fragile.ask(Crash(), timeout=30)
-        assert tree.wait_end(30)
+                fragile.ask(Crash(), timeout=60)
+        assert tree.wait_end(60)
 
         with pytest.raises(ActorExitedError, match="/a is stopped"):
-            fragile.ask(Name(), timeout=30)
+            fragile.ask(Name(), timeout=60)
 
 
 @pytest.mark.parametrize(
@@ -157,4 +157,4 @@ def test_what_is_no_spec_is_refused_and_the_tree_lives_on(spec: Any) -> None:
         with pytest.raises(TypeError, match="spec is a SupervisorSpec"):
             tree.reconfigure("/", child("b"))  # type: ignore[arg-type]
 
-        assert tree.ref("/a").ask(Name(), timeout=30) == "/a"
+        assert tree.ref("/a").ask(Name(), timeout=60) == "/a"

@@ -274,7 +274,8 @@ def test_an_abandoned_start_counts_until_its_thread_has_ended_after_all(strategy
         Worker.gate.set()
 
         tree.wait(lambda: not supervisor.published.ledger.abandoned)
-        (path,) = {e.path for e in tree.events if isinstance(e, ActorStateChanged) and e.state == "abandoned-ended"}
+        ended = lambda: {e.path for e in list(tree.events) if getattr(e, "state", "") == "abandoned-ended"}  # noqa: E731
+        (path,) = tree.wait(ended)  # it is said after the state was published
         assert path.startswith("/sub/")
 
 

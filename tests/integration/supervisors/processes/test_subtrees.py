@@ -36,10 +36,6 @@ def tree(standing: Watched) -> Watched:
     return standing
 
 
-def states(tree: Watched) -> dict[str, str]:
-    return {path: node.state.value for path, node in tree.nodes().items()}
-
-
 def test_messages_find_their_actor_whichever_process_has_it(tree: Watched) -> None:
     assert tree.ask("/far/a", Add(1)) == 1
     assert tree.ask("/far/deep/y", Add(2)) == 2
@@ -52,12 +48,11 @@ def test_messages_find_their_actor_whichever_process_has_it(tree: Watched) -> No
 
 
 def test_the_tree_shows_every_process_and_what_is_in_it(tree: Watched) -> None:
-    nodes = tree.nodes()
+    nodes = tree.wait_ready(8)
 
     assert list(nodes) == [
         "/", "/main", "/far", "/far/a", "/far/b", "/far/deep", "/far/deep/x", "/far/deep/y",
     ]  # fmt: skip
-    assert all(node.state is NodeState.READY for node in nodes.values())
     pids = {path: node.pid for path, node in nodes.items()}
     assert pids["/main"] == os.getpid()
     assert pids["/far"] == pids["/far/a"] == pids["/far/b"] != os.getpid()
@@ -72,12 +67,12 @@ def test_management_calls_reach_supervisors_of_other_processes() -> None:
     with running(*two_levels()) as tree:
         manage = tree.tree
         manage.terminate_child("/far/deep/x")
-        assert states(tree)["/far/deep/x"] == "stopped"
+        assert tree.node("/far/deep/x").state is NodeState.STOPPED
         assert manage.restart_child("/far/deep/x").generation == 2
-        assert states(tree)["/far/deep/x"] == "ready"
+        assert tree.wait_state("/far/deep/x", "ready").generation == 2
 
         manage.start_child("/far/deep", worker("z"))
-        assert list(states(tree))[-1] == "/far/deep/z"
+        assert list(tree.nodes())[-1] == "/far/deep/z"
         assert tree.ask("/far/deep/z", Add(9)) == 9
         manage.start_child("/far", apart("more", worker("one")))
         assert tree.ask("/far/more/one", Add(1)) == 1
@@ -95,7 +90,7 @@ def test_management_calls_reach_supervisors_of_other_processes() -> None:
 
         manage.terminate_child("/far/deep/z")
         manage.delete_child("/far/deep/z")
-        assert "/far/deep/z" not in states(tree)
+        assert "/far/deep/z" not in tree.nodes()
 
 
 def test_a_crash_below_is_restarted_there_and_told_once_here(tree: Watched) -> None:
@@ -168,11 +163,10 @@ def test_a_stopped_process_is_shown_as_unknown_and_holds_up_nobody() -> None:
         deep = tree.process("/far/deep")
         halt(deep.pid)
         try:
-            until(lambda: states(tree)["/far/deep/x"] == "unknown", TIMEOUT)
-            assert states(tree)["/far/a"] == "ready"
-            assert "last known: ready" in tree.node("/far/deep/x").why
-            until(lambda: states(tree)["/far/deep"] == "unknown", TIMEOUT)
-            assert (tree.node("/far").ready, tree.node("/far").total) == (2, 4)
+            assert "last known: ready" in tree.wait_state("/far/deep/x", "unknown").why
+            tree.wait_state("/far/a", "ready")
+            tree.wait_state("/far/deep", "unknown")
+            tree.wait_nodes(lambda nodes: (nodes["/far"].ready, nodes["/far"].total) == (2, 4))
             assert tree.ask("/far/a", Add(1)) == 1
         finally:
             deep.resume()
@@ -189,7 +183,7 @@ def test_a_stop_ends_everything_in_order_and_leaves_no_socket(tmp_path) -> None:
         order = [event.path for event in tree.events if type(event) is ActorExited]
         assert order == ["/far/deep/y", "/far/deep/x", "/far/deep", "/far/b", "/far/a", "/far"]
         assert all(e.reason.kind is ExitKind.SHUTDOWN for e in tree.events if type(e) is ActorExited)
-        assert list(states(tree)) == ["/", "/main", "/far"]
+        assert list(tree.nodes()) == ["/", "/main", "/far"]
         with pytest.raises(ActorExitedError, match="stopped"):
             tree.ask("/far/deep/x", Add(1))
         tree.tree.restart_child("/far")
@@ -268,12 +262,11 @@ def test_what_a_person_stopped_below_stays_stopped_when_a_process_is_made_anew()
 
         tree.process("/far/deep").send_signal(signal.SIGKILL)
         tree.wait_event(ActorStarted, "/far/deep")
-        until(lambda: states(tree).get("/far/deep/x") == "stopped", TIMEOUT)
+        tree.wait_state("/far/deep/x", "stopped")
         tree.tree.services.holds["/far/deep/x"] = hold  # as whoever asked keeps it
         tree.process("/far").send_signal(signal.SIGKILL)
         tree.wait_event(ActorStarted, "/far")
-        until(lambda: states(tree).get("/far/deep/x") == "stopped", TIMEOUT)
-        assert tree.node("/far/deep/x").stopped_why == "for good"
+        assert tree.wait_state("/far/deep/x", "stopped").stopped_why == "for good"
         assert tree.of(ActorStarted, "/far/deep/x") == []
 
 
@@ -307,18 +300,18 @@ def test_what_cannot_cross_is_refused_before_anything_starts() -> None:
 
 def test_what_otp_tells_of_a_supervisor_is_told_of_one_in_another_process_too() -> None:
     with running(*two_levels()) as tree:
-        below = tree.tree.which_children("/far/deep")
-        counts = tree.tree.count_children("/far")
-        spec = tree.tree.get_childspec("/far/deep/x")
+        below = tree.tree.which_children("/far/deep", timeout=TIMEOUT)
+        counts = tree.tree.count_children("/far", timeout=TIMEOUT)
+        spec = tree.tree.get_childspec("/far/deep/x", timeout=TIMEOUT)
 
         assert [(child.id, child.instance) for child in below] == [("y", "running"), ("x", "running")]
         assert (counts.specs, counts.active, counts.supervisors, counts.workers) == (3, 3, 1, 2)
         assert spec == worker("x")
         for path in ("/far/deep/none", "/far/none/x"):
             with pytest.raises(ChildNotFoundError):
-                tree.tree.get_childspec(path)
+                tree.tree.get_childspec(path, timeout=TIMEOUT)
         with pytest.raises(ChildNotFoundError, match="/far/deep/x"):
-            tree.tree.which_children("/far/deep/x")
+            tree.tree.which_children("/far/deep/x", timeout=TIMEOUT)
 
 
 def test_a_supervisor_whose_process_does_not_answer_is_not_waited_for_without_end() -> None:
@@ -331,4 +324,4 @@ def test_a_supervisor_whose_process_does_not_answer_is_not_waited_for_without_en
         finally:
             process.send_signal(signal.SIGCONT)
 
-        assert tree.tree.count_children("/far/deep").active == 2
+        assert tree.tree.count_children("/far/deep", timeout=TIMEOUT).active == 2
