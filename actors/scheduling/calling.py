@@ -116,6 +116,7 @@ class Call:
         with self._lock:
             self._task, self._loop = asyncio.current_task(), asyncio.get_running_loop()
         try:
+            self._cancel.check()  # again: a stop that came before there was a task has cancelled none
             return await self._handler(*self._arguments)
         finally:
             with self._lock:
