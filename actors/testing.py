@@ -30,7 +30,7 @@ from actors.exits import ExitReason
 T = TypeVar("T")
 A = TypeVar("A", bound=Actor)
 
-PATIENCE = 10.0
+PATIENCE = 60.0
 """Seconds a wait lasts by default: long, as it only matters where something is broken."""
 
 
@@ -39,7 +39,7 @@ class ManualClock:
 
     Timers fire on the thread that advances the clock, each at its own instant: a timer due at 3.0 that sets another one
     for 1 s later sees that one fire too in an `advance(5.0)` from 0. What actors set while they handle messages comes
-    from their own threads: wait for their effect before advancing further.
+    from their own threads: wait for their effect before advancing further, or have `advance` do so at each instant.
     """
 
     def __init__(self, monotonic: float = 1000.0, time: float = 1_700_000_000.0) -> None:
@@ -66,8 +66,13 @@ class ManualClock:
         """Move the wall clock alone, as an operator or a time server does."""
         self._offset += seconds
 
-    def advance(self, seconds: float) -> int:
+    def advance(self, seconds: float, *, settle: Callable[[], object] | None = None) -> int:
         """Move on by `seconds` and fire what comes due; return how many calls were made.
+
+        Args:
+            seconds: How far; 0 or more.
+            settle: Called at each instant at which something fired, before the clock goes on: waits there until the
+                actors have done what they do in answer, so that what they set counts from that very instant.
 
         Raises:
             ValueError: `seconds` is negative.
@@ -83,6 +88,8 @@ class ManualClock:
                     break
                 self._now = max(self._now, min(dues))
                 fired += sum(driven.fire() for driven in tuple(self._driven))
+                if settle is not None:
+                    settle()
             self._now = end
         return fired
 
@@ -233,7 +240,7 @@ def launch(
     """Spawn an actor as a supervisor would, and wait until it has started.
 
     Raises:
-        AssertionError: It did not start in time; says what it reported.
+        AssertionError: It did not start, or not in time; says what it reported.
     """
     outcomes = Collector()
     report: Callable[[Outcome], None] = outcomes
@@ -245,5 +252,7 @@ def launch(
         mailbox=mailbox,
         on_outcome=report,
     )
-    outcomes.expect(Started, timeout=timeout)
+    first = outcomes.expect(object, timeout=timeout)
+    if not isinstance(first, Started):
+        raise AssertionError(f"{path} did not start: {first!r}")
     return Launched(launched, outcomes)

@@ -108,6 +108,6 @@ def test_a_launch_waits_for_the_start_and_fails_where_there_is_none():
         started = launch(system, Actor, path="/a")
         assert started.outcomes.all == (Started(started.ref),)
         with pytest.raises(AssertionError, match="off"):
-            launch(system, Unwilling, path="/b", timeout=0.2)
+            launch(system, Unwilling, path="/b")
         started.stop(SHUTDOWN)
         assert started.outcomes.expect(Exited).reason == SHUTDOWN
