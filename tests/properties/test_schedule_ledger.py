@@ -115,18 +115,24 @@ class Scheduling(RuleBasedStateMachine):
         if die == "after":
             self.up()
             return
+        unbegun: list[Run] = []  # to be ended before they could begin: a retry, and the slot that replaces it, at once
         for _, run in claim.begins:
             key = (run.slot_at, run.round, run.attempt)
-            self.begun[key] = self.begun.get(key, 0) + 1
             current = next(r for r in self.engine.entries[ID].live if (r.slot_at, r.round) == key[:2])
-            if not current.ending:
+            if current.ending:
+                unbegun.append(current)
+            else:
+                self.begun[key] = self.begun.get(key, 0) + 1
                 self.running.append(run)
         for _, effect in effects:
             if isinstance(effect, Stop):
-                assert any(r.slot_at == effect.run.slot_at and r.round == effect.run.round for r in self.running)
+                to_end = [(r.slot_at, r.round) for r in (*self.running, *unbegun)]
+                assert (effect.run.slot_at, effect.run.round) in to_end
             if isinstance(effect, Settle) or (isinstance(effect, Hold) and effect.state == "retrying"):
                 gone = (effect.run.slot_at, effect.run.round)
                 self.running = [r for r in self.running if (r.slot_at, r.round) != gone]
+        for run in unbegun:
+            self.do(self.engine.feed(ID, Ended(run.slot_at, run.round, "cancelled", run.ending), self.now))
 
     @rule(
         seconds=st.sampled_from([0.5, 1.0, 3.0, 5.0, 21.0, 61.0]), die=st.sampled_from(["", "", "", "before", "after"])

@@ -12,7 +12,7 @@ from msgspec import Struct
 
 from actors.jobs.handlers import DoNotRetry, Run, job
 
-LIMIT = 30.0
+LIMIT = 60.0
 GATE = threading.Event()
 """What `gated` waits for."""
 

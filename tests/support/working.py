@@ -15,7 +15,8 @@ from actors.exits import SHUTDOWN, ExitReason
 
 T = TypeVar("T")
 
-LIMIT = 20.0
+LIMIT = 60.0
+"""Seconds after which a wait in a test fails; never an expectation of speed."""
 
 
 class Stage:

@@ -17,7 +17,7 @@ from transport.codec import pack, pack_envelope, unpack_frame
 from transport.envelope import Kind, envelope
 from transport.errors import CodecError, PeerLostError
 
-TIMEOUT = 20.0
+TIMEOUT = 60.0
 
 
 class Wire:

@@ -6,7 +6,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from support.working import Stage
+from support.working import LIMIT, Stage
 
 from actors.agents import tasks
 from actors.agents.context import Context, Result, Task
@@ -18,6 +18,7 @@ from actors.jobs.indexkeeper import GetIndex, IndexKeeper
 from actors.jobs.queues import JobQueues
 from actors.jobs.running import JobWorker
 from actors.scheduling.scheduler import SchedulerTick
+from actors.testing import ManualClock
 
 PATH = "/agents/07"
 RULES = {"name": "task", "handlers": ["actors.jobs.indexing"], "workers": ["/work/task#*"]}
@@ -27,6 +28,12 @@ SLOW = [sys.executable, "-c", "import time; time.sleep(600)"]
 @pytest.fixture
 def stage():
     with Stage() as stage:
+        yield stage
+
+
+@pytest.fixture
+def still_stage():
+    with Stage(clock=ManualClock()) as stage:
         yield stage
 
 
@@ -43,7 +50,7 @@ def arguments(tmp_path: Path, task: str = "heartbeat", **changes: object) -> dic
 
 
 def working(stage, ref):
-    stage.wait(lambda: ref.ask(GetLoop(), timeout=10).state == "working" or None, "the task to begin")
+    stage.wait(lambda: ref.ask(GetLoop(), timeout=LIMIT).state == "working" or None, "the task to begin")
 
 
 def test_a_task_past_its_time_is_cancelled_and_the_loop_lives(stage, tmp_path):
@@ -55,7 +62,7 @@ def test_a_task_past_its_time_is_cancelled_and_the_loop_lives(stage, tmp_path):
 
     event = stage.event(RunFinished, path=PATH)
     assert (event.outcome, event.detail) == ("timed-out", "not done within 0.3 s")
-    assert ref.ask(GetLoop(), timeout=10).failures == 1
+    assert ref.ask(GetLoop(), timeout=LIMIT).failures == 1
 
 
 def test_a_loop_is_answerable_while_its_task_runs_and_skips_the_next_slot(stage, tmp_path):
@@ -84,7 +91,8 @@ def test_a_stop_cancels_the_task_and_tells_so(stage, tmp_path):
     assert stage.event(RunFinished, path=PATH).outcome == "cancelled"
 
 
-def test_a_failed_loop_rests_and_a_run_by_hand_wakes_it(stage, tmp_path):
+def test_a_failed_loop_rests_and_a_run_by_hand_wakes_it(still_stage, tmp_path):
+    stage = still_stage  # it rests for seconds: by a clock that stands still
     ref = stage.start(PATH, AgentLoop, **arguments(tmp_path, "identity-sync", options={"file": "id.md"}))
     ref.tell(Cycle(1.0))
     stage.event(RunFinished, outcome="failed")
@@ -96,7 +104,7 @@ def test_a_failed_loop_rests_and_a_run_by_hand_wakes_it(stage, tmp_path):
 
     assert skipped.detail.startswith("resting ")
     stage.event(RunFinished, outcome="succeeded")
-    assert ref.ask(GetLoop(), timeout=10).failures == 0
+    assert ref.ask(GetLoop(), timeout=LIMIT).failures == 0
 
 
 def test_an_error_nobody_expected_is_told_and_ends_the_loop(stage, tmp_path, monkeypatch):
@@ -149,7 +157,7 @@ def test_its_state_shows_who_it_is_and_how_its_last_run_went(stage, tmp_path):
     ref.tell(Cycle(1.0, next_at=99.0))
     stage.event(RunFinished, outcome="succeeded")
 
-    view = ref.ask(GetLoop(), timeout=10)
+    view = ref.ask(GetLoop(), timeout=LIMIT)
 
     assert (view.index, view.title, view.caps, view.tags, view.priority) == (7, "A Test", ("all",), ("x",), "low")
     assert (view.next_at, view.last_outcome, view.runs) == (99.0, "succeeded", {"succeeded": 1})
@@ -168,12 +176,12 @@ def test_maintenance_has_the_workers_index_the_directory_and_then_only_what_chan
 
     def run(slot: float) -> str:
         before = len(stage.found(RunFinished, path=PATH))
-        jobs = keeper.ask(GetIndex(), timeout=10).gathered
+        jobs = keeper.ask(GetIndex(), timeout=LIMIT).gathered
         ref.tell(Cycle(slot, by_hand=True))
         event = stage.wait(lambda: next(iter(stage.found(RunFinished, path=PATH)[before:]), None), "the run")
         if " jobs" in event.detail and " 0 jobs" not in event.detail:
-            stage.wait(lambda: keeper.ask(GetIndex(), timeout=10).gathered > jobs or None, "the jobs")
-        stage.wait(lambda: not keeper.ask(GetIndex(), timeout=10).pending or None, "the index to be on disk")
+            stage.wait(lambda: keeper.ask(GetIndex(), timeout=LIMIT).gathered > jobs or None, "the jobs")
+        stage.wait(lambda: not keeper.ask(GetIndex(), timeout=LIMIT).pending or None, "the index to be on disk")
         return event.detail
 
     assert run(1.0) == "3 files: 3 new or changed in 1 jobs, 0 gone"
@@ -181,7 +189,7 @@ def test_maintenance_has_the_workers_index_the_directory_and_then_only_what_chan
     (root / "a").write_text("longer")
     (root / "b").unlink()
     assert run(3.0) == "2 files: 1 new or changed in 1 jobs, 1 gone"
-    assert keeper.ask(GetIndex(), timeout=10).indexed == 2
+    assert keeper.ask(GetIndex(), timeout=LIMIT).indexed == 2
 
 
 def test_maintenance_leaves_the_rest_for_the_next_run_when_there_is_much(stage, tmp_path):

@@ -12,7 +12,7 @@ from pathlib import Path
 import msgspec
 import pytest
 from support.servers import HttpServer, ImapServer, serving
-from support.working import Stage
+from support.working import LIMIT, Stage
 
 from actors.agents.loop import AgentLoop
 from actors.agents.pulse import HEARTBEAT_FILE, Heartbeat
@@ -349,7 +349,14 @@ def test_a_loop_whose_service_is_restarting_starts_and_skips_its_slots(loop):
 def test_mail_is_synchronised(loop):
     heads = {"1": b"Subject: one\r\n\r\n", "2": b"Subject: two\r\n\r\n"}
     with serving(ImapServer("ann", "pw", heads)) as server:
-        arguments = {"host": "127.0.0.1", "port": server.port, "user": "ann", "password": "pw", "tls": False}
+        arguments = {
+            "host": "127.0.0.1",
+            "port": server.port,
+            "user": "ann",
+            "password": "pw",
+            "tls": False,
+            "timeout": LIMIT,
+        }
         loop.stage.start("/io/gmail", MailService, **arguments)
         loop.run("mail-sync", requires=["/io/gmail"])
         heads["3"] = b"Subject: three\r\n\r\n"
@@ -363,7 +370,7 @@ def test_a_service_that_answers_with_a_fault_fails_the_run(loop):
     with serving(HttpServer({})) as web:
         web.answers["/json/version"] = (200, {}, {"Browser": "B/1", "Protocol-Version": "1.3"})
         web.answers["/json/list"] = (200, {}, [])
-        loop.stage.start("/io/browser", BrowserService, endpoint=web.url)
+        loop.stage.start("/io/browser", BrowserService, endpoint=web.url, timeout=LIMIT)
         right = loop.run("browser-health", requires=["/io/browser"])
         web.answers["/json/list"] = (500, {}, b"")
         wrong = loop.run("browser-health")
@@ -375,7 +382,7 @@ def test_a_service_that_answers_with_a_fault_fails_the_run(loop):
 def test_an_account_that_was_suspended_fails_the_run(loop):
     with serving(HttpServer({})) as web:
         web.answers["/2010-04-01/Accounts/AC1.json"] = (200, {}, {"status": "active", "friendly_name": "Test"})
-        loop.stage.start("/io/twilio", TelephonyService, account="AC1", token="t", base_url=web.url)
+        loop.stage.start("/io/twilio", TelephonyService, account="AC1", token="t", base_url=web.url, timeout=LIMIT)
         right = loop.run("telephony-status", requires=["/io/twilio"])
         web.answers["/2010-04-01/Accounts/AC1.json"] = (200, {}, {"status": "suspended"})
         wrong = loop.run("telephony-status")

@@ -21,7 +21,7 @@ from actors.jobs.selecting import Selection
 from actors.jobs.workers import Reload
 
 JOBS, INDEX, TASK = "/work/jobs", "/work/index", "/work/task#{}"
-LIMIT = 20.0
+LIMIT = 60.0
 SOON = {"first": 0.001, "factor": 1.0, "max": 0.001, "jitter": 0.0}
 RULES = {"name": QUEUE, "handlers": ["actors.jobs.indexing"], "workers": ["/work/task#*"], "backoff": SOON}
 

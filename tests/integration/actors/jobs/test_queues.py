@@ -18,7 +18,7 @@ from actors.jobs.running import JobWorker
 from actors.jobs.selecting import Selection, SelectionError
 
 PATH = "/work/jobs"
-LIMIT = 20.0
+LIMIT = 60.0
 SOON = {"first": 0.001, "factor": 1.0, "max": 0.001, "jitter": 0.0}
 
 

@@ -7,10 +7,12 @@ import socket
 import sys
 import threading
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import pytest
 from support.servers import HttpServer, ImapServer, serving
-from support.working import Stage
+from support.working import LIMIT, Stage
 
 from actors import on
 from actors.events import BreakerChanged
@@ -45,10 +47,13 @@ HEADS = {
 ECHO = [sys.executable, "-c", "import sys; sys.stdout.write(sys.stdin.read().upper())"]
 
 
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+@contextmanager
+def refusing(port: int = 0) -> Iterator[int]:
+    """Hold a port where nobody listens, so that nobody else does meanwhile."""
+    with socket.socket() as held:
+        held.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        held.bind(("127.0.0.1", port))
+        yield int(held.getsockname()[1])
 
 
 @pytest.fixture
@@ -82,13 +87,21 @@ def test_a_service_without_its_settings_ignores_its_start_and_names_them(stage, 
 
 
 def mail(imap, **changes):
-    return {"host": "127.0.0.1", "port": imap.port, "user": "ann", "password": "s3cret-word", "tls": False, **changes}
+    return {
+        "host": "127.0.0.1",
+        "port": imap.port,
+        "user": "ann",
+        "password": "s3cret-word",
+        "tls": False,
+        "timeout": LIMIT,
+        **changes,
+    }
 
 
 def test_unseen_mail_is_counted_and_the_newest_heads_are_decoded_without_marking_anything(stage, imap):
     ref = stage.start("/io/gmail", MailService, **mail(imap))
 
-    answer = ref.ask(ListUnseen(limit=2), timeout=10)
+    answer = ref.ask(ListUnseen(limit=2), timeout=LIMIT)
 
     assert isinstance(answer, UnseenMail)
     assert answer.unseen == 3
@@ -104,7 +117,7 @@ def test_a_password_beyond_ascii_logs_in(stage):
     with serving(ImapServer("ann", "größe", HEADS)) as server:
         ref = stage.start("/io/gmail", MailService, **mail(server, password="größe"))
 
-        assert ref.ask(ListUnseen(), timeout=10).unseen == 3
+        assert ref.ask(ListUnseen(), timeout=LIMIT).unseen == 3
 
 
 def test_a_refused_log_in_fails_the_start_and_shows_no_password(stage, imap):
@@ -123,9 +136,9 @@ def test_a_mailbox_that_is_not_there_fails_the_start(stage, imap):
 
 
 def test_a_server_that_is_not_there_fails_the_start(stage):
-    arguments = {"host": "127.0.0.1", "port": free_port(), "user": "a", "password": "b", "tls": False}
-
-    reason = stage.failed("/io/gmail", MailService, **arguments)
+    with refusing() as port:
+        arguments = {"host": "127.0.0.1", "port": port, "user": "a", "password": "b", "tls": False, "timeout": LIMIT}
+        reason = stage.failed("/io/gmail", MailService, **arguments)
 
     assert "ConnectionRefusedError" in reason.crash.message
 
@@ -142,14 +155,14 @@ def test_a_fault_is_an_answer_and_too_many_in_a_row_end_the_service(stage):
 
     with serving(ImapServer("ann", "s3cret-word", HEADS)) as server:
         ref = stage.start("/io/gmail", Impatient, **mail(server))
-    # the server is gone now
-    faults = [ref.ask(ListUnseen(), timeout=10) for _ in range(FAILING_LIMIT - 1)]
-    view = ref.ask(GetService(), timeout=10)
+    with refusing(server.port):  # the server is gone now
+        faults = [ref.ask(ListUnseen(), timeout=LIMIT) for _ in range(FAILING_LIMIT - 1)]
+        view = ref.ask(GetService(), timeout=LIMIT)
 
-    assert all(isinstance(fault, Fault) and "ConnectionRefused" in fault.error for fault in faults)
-    assert (view.calls, view.faults, view.failing) == (4, 4, 4)
-    with pytest.raises(Exception, match="5 calls in a row failed"):
-        ref.ask(ListUnseen(), timeout=10)
+        assert all(isinstance(fault, Fault) and "ConnectionRefused" in fault.error for fault in faults)
+        assert (view.calls, view.faults, view.failing) == (4, 4, 4)
+        with pytest.raises(Exception, match="5 calls in a row failed"):
+            ref.ask(ListUnseen(), timeout=LIMIT)
     assert stage.exit_of("/io/gmail").kind is ExitKind.CRASHED
 
 
@@ -161,7 +174,7 @@ class Flaky(Service):
     asked = 0
 
     def __init__(self) -> None:
-        super().__init__(timeout=10.0, concurrency=1)
+        super().__init__(timeout=LIMIT, concurrency=1)
 
     def probe(self, cancel):
         return "up"
@@ -183,22 +196,22 @@ def test_an_open_breaker_answers_without_asking_the_outside_and_a_probe_closes_i
     Flaky.up.clear()
     ref = stage.start("/io/flaky", Flaky)
 
-    faults = [ref.ask(ListUnseen(), timeout=10) for _ in range(2)]
+    faults = [ref.ask(ListUnseen(), timeout=LIMIT) for _ in range(2)]
     assert [fault.error for fault in faults] == ["OSError: nobody there"] * 2
-    assert told.get(timeout=10) == "open"
+    assert told.get(timeout=LIMIT) == "open"
     Flaky.up.set()
     asked, refused = Flaky.asked, 0
-    deadline = time.monotonic() + 30
-    while isinstance(answer := ref.ask(ListUnseen(), timeout=10), Fault):
+    deadline = time.monotonic() + LIMIT
+    while isinstance(answer := ref.ask(ListUnseen(), timeout=LIMIT), Fault):
         assert answer.error.startswith("breaker open for")
         assert answer.error.endswith("OSError: nobody there")
         refused += 1
         assert time.monotonic() < deadline
-    view = ref.ask(GetService(), timeout=10)
+    view = ref.ask(GetService(), timeout=LIMIT)
 
     assert Flaky.asked == asked + 1  # what was refused never came to the outside
     assert (view.breaker, view.failing, view.refused, view.calls) == ("closed", 0, refused, 3)
-    assert [told.get(timeout=10), told.get(timeout=10)] == ["half-open", "closed"]
+    assert [told.get(timeout=LIMIT), told.get(timeout=LIMIT)] == ["half-open", "closed"]
 
 
 def test_a_silent_server_is_a_fault_after_the_time_limit(stage):
@@ -218,8 +231,8 @@ VERSION = {"Browser": "Chrome/140.0", "Protocol-Version": "1.3", "User-Agent": "
 
 def test_a_browser_says_who_it_is_and_what_is_open(stage):
     with serving(HttpServer({"/json/version": (200, {}, VERSION), "/json/list": (200, {}, [{"type": "page"}])})) as web:
-        ref = stage.start("/io/browser", BrowserService, endpoint=web.url + "/")
-        answer = ref.ask(CheckBrowser(), timeout=10)
+        ref = stage.start("/io/browser", BrowserService, endpoint=web.url + "/", timeout=LIMIT)
+        answer = ref.ask(CheckBrowser(), timeout=LIMIT)
 
     assert isinstance(answer, BrowserVersion)
     assert (answer.browser, answer.protocol, answer.targets) == ("Chrome/140.0", "1.3", 1)
@@ -231,7 +244,7 @@ def test_a_browser_says_who_it_is_and_what_is_open(stage):
 )
 def test_what_is_no_browser_fails_the_start(stage, answer, part):
     with serving(HttpServer({"/json/version": answer})) as web:
-        reason = stage.failed("/io/browser", BrowserService, endpoint=web.url)
+        reason = stage.failed("/io/browser", BrowserService, endpoint=web.url, timeout=LIMIT)
 
     assert part in reason.crash.message
 
@@ -245,11 +258,17 @@ def test_an_endpoint_that_is_no_url_fails_the_start(stage):
 ACCOUNT = "/2010-04-01/Accounts/AC123.json"
 
 
+def account(web):
+    return {"account": "AC123", "token": "t0ken", "base_url": web.url, "timeout": LIMIT}
+
+
 def test_an_account_is_asked_for_with_its_credentials(stage):
     body = {"status": "active", "friendly_name": "Test", "type": "Trial", "sid": "AC123"}
     with serving(HttpServer({ACCOUNT: (200, {}, body)})) as web:
-        ref = stage.start("/io/twilio", TelephonyService, account="AC123", token="t0ken", base_url=web.url)
-        answer = ref.ask(CheckTelephony(), timeout=10)
+        ref = stage.start(
+            "/io/twilio", TelephonyService, account="AC123", token="t0ken", base_url=web.url, timeout=LIMIT
+        )
+        answer = ref.ask(CheckTelephony(), timeout=LIMIT)
 
     assert isinstance(answer, TelephonyAccount)
     assert (answer.name, answer.status, answer.kind) == ("Test", "active", "Trial")
@@ -267,7 +286,9 @@ def test_an_account_is_asked_for_with_its_credentials(stage):
 )
 def test_an_account_that_cannot_be_used_fails_the_start_without_showing_the_token(stage, answer, part):
     with serving(HttpServer({ACCOUNT: answer})) as web:
-        reason = stage.failed("/io/twilio", TelephonyService, account="AC123", token="t0ken", base_url=web.url)
+        reason = stage.failed(
+            "/io/twilio", TelephonyService, account="AC123", token="t0ken", base_url=web.url, timeout=LIMIT
+        )
 
     assert part in reason.crash.message
     assert "t0ken" not in reason.crash.message + reason.crash.traceback
@@ -277,7 +298,9 @@ def test_a_redirect_is_not_followed_with_the_credentials(stage):
     with serving(HttpServer({})) as other:
         answer = (302, {"Location": other.url + "/stolen"}, b"")
         with serving(HttpServer({ACCOUNT: answer})) as web:
-            stage.failed("/io/twilio", TelephonyService, account="AC123", token="t0ken", base_url=web.url)
+            stage.failed(
+                "/io/twilio", TelephonyService, account="AC123", token="t0ken", base_url=web.url, timeout=LIMIT
+            )
 
     assert other.seen == []
 
@@ -288,7 +311,7 @@ def test_a_redirect_is_not_followed_with_the_credentials(stage):
 def test_text_is_spoken_into_a_file_by_the_output_of_a_command(stage, tmp_path):
     ref = stage.start("/io/tts", SpeechOutService, command=ECHO, directory=str(tmp_path / "speech"))
 
-    answer = ref.ask(Speak("hello", "a.wav"), timeout=20)
+    answer = ref.ask(Speak("hello", "a.wav"), timeout=LIMIT)
 
     assert isinstance(answer, Spoken)
     assert (tmp_path / "speech" / "a.wav").read_text() == "HELLO"
@@ -300,7 +323,7 @@ def test_text_is_spoken_into_the_file_a_command_is_told(stage, tmp_path):
     command = [sys.executable, "-c", program, "{output}"]
     ref = stage.start("/io/tts", SpeechOutService, command=command, directory=str(tmp_path))
 
-    assert isinstance(ref.ask(Speak("ab", "b.wav"), timeout=20), Spoken)
+    assert isinstance(ref.ask(Speak("ab", "b.wav"), timeout=LIMIT), Spoken)
     assert [path.name for path in tmp_path.iterdir()] == ["b.wav"]
     assert (tmp_path / "b.wav").read_text() == "abab"
 
@@ -319,7 +342,7 @@ def test_a_command_that_makes_no_speech_is_a_fault_and_leaves_no_file(stage, tmp
     command = [sys.executable, "-c", program]
     ref = stage.start("/io/tts", SpeechOutService, command=command, directory=str(tmp_path / "speech"))
 
-    answer = ref.ask(Speak("hello", name), timeout=20)
+    answer = ref.ask(Speak("hello", name), timeout=LIMIT)
 
     assert isinstance(answer, Fault)
     assert part in answer.error
@@ -336,8 +359,8 @@ def test_a_recording_is_written_down_by_a_command(stage, tmp_path):
     program = "import sys; print(open(sys.argv[1]).read() + ' indeed')"
     ref = stage.start("/io/stt", SpeechInService, command=[sys.executable, "-c", program])
 
-    assert ref.ask(Transcribe(str(audio)), timeout=20).text == "what was said indeed"
-    assert "no audio file" in ref.ask(Transcribe(str(tmp_path / "none")), timeout=20).error
+    assert ref.ask(Transcribe(str(audio)), timeout=LIMIT).text == "what was said indeed"
+    assert "no audio file" in ref.ask(Transcribe(str(tmp_path / "none")), timeout=LIMIT).error
 
 
 def test_the_input_placeholder_is_replaced(stage, tmp_path):
@@ -347,7 +370,7 @@ def test_the_input_placeholder_is_replaced(stage, tmp_path):
     command = [sys.executable, "-c", program, "-f", "{input}", "-q"]
     ref = stage.start("/io/stt", SpeechInService, command=command)
 
-    answer = ref.ask(Transcribe(str(audio)), timeout=20)
+    answer = ref.ask(Transcribe(str(audio)), timeout=LIMIT)
 
     assert isinstance(answer, Transcript)
     assert answer.text == str(["-f", str(audio), "-q"])

@@ -11,7 +11,7 @@ from actors.state.backup import backup, inspect, restore
 from actors.state.file import StateError, open_state
 from actors.state.migrations import Migrations
 
-TIMEOUT = 30
+TIMEOUT = 60
 NOTES = Migrations("notes", ("CREATE TABLE notes (number INTEGER, twin INTEGER) STRICT",))
 
 

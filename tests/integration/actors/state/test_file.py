@@ -10,7 +10,7 @@ from actors.jobs.schema import JOBS
 from actors.state.file import StateError, open_state
 from actors.state.migrations import FORMAT, Migrations
 
-TIMEOUT = 30
+TIMEOUT = 60
 NOTES = Migrations("notes", ("CREATE TABLE notes (text TEXT) STRICT",))
 LATER = Migrations("notes", (*NOTES.steps, "ALTER TABLE notes ADD COLUMN at REAL"))
 

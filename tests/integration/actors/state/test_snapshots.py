@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 from msgspec import Struct
-from support.working import Stage
+from support.working import LIMIT, Stage
 
 from actors import Actor
 from actors.state.file import StateError, open_state
@@ -43,7 +43,7 @@ def spawn(stage: Any, kind: type[Keeper] = Keeper, path: str = "/shop/basket", g
 
 
 def do(ref: Any, work: Any) -> Any:
-    return ref.ask(work, timeout=30)
+    return ref.ask(work, timeout=LIMIT)
 
 
 def crash(stage: Any, ref: Any, error: type[Exception], said: str, work: Any) -> Any:

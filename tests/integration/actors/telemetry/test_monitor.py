@@ -7,7 +7,7 @@ import subprocess
 import sys
 
 import pytest
-from support.working import Stage
+from support.working import LIMIT, Stage
 
 from actors.events import ActorExited, ActorStarted, MetricSampled
 from actors.exits import NORMAL
@@ -31,17 +31,17 @@ def child():
 
 def look(stage, monitor) -> list[MetricSampled]:
     """Have the monitor look once; return what it published."""
-    monitor.ask(GetFigures(), timeout=20)  # handled after the look at the start
+    monitor.ask(GetFigures(), timeout=LIMIT)  # handled after the look at the start
     before = len(stage.found(MetricSampled))
     monitor.tell(Look())
-    monitor.ask(GetFigures(), timeout=20)  # handled after the look
+    monitor.ask(GetFigures(), timeout=LIMIT)  # handled after the look
     return stage.found(MetricSampled)[before:]
 
 
 def test_host_and_node_figures_are_published_at_the_start(stage, tmp_path):
     monitor = stage.start(PATH, ResourceMonitor, every=3600.0, disks=[str(tmp_path)])
 
-    figures = monitor.ask(GetFigures(), timeout=20)
+    figures = monitor.ask(GetFigures(), timeout=LIMIT)
 
     names = {event.name for event in stage.found(MetricSampled, path=PATH)}
     assert {"host.memory_used_ratio", "host.disk_free_bytes", "process.rss_bytes", "process.threads"} <= names

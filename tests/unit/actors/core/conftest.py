@@ -7,13 +7,14 @@ from collections.abc import Iterator
 import pytest
 
 from actors import ActorSystem
+from actors.testing import PATIENCE
 
 
 @pytest.fixture
 def system() -> Iterator[ActorSystem]:
     made = ActorSystem("test")
     yield made
-    assert made.shutdown(10.0), "something did not end"
+    assert made.shutdown(PATIENCE), "something did not end"
 
 
 @pytest.fixture(params=["pool", "thread"])

@@ -6,10 +6,11 @@ import asyncio
 import threading
 
 import pytest
+from support.waiting import until, until_idle
 
 from actors import AbandonedError, Actor, ActorExitedError, ActorSystem, Down, Exited, Message, Started, on
 from actors.exits import KILLED, ExitKind
-from actors.testing import Collector, Probe, launch
+from actors.testing import PATIENCE, Collector, Probe, launch
 
 
 class Stick(Message[None], frozen=True, local=True):
@@ -30,7 +31,7 @@ class Sticky(Actor):
     @on(Stick)
     def stick(self, message: Stick) -> None:
         message.entered.set()
-        assert message.go_on.wait(30)
+        assert message.go_on.wait(PATIENCE)
         if self.victim is not None:
             for attempt in (
                 lambda: self.victim.tell("late"),
@@ -66,7 +67,7 @@ def test_what_an_abandoned_instance_still_does_reaches_nobody(system: ActorSyste
     seen = Collector()
     stuck = launch(system, lambda: Sticky(victim.ref, seen), path="/stuck", placement=placement)
     asked = stuck.ref.ask(gate, block=False)
-    assert gate.entered.wait(10)
+    assert gate.entered.wait(PATIENCE)
     waiting = stuck.ref.ask(Hello(), block=False)
     stuck.ref.tell(Hello())
 
@@ -74,7 +75,7 @@ def test_what_an_abandoned_instance_still_does_reaches_nobody(system: ActorSyste
 
     for future in (asked, waiting):
         with pytest.raises(ActorExitedError):
-            future.get(timeout=10)
+            future.get(timeout=PATIENCE)
     assert system.abandoned == ("/stuck",)
     assert stuck.launch.is_finished
     gate.go_on.set()
@@ -87,21 +88,19 @@ def test_what_an_abandoned_instance_still_does_reaches_nobody(system: ActorSyste
 def test_the_path_is_free_at_once_and_the_next_instance_works(system: ActorSystem, placement, gate):
     stuck = launch(system, Sticky, path="/a", placement=placement)
     stuck.ref.tell(gate)
-    assert gate.entered.wait(10)
+    assert gate.entered.wait(PATIENCE)
 
     stuck.launch.abandon()
 
     again = launch(system, Sticky, path="/a", placement=placement)
-    assert again.ref.ask(Hello(), timeout=10) == "hello"
-    assert system.ref("/a").ask(Hello(), timeout=10) == "hello"
+    assert again.ref.ask(Hello(), timeout=PATIENCE) == "hello"
+    assert system.ref("/a").ask(Hello(), timeout=PATIENCE) == "hello"
 
 
 def test_an_abandoned_instance_that_comes_back_is_no_longer_listed(system: ActorSystem, placement, gate):
-    from support.waiting import until
-
     stuck = launch(system, Sticky, path="/a", placement=placement)
     stuck.ref.tell(gate)
-    assert gate.entered.wait(10)
+    assert gate.entered.wait(PATIENCE)
     stuck.launch.abandon()
 
     gate.go_on.set()
@@ -124,7 +123,7 @@ def test_who_monitors_an_abandoned_instance_learns_it_at_once(system: ActorSyste
     stuck = launch(system, Sticky, path="/a", placement=placement)
     launch(system, lambda: Watcher(stuck.ref), path="/watcher")
     stuck.ref.tell(gate)
-    assert gate.entered.wait(10)
+    assert gate.entered.wait(PATIENCE)
 
     stuck.launch.abandon()
 
@@ -139,6 +138,7 @@ def test_abandoning_an_idle_instance_really_ends_it_without_its_hooks(system: Ac
             calls("on_stop")
 
     idle = launch(system, Hooked, path="/a", placement=placement)
+    until_idle(idle.ref)
 
     assert idle.launch.abandon() is True
 
@@ -151,12 +151,12 @@ def test_other_actors_of_the_pool_go_on_and_the_stuck_worker_takes_no_other(syst
     stuck = launch(system, Sticky, path="/stuck")
     others = [launch(system, Sticky, path=f"/other{n}") for n in range(5)]
     stuck.ref.tell(gate)
-    assert gate.entered.wait(10)
+    assert gate.entered.wait(PATIENCE)
     stuck.launch.abandon()
 
-    assert [other.ref.ask(Hello(), timeout=10) for other in others] == ["hello"] * 5
+    assert [other.ref.ask(Hello(), timeout=PATIENCE) for other in others] == ["hello"] * 5
     gate.go_on.set()
-    assert [other.ref.ask(Hello(), timeout=10) for other in others] == ["hello"] * 5
+    assert [other.ref.ask(Hello(), timeout=PATIENCE) for other in others] == ["hello"] * 5
 
 
 def test_an_innocent_actor_run_on_the_thread_of_an_abandoned_one_may_send(system: ActorSystem):
@@ -166,7 +166,7 @@ def test_an_innocent_actor_run_on_the_thread_of_an_abandoned_one_may_send(system
     class Inner(Actor):
         def on_receive(self, message):
             entered.set()
-            assert go_on.wait(30)
+            assert go_on.wait(PATIENCE)
             probe.ref.tell("from inner")
             return "done"
 
@@ -177,7 +177,7 @@ def test_an_innocent_actor_run_on_the_thread_of_an_abandoned_one_may_send(system
     inner = launch(system, Inner, path="/inner")
     outer = launch(system, Outer, path="/outer")
     outer.ref.tell("go")
-    assert entered.wait(10)
+    assert entered.wait(PATIENCE)
 
     outer.launch.abandon()
     go_on.set()
@@ -199,13 +199,13 @@ def test_abandoning_an_awaiting_instance_cancels_it(system: ActorSystem, placeme
 
     stuck = launch(system, Awaiting, path="/a", placement=placement)
     asked = stuck.ref.ask("go", block=False)
-    assert entered.wait(10)
+    assert entered.wait(PATIENCE)
 
     stuck.launch.abandon()
 
-    assert cancelled.wait(10)
+    assert cancelled.wait(PATIENCE)
     with pytest.raises(ActorExitedError):
-        asked.get(timeout=10)
+        asked.get(timeout=PATIENCE)
 
 
 def test_abandoning_an_instance_that_waits_for_its_first_turn_never_makes_it(system: ActorSystem, gate):
@@ -219,14 +219,14 @@ def test_abandoning_an_instance_that_waits_for_its_first_turn_never_makes_it(sys
     stuck = launch(system, Sticky, path="/stuck")
     system.pool._spares = 0  # so that nobody takes over
     stuck.ref.tell(gate)
-    assert gate.entered.wait(10)
+    assert gate.entered.wait(PATIENCE)
     outcomes = Collector()
     late = system.spawn(Made, path="/late", on_outcome=outcomes)
 
     late.abandon()
     gate.go_on.set()
 
-    assert stuck.ref.ask(Hello(), timeout=10) == "hello"
+    assert stuck.ref.ask(Hello(), timeout=PATIENCE) == "hello"
     stuck.stop(KILLED)
     stuck.outcomes.expect(Exited)
     assert (made.all, outcomes.all) == ((), ())
@@ -235,7 +235,7 @@ def test_abandoning_an_instance_that_waits_for_its_first_turn_never_makes_it(sys
 def test_a_system_that_shuts_down_does_not_wait_for_what_was_abandoned_before(system: ActorSystem, gate):
     stuck = launch(system, Sticky, path="/stuck", placement="pool")
     stuck.ref.tell(gate)
-    assert gate.entered.wait(10)
+    assert gate.entered.wait(PATIENCE)
     assert stuck.launch.abandon() is False
 
     assert system.shutdown(3600.0) is False  # the handler is still inside; waiting would see its end

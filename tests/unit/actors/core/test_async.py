@@ -23,10 +23,11 @@ from actors import (
     MailboxFullError,
     MailboxSpec,
     Message,
+    StartFailed,
     on,
 )
 from actors.exits import NORMAL, SHUTDOWN, ExitKind
-from actors.testing import Collector, ManualClock, launch
+from actors.testing import PATIENCE, Collector, ManualClock, launch
 
 
 class Wait(Message[str], frozen=True, local=True):
@@ -93,7 +94,7 @@ def test_plain_and_async_handlers_of_one_actor_take_turns(system: ActorSystem, p
 
     answers = [ref.ask(message, block=False) for message in (Wait(), Hello(), Wait(), Hello())]
 
-    assert [answer.get(timeout=10) for answer in answers] == ["waited", "hello"] * 2
+    assert [answer.get(timeout=PATIENCE) for answer in answers] == ["waited", "hello"] * 2
     assert ref.ask(Hello()) == "hello"
     assert ref.statistics().handled == 5
 
@@ -104,14 +105,14 @@ def test_async_messages_that_wait_for_the_start_are_awaited(system: ActorSystem,
 
     class Late(Agent):
         def on_start(self) -> None:
-            assert go_on.wait(10)
+            assert go_on.wait(PATIENCE)
 
     Late.reentrant = reentrant
     system.spawn(Late, path="/a", placement=placement, on_outcome=lambda _outcome: None)
     answers = [system.ref("/a").ask(message, block=False) for message in (Wait(), Hello(), Wait())]
     go_on.set()
 
-    assert [answer.get(timeout=10) for answer in answers] == ["waited", "hello", "waited"]
+    assert [answer.get(timeout=PATIENCE) for answer in answers] == ["waited", "hello", "waited"]
 
 
 def test_one_message_is_handled_at_a_time(system: ActorSystem, placement):
@@ -127,8 +128,8 @@ def test_one_message_is_handled_at_a_time(system: ActorSystem, placement):
 
     ref = launch(system, Careful, path="/a", placement=placement).ref
 
-    assert {ref.ask(n, block=False).get(timeout=10) for n in range(5)} == {1}
-    assert {answer.get(timeout=10) for answer in [ref.ask(n, block=False) for n in range(20)]} == {1}
+    assert {ref.ask(n, block=False).get(timeout=PATIENCE) for n in range(5)} == {1}
+    assert {answer.get(timeout=PATIENCE) for answer in [ref.ask(n, block=False) for n in range(20)]} == {1}
 
 
 def test_a_stop_cancels_the_awaiting_handler(system: ActorSystem, placement):
@@ -141,7 +142,7 @@ def test_a_stop_cancels_the_awaiting_handler(system: ActorSystem, placement):
 
     assert launched.outcomes.expect(Exited).reason == SHUTDOWN
     with pytest.raises(ActorExitedError, match="was stopped while handling"):
-        asked.get(timeout=10)
+        asked.get(timeout=PATIENCE)
     assert seen.all == ("hanging", "cancelled", "on_stop")
 
 
@@ -150,11 +151,11 @@ def test_a_coroutine_that_is_cancelled_before_its_first_step_leaves_no_trace(sys
 
     def hold_up_the_loop() -> None:
         held.set()
-        assert go_on.wait(30)
+        assert go_on.wait(PATIENCE)
 
     launched = launch(system, Agent, path="/a")
     system.loop.post(hold_up_the_loop)
-    assert held.wait(10)
+    assert held.wait(PATIENCE)
     asked = launched.ref.ask(Hanging(), block=False)
     until(lambda: launched.ref._work is not None)
     system.loop.post(launched.ref._work.cancel, SHUTDOWN)  # comes between the task's making and its first step
@@ -163,7 +164,7 @@ def test_a_coroutine_that_is_cancelled_before_its_first_step_leaves_no_trace(sys
 
     assert launched.outcomes.expect(Exited).reason == SHUTDOWN
     with pytest.raises(ActorExitedError):
-        asked.get(timeout=10)
+        asked.get(timeout=PATIENCE)
     gc.collect()  # a coroutine that was never awaited would warn here
 
 
@@ -171,10 +172,13 @@ def test_an_ask_that_times_out_cancels_its_handler_and_the_actor_goes_on(system:
     seen = Collector()
     ref = launch(system, lambda: Agent(seen), path="/a", placement=placement).ref
 
-    with pytest.raises(AskTimeoutError):
-        ref.ask(Hanging(), timeout=0.05)
+    timeout = 0.05
+    while not seen.all:  # again where the time was over before the handler was begun
+        with pytest.raises(AskTimeoutError):
+            ref.ask(Hanging(), timeout=timeout)
+        assert ref.ask(Hello(), timeout=PATIENCE) == "hello"
+        timeout *= 4
 
-    assert ref.ask(Hello(), timeout=10) == "hello"
     assert seen.all == ("hanging", "cancelled")
 
 
@@ -185,8 +189,8 @@ def test_the_deadline_of_an_ask_that_does_not_block_cancels_its_handler_too(syst
     asked = ref.ask(Hanging(), block=False, timeout=0.05)
 
     with pytest.raises(AskTimeoutError):
-        asked.get(timeout=10)
-    assert ref.ask(Hello(), timeout=10) == "hello"
+        asked.get(timeout=PATIENCE)
+    assert ref.ask(Hello(), timeout=PATIENCE) == "hello"
 
 
 def test_a_handler_beyond_its_own_limit_is_cancelled_and_the_actor_crashes():
@@ -203,7 +207,7 @@ def test_a_handler_beyond_its_own_limit_is_cancelled_and_the_actor_crashes():
         clock.advance(0.1)
 
         with pytest.raises(TimeoutError, match="longer than 5 s"):
-            asked.get(timeout=10)
+            asked.get(timeout=PATIENCE)
         reason = launched.outcomes.expect(Exited).reason
         assert reason.crash.type_name == "builtins.TimeoutError"
 
@@ -219,16 +223,16 @@ def test_a_handler_within_its_limit_leaves_no_timer_behind():
 
         launched = launch(system, Quick, path="/a")
 
-        assert launched.ref.ask(Hello(), timeout=10) == "hello"
+        assert launched.ref.ask(Hello(), timeout=PATIENCE) == "hello"
         assert clock.advance(100.0) == 0
-        assert launched.ref.ask(Hello(), timeout=10) == "hello"
+        assert launched.ref.ask(Hello(), timeout=PATIENCE) == "hello"
 
 
 def test_an_error_in_an_async_handler_follows_the_failure_rules(system: ActorSystem, placement):
     launched = launch(system, Agent, path="/a", placement=placement)
 
     with pytest.raises(ValueError, match="bad"):
-        launched.ref.ask(Raise(), timeout=10)
+        launched.ref.ask(Raise(), timeout=PATIENCE)
 
     reason = launched.outcomes.expect(Exited).reason
     assert reason.kind is ExitKind.CRASHED
@@ -244,11 +248,11 @@ def test_an_async_handler_that_ends_the_program_ends_its_actor_only(system: Acto
     bystander = launch(system, Agent, path="/bystander").ref
     launched = launch(system, Leaving, path="/a", placement=placement)
     with pytest.raises(ActorExitedError, match=type(error).__name__):
-        launched.ref.ask("go", timeout=10)
+        launched.ref.ask("go", timeout=PATIENCE)
 
     reason = launched.outcomes.expect(Exited).reason
     assert reason == NORMAL or reason.crash.type_name == "builtins.KeyboardInterrupt"
-    assert bystander.ask(Wait(), timeout=10) == "waited"
+    assert bystander.ask(Wait(), timeout=PATIENCE) == "waited"
 
 
 def test_an_async_on_failure_is_refused_when_the_class_is_made():
@@ -273,11 +277,11 @@ def test_many_blocking_calls_are_handed_to_threads_at_once(system: ActorSystem):
 
     class Calling(Actor):
         async def on_receive(self, message):
-            return await asyncio.to_thread(together.wait, 30)
+            return await asyncio.to_thread(together.wait, PATIENCE)
 
     asked = [launch(system, Calling, path=f"/a{n}").ref.ask("go", block=False) for n in range(20)]
 
-    assert sorted(answer.get(timeout=30) for answer in asked) == list(range(20))
+    assert sorted(answer.get(timeout=PATIENCE) for answer in asked) == list(range(20))
 
 
 def test_a_handler_that_cancels_itself_crashes(system: ActorSystem):
@@ -307,8 +311,8 @@ def test_an_async_start_may_succeed_ignore_or_fail(system: ActorSystem, placemen
     outcomes = Collector()
     system.spawn(lambda: Starting(Ignore("off")), path="/b", placement=placement, on_outcome=outcomes)
     assert outcomes.expect(Ignored).why == "off"
-    with pytest.raises(AssertionError, match="no"):
-        launch(system, lambda: Starting(ValueError), path="/c", placement=placement, timeout=0.5)
+    system.spawn(lambda: Starting(ValueError), path="/c", placement=placement, on_outcome=outcomes)
+    assert outcomes.expect(StartFailed).reason.crash.message == "no"
 
 
 def test_awaiting_another_actor_blocks_no_thread(system: ActorSystem):
@@ -319,23 +323,23 @@ def test_awaiting_another_actor_blocks_no_thread(system: ActorSystem):
     launch(system, Agent, path="/answering")
     refs = [launch(system, Asking, path=f"/a{n}").ref for n in range(30)]
 
-    assert [answer.get(timeout=30) for answer in [ref.ask(0, block=False) for ref in refs]] == ["waited"] * 30
+    assert [answer.get(timeout=PATIENCE) for answer in [ref.ask(0, block=False) for ref in refs]] == ["waited"] * 30
 
 
 def test_an_awaited_ask_times_out_and_reports_errors(system: ActorSystem):
     class Asking(Actor):
         async def on_receive(self, message):
             try:
-                return await launched.ref.ask_async(message, timeout=0.05)
+                return await launched.ref.ask_async(message, timeout=0.05 if isinstance(message, Hanging) else PATIENCE)
             except (AskTimeoutError, ValueError) as error:
                 return type(error).__name__
 
     launched = launch(system, Agent, path="/answering")
     asking = launch(system, Asking, path="/asking").ref
 
-    assert asking.ask(Hanging(), timeout=10) == "AskTimeoutError"
-    assert asking.ask(Hello(), timeout=10) == "hello"
-    assert asking.ask(Raise(), timeout=10) == "ValueError"
+    assert asking.ask(Hanging(), timeout=PATIENCE) == "AskTimeoutError"
+    assert asking.ask(Hello(), timeout=PATIENCE) == "hello"
+    assert asking.ask(Raise(), timeout=PATIENCE) == "ValueError"
 
 
 def test_a_timeout_error_that_is_the_answer_is_not_taken_for_a_late_answer(system: ActorSystem):
@@ -346,13 +350,13 @@ def test_a_timeout_error_that_is_the_answer_is_not_taken_for_a_late_answer(syste
     class Asking(Actor):
         async def on_receive(self, message):
             try:
-                await late.ref.ask_async("x", timeout=10)
+                await late.ref.ask_async("x", timeout=PATIENCE)
             except TimeoutError as error:
                 return str(error)
 
     late = launch(system, Late, path="/late")
 
-    assert launch(system, Asking, path="/asking").ref.ask("go", timeout=10) == "from within"
+    assert launch(system, Asking, path="/asking").ref.ask("go", timeout=PATIENCE) == "from within"
 
 
 def test_a_blocking_ask_on_the_event_loop_is_refused(system: ActorSystem):
@@ -366,7 +370,7 @@ def test_a_blocking_ask_on_the_event_loop_is_refused(system: ActorSystem):
 
     other = launch(system, Agent, path="/other")
 
-    assert launch(system, Blocking, path="/a").ref.ask("go", timeout=10) == "refused"
+    assert launch(system, Blocking, path="/a").ref.ask("go", timeout=PATIENCE) == "refused"
 
 
 def test_the_event_loop_never_waits_for_room_in_a_mailbox(system: ActorSystem):
@@ -376,7 +380,7 @@ def test_the_event_loop_never_waits_for_room_in_a_mailbox(system: ActorSystem):
         mailbox = MailboxSpec(1, "block")
 
         def on_receive(self, message):
-            assert gate.wait(30)
+            assert gate.wait(PATIENCE)
 
     class Telling(Actor):
         async def on_receive(self, message):
@@ -388,11 +392,12 @@ def test_the_event_loop_never_waits_for_room_in_a_mailbox(system: ActorSystem):
 
     full = launch(system, Full, path="/full", placement="thread")
 
-    assert launch(system, Telling, path="/telling").ref.ask("go", timeout=10) == "full"
+    assert launch(system, Telling, path="/telling").ref.ask("go", timeout=PATIENCE) == "full"
     gate.set()
 
 
-def test_ten_thousand_actors_await_at_once(system: ActorSystem):
+def test_ten_thousand_actors_await_at_once(system: ActorSystem, monkeypatch):
+    monkeypatch.setattr("actors.core.pool.SPARE_IDLE", 0.01)  # a busy machine has the pool make spares, for a while
     release = []
     entered = Collector()
 
@@ -408,13 +413,12 @@ def test_ten_thousand_actors_await_at_once(system: ActorSystem):
         system.spawn(Awaiting, path=f"/a{k}", on_outcome=lambda _outcome: None)
     threads = threading.active_count()
     answers = [system.ref(f"/a{k}").ask("go", block=False) for k in range(n)]
-    entered.wait_count(n, timeout=60)
-    added = threading.active_count() - threads
+    entered.wait_count(n)
+    until(lambda: threading.active_count() - threads <= 3, what="no more than the loop's thread, and a spare or two")
     for loop, waiter in release:
         loop.call_soon_threadsafe(waiter.set_result, "done")
 
-    assert {answer.get(timeout=60) for answer in answers} == {"done"}
-    assert added <= 3  # the loop's own, and spares where the machine is too busy to tell
+    assert {answer.get(timeout=PATIENCE) for answer in answers} == {"done"}
 
 
 def test_a_proxy_call_of_an_async_method_is_awaited(system: ActorSystem):
@@ -425,7 +429,7 @@ def test_a_proxy_call_of_an_async_method_is_awaited(system: ActorSystem):
 
     ref = Proxied.start()
 
-    assert ref.proxy().fetch(1).get(timeout=10) == 2
+    assert ref.proxy().fetch(1).get(timeout=PATIENCE) == 2
     assert ref.stop()
 
 
@@ -474,11 +478,11 @@ def test_a_reentrant_actor_takes_the_next_message_while_others_await(system: Act
     ref = launch(system, Shared, path="/a", placement=placement).ref
     waiting = [ref.ask(Wait(), block=False) for _ in range(10)]
 
-    assert ref.ask(Hello(), timeout=10) == "10"
+    assert ref.ask(Hello(), timeout=PATIENCE) == "10"
     ref.tell(Limited())
 
-    assert [answer.get(timeout=10) for answer in waiting] == ["waited"] * 10
-    assert ref.ask(Hello(), timeout=10) == "0"
+    assert [answer.get(timeout=PATIENCE) for answer in waiting] == ["waited"] * 10
+    assert ref.ask(Hello(), timeout=PATIENCE) == "0"
 
 
 @pytest.mark.parametrize("how", ["stop", "crash"])
@@ -486,7 +490,7 @@ def test_a_reentrant_actor_ends_after_all_its_handlers_were_cancelled(system: Ac
     seen = Collector()
     launched = launch(system, lambda: Shared(seen), path="/a", placement=placement)
     waiting = [launched.ref.ask(Wait(), block=False) for _ in range(5)]
-    assert launched.ref.ask(Hello(), timeout=10) == "5"
+    assert launched.ref.ask(Hello(), timeout=PATIENCE) == "5"
 
     if how == "stop":
         launched.stop(SHUTDOWN)
@@ -497,7 +501,7 @@ def test_a_reentrant_actor_ends_after_all_its_handlers_were_cancelled(system: Ac
     assert reason.kind is (ExitKind.SHUTDOWN if how == "stop" else ExitKind.CRASHED)
     for answer in waiting:
         with pytest.raises(ActorExitedError):
-            answer.get(timeout=10)
+            answer.get(timeout=PATIENCE)
     assert seen.all == ("left",) * 5 + ("on_stop" if how == "stop" else "on_failure",)
 
 
@@ -505,13 +509,14 @@ def test_a_reentrant_actor_has_a_bound_to_what_it_begins(system: ActorSystem, mo
     monkeypatch.setattr("actors.core.interleave.IN_FLIGHT_LIMIT", 3)
     ref = launch(system, Shared, path="/a").ref
     waiting = [ref.ask(Wait(), block=False) for _ in range(10)]
-    until(lambda: ref.statistics().depth == 7)
     actor = ref._actor_weakref()
+    until(lambda: actor.inside == 3)
+    until(lambda: ref.statistics().depth == 7)
 
-    assert actor.inside == 3
+    assert (actor.inside, ref.statistics().depth) == (3, 7)
     system.loop.post(actor.gate.set)
 
-    assert [answer.get(timeout=10) for answer in waiting] == ["waited"] * 10
+    assert [answer.get(timeout=PATIENCE) for answer in waiting] == ["waited"] * 10
 
 
 def test_a_reentrant_actor_ends_normally_when_it_stops_itself(system: ActorSystem):
@@ -530,13 +535,13 @@ def test_abandoning_a_reentrant_actor_cancels_its_handlers(system: ActorSystem):
     seen = Collector()
     launched = launch(system, lambda: Shared(seen), path="/a")
     waiting = launched.ref.ask(Wait(), block=False)
-    assert launched.ref.ask(Hello(), timeout=10) == "1"
+    assert launched.ref.ask(Hello(), timeout=PATIENCE) == "1"
 
     launched.launch.abandon()
 
     seen.expect(str, where=lambda what: what == "left")
     with pytest.raises(ActorExitedError):
-        waiting.get(timeout=10)
+        waiting.get(timeout=PATIENCE)
 
 
 def test_an_asyncio_program_asks_actors_without_blocking(system: ActorSystem):

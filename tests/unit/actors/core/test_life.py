@@ -7,7 +7,7 @@ import sys
 import threading
 
 import pytest
-from support.waiting import until
+from support.waiting import until, until_idle
 
 from actors import (
     Actor,
@@ -27,7 +27,7 @@ from actors import (
 from actors.core import context
 from actors.events import AskFailed, DeadLettered
 from actors.exits import NORMAL, SHUTDOWN, ExitKind, ExitReason
-from actors.testing import Collector, launch
+from actors.testing import PATIENCE, Collector, launch
 
 
 class Fail(Message[None], frozen=True, local=True):
@@ -189,7 +189,7 @@ def test_whatever_leaves_a_handler_ends_the_actor(error, asked, system: ActorSys
     launched = launch(system, lambda: Worker(calls), path="/a", placement=placement)
     if asked:
         with pytest.raises(ValueError if isinstance(error, Exception) else ActorExitedError):
-            launched.ref.ask(Fail(error), timeout=10)
+            launched.ref.ask(Fail(error), timeout=PATIENCE)
     else:
         launched.ref.tell(Fail(error))
 
@@ -203,7 +203,7 @@ def test_whatever_leaves_a_handler_ends_the_actor(error, asked, system: ActorSys
 
 def test_an_error_on_an_ask_that_this_thread_runs_ends_the_actor_too(system: ActorSystem):
     launched = launch(system, Worker, path="/a")
-    until(lambda: launched.ref._idle)
+    until_idle(launched.ref)
 
     with pytest.raises(ValueError, match="bad"):
         launched.ref.ask(Fail(ValueError("bad")))
@@ -216,7 +216,7 @@ def test_an_error_on_an_ask_that_this_thread_runs_ends_the_actor_too(system: Act
 @pytest.mark.parametrize("timeout", [None, 30.0])
 def test_the_traceback_of_a_crash_has_nothing_of_who_asked(system: ActorSystem, placement, timeout):
     launched = launch(system, Worker, path="/a", placement=placement)
-    until(lambda: launched.ref._idle)
+    until_idle(launched.ref)
 
     def seen_by_the_asker() -> None:
         launched.ref.ask(Fail(ValueError("bad")), timeout=timeout)
@@ -232,7 +232,7 @@ def test_the_traceback_of_a_crash_has_nothing_of_who_asked(system: ActorSystem, 
 
 def test_ctrl_c_in_an_ask_that_the_main_thread_runs_reaches_the_main_thread(system: ActorSystem):
     launched = launch(system, Worker, path="/a")
-    until(lambda: launched.ref._idle)
+    until_idle(launched.ref)
 
     with pytest.raises(KeyboardInterrupt):
         launched.ref.ask(Fail(KeyboardInterrupt()))
@@ -257,7 +257,7 @@ def test_an_actor_that_stops_itself_handles_what_waits_first_and_ends_normally(s
     before = launched.ref.ask(Hello(), block=False)
     launched.ref.resume()
 
-    assert (left.get(timeout=10), before.get(timeout=10)) == ("bye", "hello")
+    assert (left.get(timeout=PATIENCE), before.get(timeout=PATIENCE)) == ("bye", "hello")
     assert launched.outcomes.expect(Exited).reason == NORMAL
 
 
@@ -272,7 +272,7 @@ def test_a_stop_overtakes_what_waits_and_those_who_asked_are_told(system: ActorS
 
     assert launched.outcomes.expect(Exited).reason == SHUTDOWN
     with pytest.raises(ActorExitedError, match="stopped before handling"):
-        asked.get(timeout=10)
+        asked.get(timeout=PATIENCE)
     assert [(letter.path, letter.message, letter.why) for letter in system.dead_letters.recent()] == [
         ("/a", Hello(), "exited")
     ]
@@ -310,11 +310,11 @@ def test_a_stop_before_the_start_is_a_failed_start_with_its_reason(system: Actor
     class Slow(Actor):
         def on_start(self) -> None:
             entered.set()
-            go_on.wait(10)
+            go_on.wait(PATIENCE)
 
     launch(system, Worker, path="/first")
     _, blocking = _spawn(system, Slow, "pool", "/slow")
-    assert entered.wait(10)
+    assert entered.wait(PATIENCE)
     late, outcomes = _spawn(system, Worker, "pool", "/late")
     late.stop(SHUTDOWN)  # the pool's one thread is still in /slow, or a spare takes it: both before or after its start
     go_on.set()
@@ -332,10 +332,10 @@ def test_a_stop_during_on_start_is_obeyed_after_it(system: ActorSystem, placemen
     class Slow(Actor):
         def on_start(self) -> None:
             entered.set()
-            assert go_on.wait(10)
+            assert go_on.wait(PATIENCE)
 
     launched, outcomes = _spawn(system, Slow, placement)
-    assert entered.wait(10)
+    assert entered.wait(PATIENCE)
     launched.stop(SHUTDOWN)
     go_on.set()
 
@@ -352,7 +352,7 @@ def test_a_stop_cancels_an_async_start(system: ActorSystem, placement):
             await asyncio.sleep(1000)
 
     launched, outcomes = _spawn(system, Awaiting, placement)
-    assert entered.wait(10)
+    assert entered.wait(PATIENCE)
 
     launched.stop(SHUTDOWN)
 
@@ -365,7 +365,7 @@ def test_messages_sent_before_the_start_are_handled_after_it(system: ActorSystem
 
     class Late(Actor):
         def on_start(self) -> None:
-            assert go_on.wait(10)
+            assert go_on.wait(PATIENCE)
             order("started")
 
         def on_receive(self, message) -> None:
@@ -412,7 +412,7 @@ def test_a_failed_ask_is_an_event(system: ActorSystem, placement):
     launched = launch(system, Worker, path="/a", placement=placement)
 
     with pytest.raises(ValueError, match="bad"):
-        launched.ref.ask(Fail(ValueError("bad")), timeout=10)
+        launched.ref.ask(Fail(ValueError("bad")), timeout=PATIENCE)
 
     failed = events.expect(AskFailed)
     assert (failed.path, failed.message_type, failed.error) == ("/a", "Fail", "ValueError: bad")
@@ -424,7 +424,7 @@ def test_a_supervisor_that_cannot_take_an_outcome_harms_nobody(system: ActorSyst
 
     launched = system.spawn(Worker, path="/a", placement=placement, on_outcome=report)
 
-    assert system.ref("/a").ask(Hello(), timeout=10) == "hello"
+    assert system.ref("/a").ask(Hello(), timeout=PATIENCE) == "hello"
     assert launched.ref is not None
 
 
@@ -458,7 +458,7 @@ def test_a_sender_at_the_end_of_its_stack_takes_no_other_actor_with_it(system: A
         recursing.ref.tell(how)
         recursing.outcomes.expect(Exited)
 
-        assert target.ref.ask(Hello(), timeout=10) == "hello"
+        assert target.ref.ask(Hello(), timeout=PATIENCE) == "hello"
         assert target.ref.ask(Hello()) == "hello"
     assert context.nested == []  # or asks would stop to be run by their askers
 

@@ -7,7 +7,7 @@ import pytest
 from actors import Actor, ActorSystem, Down, Exited, ExitSignal, Message, on
 from actors.core.links import NOPROC
 from actors.exits import NORMAL, SHUTDOWN, ExitKind, ExitReason
-from actors.testing import Collector, Launched, launch
+from actors.testing import PATIENCE, Collector, Launched, launch
 
 
 class Do(Message[object], frozen=True, local=True):
@@ -37,7 +37,7 @@ class Trapping(Node):
 
 
 def _do(launched: Launched, call):
-    return launched.ref.ask(Do(call), timeout=10)
+    return launched.ref.ask(Do(call), timeout=PATIENCE)
 
 
 def _crash(launched: Launched) -> None:

@@ -9,7 +9,7 @@ from support.waiting import until
 
 from actors import Actor, ActorExitedError, ActorSystem, MailboxFullError, MailboxSpec, Message, on
 from actors.exits import SHUTDOWN
-from actors.testing import Collector, launch
+from actors.testing import PATIENCE, Collector, launch
 
 
 class Hold(Message[None], frozen=True, local=True):
@@ -33,7 +33,7 @@ class Keeper(Actor):
     @on(Hold)
     def hold(self, message: Hold) -> None:
         message.entered.set()
-        assert message.until.wait(30)
+        assert message.until.wait(PATIENCE)
 
     @on(Note)
     def note(self, message: Note) -> int:
@@ -57,7 +57,7 @@ class Gate:
         self.opened = threading.Event()
         self._entered = threading.Event()
         ref.tell(Hold(self.opened, self._entered))
-        assert self._entered.wait(10)
+        assert self._entered.wait(PATIENCE)
 
     def open(self) -> None:
         self.opened.set()
@@ -72,13 +72,13 @@ def test_a_mailbox_that_rejects_tells_the_sender_and_counts(system: ActorSystem,
     with pytest.raises(MailboxFullError, match=r"/a is full \(2 messages\)"):
         ref.tell(Note(3))
     with pytest.raises(MailboxFullError):
-        ref.ask(Note(3), timeout=10)
+        ref.ask(Note(3), timeout=PATIENCE)
     figures = ref.statistics()
     gate.open()
 
     assert (figures.depth, figures.rejected, figures.dropped) == (2, 2, 0)
     until(lambda: ref.statistics().depth == 0)
-    assert ref.ask(Note(4), timeout=10) == 3  # only the accepted ones were handled
+    assert ref.ask(Note(4), timeout=PATIENCE) == 3  # only the accepted ones were handled
 
 
 def test_a_mailbox_that_drops_keeps_the_message_as_a_dead_letter_and_counts(system: ActorSystem, placement):
@@ -88,7 +88,7 @@ def test_a_mailbox_that_drops_keeps_the_message_as_a_dead_letter_and_counts(syst
 
     ref.tell(Note(2))
     with pytest.raises(MailboxFullError):
-        ref.ask(Note(3), timeout=10)
+        ref.ask(Note(3), timeout=PATIENCE)
     figures = ref.statistics()
     gate.open()
 
@@ -118,7 +118,7 @@ def test_a_sender_that_blocks_goes_on_when_there_is_room_and_nothing_is_lost(sys
     for sender in senders:
         sender.join()
 
-    assert launched.ref.ask(Note(-1), timeout=10) == 201
+    assert launched.ref.ask(Note(-1), timeout=PATIENCE) == 201
     notes = launched.ref._actor_weakref().notes
     for k in range(4):
         assert [n for n in notes if k * 1000 <= n < k * 1000 + 1000] == [k * 1000 + n for n in range(50)]
@@ -144,7 +144,7 @@ def test_a_blocked_sender_is_let_go_when_the_actor_ends(system: ActorSystem, pla
 
     def ask() -> None:
         try:
-            launched.ref.ask(Note(2), timeout=20)
+            launched.ref.ask(Note(2), timeout=PATIENCE)
         except ActorExitedError as error:
             answered(error)
 
@@ -161,7 +161,7 @@ def test_a_blocked_sender_is_let_go_when_the_actor_ends(system: ActorSystem, pla
 def test_an_actor_that_fills_its_own_mailbox_is_told_at_once(system: ActorSystem, placement):
     ref = launch(system, Keeper, path="/a", placement=placement, mailbox=MailboxSpec(10, "block")).ref
 
-    assert "full (10 messages)" in ref.ask(Flood(), timeout=10)
+    assert "full (10 messages)" in ref.ask(Flood(), timeout=PATIENCE)
     assert "full (10 messages)" in ref.ask(Flood())  # run by this thread where it is on the pool
 
 
@@ -188,7 +188,7 @@ def test_actors_that_fill_each_other_on_one_pool_thread_do_not_stop_the_pool(sys
 
     ended.expect(str)
     bystander = launch(system, Keeper, path="/bystander").ref
-    assert bystander.ask(Note(1), timeout=10) == 1
+    assert bystander.ask(Note(1), timeout=PATIENCE) == 1
     one.stop()
     two.stop()
 
@@ -217,7 +217,7 @@ def test_a_stop_is_taken_by_a_full_mailbox(system: ActorSystem, placement):
     stopped = launched.ref.stop(block=False)
     gate.open()
 
-    assert stopped.get(timeout=10)
+    assert stopped.get(timeout=PATIENCE)
 
 
 @pytest.mark.parametrize("wrong", [{"capacity": 0}, {"full": "drop"}, {"block_timeout": 0.0}])

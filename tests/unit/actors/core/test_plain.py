@@ -6,10 +6,10 @@ import threading
 
 import pykka
 import pytest
-from support.waiting import until
+from support.waiting import until_idle
 
 from actors import Actor, ActorExitedError, Ignore, Message, on
-from actors.testing import Collector
+from actors.testing import PATIENCE, Collector
 
 
 class Fail(Message[None], frozen=True):
@@ -86,7 +86,7 @@ def test_ctrl_c_while_the_main_thread_runs_an_ask_leaves_the_actor_alive():
             return message
 
     ref = Interrupted.start()
-    until(lambda: ref._idle)
+    until_idle(ref)
 
     with pytest.raises(KeyboardInterrupt):
         ref.ask("interrupt")
@@ -102,7 +102,7 @@ def test_a_plain_actor_that_ignores_its_start_is_gone(actor_class):
 
     ref = Ignoring.start()
 
-    assert ref.actor_stopped.wait(10)
+    assert ref.actor_stopped.wait(PATIENCE)
     assert ref not in pykka.ActorRegistry.get_all()
 
 
@@ -117,7 +117,7 @@ def test_a_base_exception_stops_every_plain_actor(actor_class):
     broken.tell("go")
 
     for ref in (*others, broken):
-        assert ref.actor_stopped.wait(10)
+        assert ref.actor_stopped.wait(PATIENCE)
 
 
 def test_plain_actors_have_timers_and_monitors(actor_class):

@@ -10,7 +10,7 @@ from support.waiting import until
 from actors import Actor, ActorSystem, Message, on
 from actors.clock import SystemClock
 from actors.core.pool import Pool
-from actors.testing import Collector, launch
+from actors.testing import PATIENCE, Collector, launch
 
 
 class Block(Message[None], frozen=True, local=True):
@@ -42,7 +42,7 @@ def test_a_handler_that_blocks_does_not_hold_up_the_others(system: ActorSystem):
 
     other = launch(system, Plain, path="/other").ref
 
-    assert other.ask(Hello(), timeout=30) == "hello"
+    assert other.ask(Hello(), timeout=PATIENCE) == "hello"
     assert system.pool.statistics().stuck >= 9
     go_on.set()
     until(lambda: system.pool.statistics().stuck == 0)
@@ -62,7 +62,7 @@ def test_spares_are_bounded_and_the_rest_runs_when_they_come_back():
     assert at_the_bound.threads == 4
     assert [launched.outcomes for launched in blocked]
     until(lambda: all(system.ref(f"/b{n}").statistics().handled == 1 for n in range(10)))
-    assert system.shutdown(10)
+    assert system.shutdown(PATIENCE)
 
 
 def launch_blocked(system, n, go_on):
@@ -133,31 +133,32 @@ def test_actors_take_turns_however_much_one_of_them_has_to_do(system: ActorSyste
         def on_receive(self, message):
             order.append(self.path)
             if message is not None:
-                message.set()
+                message()
 
     busy = launch(system, Counting, path="/busy").ref
     other = launch(system, Counting, path="/other").ref
     busy.suspend()
+    done, all_done = threading.Event(), threading.Event()
+    busy.tell(lambda: other.tell(done.set))  # while it has much to do
     for _ in range(10_000):
         busy.tell(None)
-    done, all_done = threading.Event(), threading.Event()
-    busy.tell(all_done)
+    busy.tell(all_done.set)
     busy.resume()
-    other.tell(done)
 
-    assert done.wait(30)
-    assert all_done.wait(30)
+    assert done.wait(PATIENCE)
+    assert all_done.wait(PATIENCE)
     assert order.index("/other") < 5000  # one turn or a few, not all of it
 
 
-def test_idle_actors_cost_no_threads(system: ActorSystem):
+def test_idle_actors_cost_no_threads(system: ActorSystem, monkeypatch):
+    monkeypatch.setattr("actors.core.pool.SPARE_IDLE", 0.01)  # a busy machine has the pool make spares, for a while
     before = threading.active_count()
     for n in range(2000):
         system.spawn(Plain, path=f"/a{n}", on_outcome=lambda _outcome: None)
 
-    assert [system.ref(f"/a{n}").ask(Hello(), timeout=30) for n in range(0, 2000, 100)] == ["hello"] * 20
+    assert [system.ref(f"/a{n}").ask(Hello(), timeout=PATIENCE) for n in range(0, 2000, 100)] == ["hello"] * 20
 
-    assert threading.active_count() - before <= 3
+    until(lambda: threading.active_count() - before <= 3, what="no more than a thread or two")
 
 
 def test_a_pool_of_several_threads_runs_actors_side_by_side():
@@ -166,11 +167,11 @@ def test_a_pool_of_several_threads_runs_actors_side_by_side():
 
         class Meeting(Actor):
             def on_receive(self, message):
-                return together.wait(30)
+                return together.wait(PATIENCE)
 
         asked = [launch(system, Meeting, path=f"/m{n}").ref.ask("meet", block=False) for n in range(3)]
 
-        assert sorted(future.get(timeout=30) for future in asked) == [0, 1, 2]
+        assert sorted(future.get(timeout=PATIENCE) for future in asked) == [0, 1, 2]
 
 
 def test_a_spare_ends_when_it_was_idle_for_a_while(system: ActorSystem, monkeypatch):
@@ -178,12 +179,12 @@ def test_a_spare_ends_when_it_was_idle_for_a_while(system: ActorSystem, monkeypa
     go_on = threading.Event()
     for n in range(3):
         launch(system, Plain, path=f"/blocking{n}").ref.tell(Block(go_on))
-    assert launch(system, Plain, path="/other").ref.ask(Hello(), timeout=30) == "hello"
+    assert launch(system, Plain, path="/other").ref.ask(Hello(), timeout=PATIENCE) == "hello"
 
     go_on.set()
 
     until(lambda: system.pool.statistics().threads == 1)
-    assert system.ref("/other").ask(Hello(), timeout=30) == "hello"
+    assert system.ref("/other").ask(Hello(), timeout=PATIENCE) == "hello"
 
 
 @pytest.mark.parametrize("wrong", [{"size": 0}, {"spares": -1}])
@@ -222,11 +223,11 @@ def test_what_becomes_ready_while_the_last_worker_parks_is_not_forgotten():
     pool = Cutting("cutting", clock=SystemClock())
     first = threading.Event()
     pool.submit(type("First", (), {"_run": lambda _self, _cell: first.set()})())
-    assert first.wait(10)
+    assert first.wait(PATIENCE)
     until(lambda: pool.statistics().parked == 1)
 
     pool.cut = True
     pool.submit(type("Second", (), {"_run": lambda _self, _cell: None})())
 
-    assert ran.wait(10)
-    assert pool.close(10) == 0
+    assert ran.wait(PATIENCE)
+    assert pool.close(PATIENCE) == 0

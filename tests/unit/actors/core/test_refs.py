@@ -21,7 +21,7 @@ from actors import (
     on,
 )
 from actors.exits import SHUTDOWN
-from actors.testing import Collector, Probe, launch
+from actors.testing import PATIENCE, Collector, Probe, launch
 
 
 class Hello(Message[str], frozen=True):
@@ -45,13 +45,13 @@ class Polite(Actor):
     @on(Hold)
     def hold(self, message: Hold) -> None:
         message.entered.set()
-        assert message.go_on.wait(30)
+        assert message.go_on.wait(PATIENCE)
 
 
 def test_a_path_ref_survives_a_restart(system: ActorSystem, placement):
     stable = system.ref("/a")
     first = launch(system, lambda: Polite("first"), path="/a", placement=placement)
-    assert stable.ask(Hello(), timeout=10) == "first"
+    assert stable.ask(Hello(), timeout=PATIENCE) == "first"
 
     first.stop(SHUTDOWN)
     first.outcomes.expect(Exited)
@@ -69,7 +69,7 @@ def test_a_path_with_nobody_there_keeps_tells_and_fails_asks_at_once(system: Act
     with pytest.raises(ActorExitedError, match="test/a is restarting"):
         stable.ask(Hello())
     with pytest.raises(ActorExitedError):
-        stable.ask(Hello(), block=False).get(timeout=10)
+        stable.ask(Hello(), block=False).get(timeout=PATIENCE)
 
     letters = [(letter.path, letter.message, letter.why) for letter in system.dead_letters.recent()]
     assert letters == [("/a", "lost", "not running"), ("/a", "lost too", "restarting")]
@@ -108,7 +108,7 @@ def test_a_suspended_actor_takes_system_messages_only(system: ActorSystem, place
 
     probe.ref.resume()
 
-    assert asked.get(timeout=10) is None
+    assert asked.get(timeout=PATIENCE) is None
     assert probe.received.all == ("system", "user", "user", "asked")
     assert not probe.ref.statistics().is_suspended
 
@@ -137,7 +137,7 @@ def test_the_system_lane_overtakes_the_user_lane(system: ActorSystem, placement)
 
     ref = launch(system, Two, path="/a", placement=placement).ref
     ref.tell(Hold(entered, go_on))
-    assert entered.wait(10)
+    assert entered.wait(PATIENCE)
     for n in range(5):
         ref.tell(n)
     ref.tell_system("first")
@@ -151,11 +151,11 @@ def test_statistics_say_what_an_actor_does(system: ActorSystem, placement):
     entered, go_on = threading.Event(), threading.Event()
     before = ref.statistics()
     ref.tell(Hold(entered, go_on))
-    assert entered.wait(10)
+    assert entered.wait(PATIENCE)
     ref.tell(Hello())
     during = ref.statistics()
     go_on.set()
-    assert ref.ask(Hello(), timeout=10) == "x"
+    assert ref.ask(Hello(), timeout=PATIENCE) == "x"
     until(lambda: ref.statistics().handling is None)
     after = ref.statistics()
 
@@ -184,8 +184,8 @@ def test_a_proxy_works_on_a_supervised_actor(system: ActorSystem, placement):
     proxy = ref.proxy()
     proxy.name = "z"
 
-    assert proxy.name.get(timeout=10) == "z"
-    assert proxy.hello(Hello()).get(timeout=10) == "z"
+    assert proxy.name.get(timeout=PATIENCE) == "z"
+    assert proxy.hello(Hello()).get(timeout=PATIENCE) == "z"
 
 
 def test_a_supervised_actor_is_not_in_pykkas_registry_and_a_plain_one_is(system: ActorSystem):
@@ -218,7 +218,7 @@ def test_an_envelope_put_into_the_inbox_by_hand_is_answered():
 
     ref.actor_inbox.put(Envelope(Hello(), reply_to=answer))
 
-    assert answer.get(timeout=10) == "x"
+    assert answer.get(timeout=PATIENCE) == "x"
     assert ref.stop()
 
 
@@ -234,11 +234,11 @@ def test_an_ask_nobody_waits_for_any_more_is_passed_over(system: ActorSystem, pl
     ref = launch(system, Seeing, path="/a", placement=placement).ref
     entered, go_on = threading.Event(), threading.Event()
     ref.tell(Hold(entered, go_on))
-    assert entered.wait(10)
+    assert entered.wait(PATIENCE)
     with pytest.raises(pykka.Timeout, match=r"no answer from /a within 0\.01 s"):
         ref.ask(Hello(), timeout=0.01)
     go_on.set()
-    assert ref.ask(Hello(), timeout=10) == ""
+    assert ref.ask(Hello(), timeout=PATIENCE) == ""
 
     assert seen.all == ("hello",)
     assert [(letter.message, letter.why) for letter in system.dead_letters.recent()] == [(Hello(), "deadline passed")]
@@ -272,7 +272,7 @@ def test_an_actor_that_asks_itself_before_it_has_started_fails_to_start(system: 
 
     system.spawn(SelfishStart, path="/a", placement=placement, incarnation=Incarnation(), on_outcome=outcomes)
 
-    failed = outcomes.expect(StartFailed, timeout=30.0)
+    failed = outcomes.expect(StartFailed, timeout=PATIENCE)
     assert "waits for the handler it is made in" in str(failed.reason)
 
 
@@ -287,5 +287,5 @@ def test_a_timeout_that_is_none_is_refused_where_it_is_given_and_the_actor_lives
     with pytest.raises(error):
         ref.ask(Hello(), timeout=timeout)
 
-    assert ref.ask(Hello(), timeout=30.0) == "x"
+    assert ref.ask(Hello(), timeout=PATIENCE) == "x"
     assert ref.generation == 1

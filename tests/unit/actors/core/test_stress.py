@@ -8,6 +8,7 @@ import sys
 import threading
 
 import pytest
+from support.waiting import until
 
 from actors import Actor, ActorExitedError, ActorSystem, Down, Exited, MailboxSpec, Message, Started, on
 from actors.exits import SHUTDOWN
@@ -156,6 +157,8 @@ def test_what_is_told_is_either_handled_or_a_dead_letter_when_the_actor_ends_und
             launched.outcomes.expect(Exited)
 
             handled = launched.ref.statistics().handled
+            # what came as it ended is refused by its thread after that has told the end
+            until(lambda before=before, handled=handled: handled + system.dead_letters.count - before >= 400)
             assert handled + system.dead_letters.count - before == 400
 
 

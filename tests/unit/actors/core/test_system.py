@@ -8,10 +8,11 @@ import sys
 import threading
 
 import pytest
+from support.waiting import until
 
 from actors import Actor, ActorSystem, AddressError, Exited, StartFailed
 from actors.exits import SHUTDOWN, ExitKind
-from actors.testing import Collector, launch
+from actors.testing import PATIENCE, Collector, launch
 
 
 class Plain(Actor):
@@ -36,11 +37,11 @@ def test_shutdown_stops_every_actor_and_ends_every_thread(placement):
     launch(system, Awaiting, path="/awaiting", placement=placement).ref.tell("go")
     system.schedule(1000.0, print)
 
-    assert system.shutdown(30.0)
+    assert system.shutdown(PATIENCE)
 
     assert sorted(calls.all) == sorted(f"/a{n}" for n in range(10))
     assert {one.outcomes.expect(Exited).reason for one in launched} == {SHUTDOWN}
-    assert set(threading.enumerate()) <= before
+    until(lambda: set(threading.enumerate()) <= before, what="the end of every thread")
     assert len(system.registry) == 0
 
 
@@ -56,10 +57,10 @@ def test_shutdown_ends_an_event_loop_that_was_first_needed_by_it(placement):
     system = ActorSystem("test")
     launch(system, Parting, path="/a", placement=placement)
 
-    assert system.shutdown(30.0)
+    assert system.shutdown(PATIENCE)
 
     assert calls.all == ("on_stop",)
-    assert set(threading.enumerate()) <= before
+    until(lambda: set(threading.enumerate()) <= before, what="the end of every thread")
 
 
 def test_shutdown_gives_up_who_does_not_end_in_time_and_says_so(placement):
@@ -72,7 +73,7 @@ def test_shutdown_gives_up_who_does_not_end_in_time_and_says_so(placement):
 
     system = ActorSystem("test")
     launch(system, Stuck, path="/stuck", placement=placement).ref.tell("go")
-    assert entered.wait(10)
+    assert entered.wait(PATIENCE)
 
     assert not system.shutdown(0.05)
 
@@ -132,7 +133,7 @@ def test_a_spare_the_machine_refuses_leaves_the_pool_working(system: ActorSystem
 
     class Blocking(Actor):
         def on_receive(self, message):
-            return release.wait(30)
+            return release.wait(PATIENCE)
 
     plain = launch(system, Plain, path="/plain").ref
     blocking = launch(system, Blocking, path="/blocking").ref
@@ -144,8 +145,8 @@ def test_a_spare_the_machine_refuses_leaves_the_pool_working(system: ActorSystem
     monkeypatch.setattr(threading.Thread, "start", refuse)
     blocking.tell("go")
 
-    assert plain.ask(1, timeout=30) == 1
-    assert "no thread for a spare" in caplog.text
+    assert plain.ask(1, timeout=PATIENCE) == 1
+    until(lambda: "no thread for a spare" in caplog.text, what="the line in the log")
 
 
 def test_chance_repeats_with_its_seed():
@@ -153,7 +154,7 @@ def test_chance_repeats_with_its_seed():
 
 
 def _run(code: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=False)
+    return subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=100, check=False)
 
 
 _CLASS = """
@@ -182,7 +183,14 @@ def test_a_program_ends_when_its_plain_actors_have_stopped(dispatcher):
 
 @pytest.mark.parametrize("dispatcher", ["thread", "pool"])
 def test_a_program_stays_while_a_plain_actor_lives(dispatcher):
-    rest = "ref = Echo.start(); threading.Timer(0.3, ref.tell, ['stop']).start(); print('main is over', flush=True)\n"
+    rest = (
+        "ref = Echo.start()\n"
+        "def stop():\n"
+        "    threading.main_thread().join()\n"
+        "    ref.tell('stop')\n"
+        "threading.Thread(target=stop, daemon=True).start()  # keeps no program up\n"
+        "print('main is over', flush=True)\n"
+    )
 
     done = _run(_script(dispatcher, False, rest))
 

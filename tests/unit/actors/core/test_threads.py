@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 
-from support.waiting import until
+from support.waiting import until, until_idle
 
 from actors import Actor, ActorSystem, Exited, Incarnation
 from actors.core.threads import SPARES
@@ -46,12 +46,12 @@ def restart(system: ActorSystem) -> None:
 
 
 def test_no_thread_is_kept_ready_before_the_first_restart(system: ActorSystem) -> None:
-    before = threading.active_count()
+    before = set(threading.enumerate())
 
-    run(system, 1)
+    actor = actor_of(run(system, 1))
 
     assert len(system.threads) == 0
-    assert threading.active_count() == before + 1
+    assert set(threading.enumerate()) - before == {actor.thread}
 
 
 def test_a_restarted_actor_runs_on_a_thread_that_waited_for_it_and_is_named_for_it(system: ActorSystem) -> None:
@@ -93,11 +93,12 @@ def test_fresh_threads_and_those_of_ended_actors_are_gone_with_their_system() ->
     system = ActorSystem("test")
     restart(system)
     left = run(system, 3)
+    until_idle(left.ref)
 
     assert left.launch.abandon()  # nobody is inside of it: its thread has nothing to wait for
-    assert system.shutdown(30.0)
+    assert system.shutdown(60.0)
 
-    assert set(threading.enumerate()) <= before
+    until(lambda: set(threading.enumerate()) <= before, what="the end of every thread")
 
 
 def test_an_abandoned_thread_runs_nothing_after_its_actor(system: ActorSystem) -> None:

@@ -11,7 +11,7 @@ from actors import Actor, ActorSystem, Exited, Message, on
 from actors.clock import SystemClock
 from actors.core.timers import Timers
 from actors.exits import SHUTDOWN
-from actors.testing import Collector, ManualClock, launch
+from actors.testing import PATIENCE, Collector, ManualClock, launch
 
 
 class Tell(Message[object], frozen=True, local=True):
@@ -34,6 +34,19 @@ class Heart(Actor):
     @on(Tell)
     def told(self, message: Tell) -> object:
         return message.call(self)
+
+
+class Held:
+    """A clock that stands still until it is let go, and fires nothing itself: the timers' own thread looks at it."""
+
+    def __init__(self) -> None:
+        self.now = 0.0
+
+    def monotonic(self) -> float:
+        return self.now
+
+    def time(self) -> float:
+        return self.now
 
 
 @pytest.fixture
@@ -119,7 +132,7 @@ def test_a_timer_of_an_actor_that_makes_no_sense_crashes_the_actor_and_leaves_no
         launched = launch(system, lambda: Heart(Collector()), path="/a", placement=placement)
 
         with pytest.raises((ValueError, TypeError)):
-            launched.ref.ask(Tell(lambda actor: getattr(actor, call)(seconds, Beat())), timeout=10)
+            launched.ref.ask(Tell(lambda actor: getattr(actor, call)(seconds, Beat())), timeout=PATIENCE)
 
         assert launched.outcomes.expect(Exited).reason.crash is not None
 
@@ -135,7 +148,7 @@ def test_cancelled_timers_do_not_pile_up(clock):
 def test_a_message_comes_once_after_its_delay(clock, timed: ActorSystem, placement):
     beats = Collector()
     ref = launch(timed, lambda: Heart(beats), path="/a", placement=placement).ref
-    timer = ref.ask(Tell(lambda actor: actor.after(5.0, Beat())), timeout=10)
+    timer = ref.ask(Tell(lambda actor: actor.after(5.0, Beat())), timeout=PATIENCE)
 
     clock.advance(4.9)
     assert timer.is_active
@@ -149,7 +162,7 @@ def test_a_message_comes_once_after_its_delay(clock, timed: ActorSystem, placeme
 def test_a_message_comes_every_interval_until_it_is_cancelled(clock, timed: ActorSystem, placement):
     beats = Collector()
     ref = launch(timed, lambda: Heart(beats), path="/a", placement=placement).ref
-    timer = ref.ask(Tell(lambda actor: actor.every(2.0, Beat())), timeout=10)
+    timer = ref.ask(Tell(lambda actor: actor.every(2.0, Beat())), timeout=PATIENCE)
 
     for n in range(1, 4):
         clock.advance(2.0)
@@ -157,13 +170,13 @@ def test_a_message_comes_every_interval_until_it_is_cancelled(clock, timed: Acto
     timer.cancel()
     clock.advance(10.0)
 
-    assert ref.ask(Tell(lambda _actor: beats.all), timeout=10) == (2.0, 4.0, 6.0)
+    assert ref.ask(Tell(lambda _actor: beats.all), timeout=PATIENCE) == (2.0, 4.0, 6.0)
 
 
 def test_a_repetition_is_left_out_while_the_one_before_waits(clock, timed: ActorSystem, placement):
     beats = Collector()
     ref = launch(timed, lambda: Heart(beats), path="/a", placement=placement).ref
-    timer = ref.ask(Tell(lambda actor: actor.every(1.0, Beat())), timeout=10)
+    timer = ref.ask(Tell(lambda actor: actor.every(1.0, Beat())), timeout=PATIENCE)
     ref.suspend()
 
     clock.advance(10.0)
@@ -177,21 +190,21 @@ def test_a_repetition_is_left_out_while_the_one_before_waits(clock, timed: Actor
 def test_a_message_that_waits_is_not_handled_once_its_timer_is_cancelled(clock, timed: ActorSystem, placement):
     beats = Collector()
     ref = launch(timed, lambda: Heart(beats), path="/a", placement=placement).ref
-    timer = ref.ask(Tell(lambda actor: actor.after(1.0, Beat())), timeout=10)
+    timer = ref.ask(Tell(lambda actor: actor.after(1.0, Beat())), timeout=PATIENCE)
     ref.suspend()
     clock.advance(1.0)
 
     timer.cancel()
     ref.resume()
 
-    assert ref.ask(Tell(lambda _actor: beats.all), timeout=10) == ()
+    assert ref.ask(Tell(lambda _actor: beats.all), timeout=PATIENCE) == ()
 
 
 def test_timers_end_with_their_actor(clock, timed: ActorSystem, placement):
     beats = Collector()
     launched = launch(timed, lambda: Heart(beats), path="/a", placement=placement)
     for set_one in (lambda actor: actor.after(1.0, Beat()), lambda actor: actor.every(1.0, Beat())):
-        launched.ref.ask(Tell(set_one), timeout=10)
+        launched.ref.ask(Tell(set_one), timeout=PATIENCE)
 
     launched.stop(SHUTDOWN)
     launched.outcomes.expect(Exited)
@@ -204,19 +217,31 @@ def test_timers_by_the_machines_clock_fire_on_a_thread_of_their_own():
     fired = Collector()
     timers = Timers(SystemClock(), "test")
 
-    timers.schedule(30.0, lambda: fired("late"))
+    timers.schedule(3600.0, lambda: fired("late"))
     timers.schedule(0.01, lambda: fired(threading.current_thread().name))
-    timers.schedule(0.0, lambda: fired("first"))
 
-    assert fired.wait_count(2) == ("first", "test-timers")
-    assert timers.close(10.0)
+    assert fired.wait_count(1) == ("test-timers",)
+    assert timers.close(PATIENCE)
+
+
+def test_timers_on_their_own_thread_fire_in_the_order_they_are_due():
+    clock, fired = Held(), Collector()
+    timers = Timers(clock, "test")
+
+    timers.schedule(30.0, lambda: fired("late"))
+    timers.schedule(0.02, lambda: fired("second"))
+    timers.schedule(0.01, lambda: fired("first"))
+    clock.now = 1.0
+
+    assert fired.wait_count(2) == ("first", "second")
+    assert timers.close(PATIENCE)
 
 
 def test_closed_timers_make_no_calls():
     fired = Collector()
     timers = Timers(SystemClock(), "test")
     timers.schedule(0.01, lambda: fired("too late"))
-    assert timers.close(10.0)
+    assert timers.close(PATIENCE)
 
     timer = timers.schedule(0.0, lambda: fired("closed"))
 
@@ -224,12 +249,12 @@ def test_closed_timers_make_no_calls():
 
 
 def test_many_timers_set_and_cancelled_on_many_threads_fire_just_the_rest():
-    fired = Collector()
-    timers = Timers(SystemClock(), "test")
+    clock, fired = Held(), Collector()
+    timers = Timers(clock, "test")
 
     def work(k: int) -> None:
-        for n in range(200):
-            timer = timers.schedule(0.05 + n * 0.0001, lambda k=k, n=n: fired((k, n)))
+        for n in range(200):  # a fourth of them fires while the others are set and cancelled
+            timer = timers.schedule(n * 0.0001 if n % 4 else 0.0, lambda k=k, n=n: fired((k, n)))
             if n % 2:
                 timer.cancel()
 
@@ -238,7 +263,8 @@ def test_many_timers_set_and_cancelled_on_many_threads_fire_just_the_rest():
         thread.start()
     for thread in threads:
         thread.join()
+    clock.now = 1.0
     fired.wait_count(400)
 
-    assert set(fired.all) == {(k, n) for k in range(4) for n in range(0, 200, 2)}
-    assert timers.close(10.0)
+    assert timers.close(PATIENCE)
+    assert sorted(fired.all) == [(k, n) for k in range(4) for n in range(0, 200, 2)]

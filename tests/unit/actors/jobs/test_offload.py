@@ -32,7 +32,7 @@ def test_no_more_calls_run_at_once_than_the_limit():
     gate, done = threading.Event(), []
 
     def call() -> None:
-        assert gate.wait(10)
+        assert gate.wait(60)
         done.append(1)
 
     async def main() -> list[int]:
@@ -65,7 +65,7 @@ def test_cancelling_ends_the_function_at_its_next_check_and_frees_its_place():
     async def main() -> str:
         offload = Offload("test", limit=1)
         task = asyncio.create_task(offload.run(call, cancel=cancel))
-        await asyncio.to_thread(entered.wait, 10)
+        await asyncio.to_thread(entered.wait, 60)
         task.cancel()
         with pytest.raises(asyncio.CancelledError):
             await task
@@ -88,7 +88,7 @@ def test_a_paused_function_waits_at_its_check_until_resumed_or_cancelled():
     assert not passed.wait(0.05)
 
     cancel.resume()
-    assert passed.wait(10)
+    assert passed.wait(60)
     thread.join()
     cancel.pause()
     cancel.set()

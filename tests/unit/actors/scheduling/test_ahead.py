@@ -160,7 +160,7 @@ def write(ledger: Ledger, batch: Batch) -> None:
     told = threading.Event()
     why: list[str] = []
     ledger.write(batch, lambda error: (why.append(error), told.set()))  # type: ignore[func-returns-value]
-    assert told.wait(30)
+    assert told.wait(60)
     assert why == [""]
 
 

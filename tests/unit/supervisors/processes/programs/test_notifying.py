@@ -55,13 +55,16 @@ def sender(notify):
 
 
 def test_descriptors_that_are_passed_are_not_kept(notify):
-    before = len(os.listdir("/proc/self/fd"))
+    reading, writing = os.pipe()
+    os.set_blocking(reading, False)
     with sender(notify) as out:
         for _ in range(5):
-            out.sendmsg([b"READY=1"], [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", [0, 1, 2]))])
+            out.sendmsg([b"READY=1"], [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", [writing] * 3))])
+        os.close(writing)
 
         assert list(notify.take()) == [Said(is_ready=True)] * 5
-    assert len(os.listdir("/proc/self/fd")) == before
+    assert os.read(reading, 1) == b""  # at its end: nobody can write to it any more
+    os.close(reading)
 
 
 def test_a_flood_is_taken_a_part_at_a_time(notify):
