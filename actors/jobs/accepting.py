@@ -107,16 +107,17 @@ class Acceptor:
             raise JobsRefusedError("these queues know no cron expressions")
         return slots(cron, zone, after)
 
-    def accept(self, drafts: Sequence[Draft], now: float) -> tuple[Accepted, list[Job]]:
+    def accept(self, drafts: Sequence[Draft], now: float, *, is_child: bool = False) -> tuple[Accepted, list[Job]]:
         """Put new jobs into the ledger; return the answer and the jobs. Holds the lock.
 
-        Within one call a job may come after one before it: `after=("+0",)` is the first of the call.
+        Within one call a job may come after one before it: `after=("+0",)` is the first of the call. What a running
+        job adds is part of its work, so a queue that is being drained takes it.
 
         Raises:
             JobsRefusedError: A queue has no room or takes nothing, or a job comes after one that never was.
         """
         ledger = self._ledger
-        self._check_room(drafts, now)
+        self._check_room(drafts, now, is_child)
         ids: list[str] = []
         jobs: list[Job] = []
         found = 0
@@ -137,7 +138,7 @@ class Acceptor:
             raise
         return Accepted(tuple(ids), found), jobs
 
-    def _check_room(self, drafts: Sequence[Draft], now: float) -> None:
+    def _check_room(self, drafts: Sequence[Draft], now: float, is_child: bool) -> None:
         """See that the queues take what is new; jobs that are there already need no room."""
         wanted: dict[str, int] = {}
         keys: set[tuple[str, str]] = set()
@@ -149,7 +150,7 @@ class Acceptor:
             wanted[draft.queue] = wanted.get(draft.queue, 0) + 1
         for name, count in wanted.items():
             queue = self._ledger.queues[name]
-            if queue.draining:
+            if queue.draining and not is_child:
                 raise JobsRefusedError(f"the queue {name} is being drained and takes no jobs")
             if queue.count + count > queue.spec.capacity:
                 raise JobsRefusedError(f"the queue {name} is full: {queue.count} of {queue.spec.capacity} jobs")
@@ -185,12 +186,12 @@ class Acceptor:
         job.backoff, job.every, job.batch = spec.backoff, spec.every, spec.batch
         return job
 
-    def _unfinished(self, spec: JobSpec, ids: Sequence[str]) -> frozenset[int]:
+    def _unfinished(self, spec: JobSpec, ids: Sequence[str]) -> set[int]:
         """Return the jobs that `spec` still waits for."""
         ledger = self._ledger
         try:
-            wanted = {number_of(ids[int(id[1:])] if id.startswith("+") else id) for id in spec.after}
-        except (SelectionError, IndexError, ValueError) as error:
+            wanted = {number_of(_one_of(ids, id[1:]) if id.startswith("+") else id) for id in spec.after}
+        except SelectionError as error:
             raise JobsRefusedError(f"after: {error}") from None
         ended = [number for number in wanted if number not in ledger.jobs]
         if ended:
@@ -201,12 +202,21 @@ class Acceptor:
                     raise JobsRefusedError(f"after: there is no job-{number}")
                 if job.state != SUCCEEDED and not spec.even_if:
                     raise JobsRefusedError(f"after: job-{number} {job.state}")
-        return frozenset(number for number in wanted if number in ledger.jobs)
+        return {number for number in wanted if number in ledger.jobs}
+
+
+def _one_of(ids: Sequence[str], index: str) -> str:
+    """Return the id of a job of the same call by its place, counted from 0; only those before are known."""
+    if index.isascii() and index.isdecimal() and len(index) <= len(str(ADDED_AT_ONCE)) and int(index) < len(ids):
+        return ids[int(index)]
+    raise JobsRefusedError(f"after: +{index[:20]} is none of the {len(ids)} jobs before it in the same call")
 
 
 def _check_times(spec: JobSpec) -> None:
     if spec.run_at is not None and spec.delay:
         raise JobsRefusedError("a job has a delay or an instant to run at, not both")
+    if spec.window and not spec.key:
+        raise JobsRefusedError("a window says for how long a key is held, and there is no key")
     if not 0 <= spec.delay < _YEARS or not 0 <= spec.window < _YEARS:
         raise JobsRefusedError("delay and window are seconds, 0 or more and less than a century")
     if spec.run_at is not None and not 0 <= spec.run_at < time.time() + _YEARS:

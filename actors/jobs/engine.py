@@ -20,6 +20,7 @@ from collections.abc import Callable, Iterable, Sequence
 
 from actors.jobs import explaining
 from actors.jobs.accepting import Acceptor, Draft, JobsRefusedError
+from actors.jobs.clocksteps import LEAST, clock_set
 from actors.jobs.committing import Commits, Perform
 from actors.jobs.flushing import Add, Answer
 from actors.jobs.handlers import PayloadError, UnknownKindError
@@ -41,6 +42,7 @@ class Engine:
     Args:
         table: Where jobs are kept; closed with the engine.
         now: Wall seconds since the epoch.
+        steady: Monotonic seconds; beside them the wall clock is seen to be set.
         perform: Carries out effects, in order; called on any thread, must not block.
         alarm: Asks for a call of `pass_time` at a wall instant; called on any thread.
         chance: For jitter.
@@ -58,6 +60,7 @@ class Engine:
         table: JobTable,
         *,
         now: Callable[[], float],
+        steady: Callable[[], float],
         perform: Perform,
         alarm: Callable[[float], None],
         chance: random.Random | None = None,
@@ -65,10 +68,12 @@ class Engine:
         timezone: str = "UTC",
     ) -> None:
         self.table = table
-        self._now = now
+        self._wall = now
+        self._steady = steady
+        self._ahead = now() - steady()
         self._chance = chance if chance is not None else random.Random()
         self.ledger = Ledger()
-        commits = self._commits = Commits(table, self.ledger, now=now, perform=perform, alarm=alarm)
+        commits = self._commits = Commits(table, self.ledger, now=self._now, perform=perform, alarm=alarm)
         self._lock = commits.lock
         self._go_on = commits.go_on
         self._acceptor = Acceptor(self.ledger, table, commits.pending)
@@ -181,8 +186,9 @@ class Engine:
 
     def why(self, number: int) -> str:
         """Return why an unfinished job does not run; "" where there is none."""
+        now = self._now()
         with self._lock:
-            return explaining.why(self.ledger, number, self._now()) if number in self.ledger.jobs else ""
+            return explaining.why(self.ledger, number, now) if number in self.ledger.jobs else ""
 
     def overlay(self, jobs: Iterable[Job]) -> list[Job]:
         """Return jobs that were read from disk as they are now."""
@@ -219,7 +225,7 @@ class Engine:
             touched = {job.queue}
             if drafts and job.state == RUNNING and job.attempt == attempt:
                 try:
-                    _, added = self._acceptor.accept(drafts, now)
+                    _, added = self._acceptor.accept(drafts, now, is_child=True)
                     touched |= {child.queue for child in added}
                 except JobsRefusedError as error:
                     why = f"its jobs were not added: {error}"
@@ -264,23 +270,26 @@ class Engine:
 
     def worker_free(self, queue: str, path: str, places: int) -> None:
         """A worker is there for jobs of the queue."""
+        now = self._now()
         with self._lock:
-            self.ledger.worker_free(queue, path, places, self._now())
+            self.ledger.worker_free(queue, path, places, now)
         self._go_on()
 
     def worker_suspended(self, queue: str, path: str, is_suspended: bool) -> None:
         """A worker takes nothing new for the time being, or takes jobs again."""
+        now = self._now()
         with self._lock:
             if is_suspended:
                 self.ledger.worker_away(queue, path)
             else:
-                self.ledger.worker_back(queue, path, self._now())
+                self.ledger.worker_back(queue, path, now)
         self._go_on()
 
     def worker_lost(self, queue: str, path: str, why: str) -> None:
         """A worker ended, with whatever it had."""
+        now = self._now()
         with self._lock:
-            self.ledger.worker_lost(queue, path, why, self._now(), self._chance.random())
+            self.ledger.worker_lost(queue, path, why, now, self._chance.random())
         self._go_on()
 
     def pass_time(self) -> None:
@@ -347,7 +356,32 @@ class Engine:
                 states[job.state] = states.get(job.state, 0) + 1
         return found
 
+    def delete(self, numbers: Sequence[int]) -> list[int]:
+        """Forget jobs that have ended, and their hold on a key; return which; blocks.
+
+        Raises:
+            StateError: It could not be written; then they are there.
+        """
+        gone = self.table.delete(numbers)
+        forgotten = set(gone)
+        with self._lock:
+            windows = self.ledger.windows
+            for key in [key for key, (_, number) in windows.items() if number in forgotten]:
+                del windows[key]
+        return gone
+
     # -- within -----------------------------------------------------------------------------------
+
+    def _now(self) -> float:
+        """Return the wall clock, and see to it where it was set; without the lock."""
+        wall = self._wall()
+        ahead = wall - self._steady()
+        if abs(ahead - self._ahead) >= LEAST:
+            with self._lock:
+                by, self._ahead = ahead - self._ahead, ahead
+                if abs(by) >= LEAST:  # else another thread was quicker
+                    clock_set(self.ledger, by)
+        return wall
 
     def _claim(self, names: Iterable[str], now: float) -> None:
         if not self.trouble and not self._commits.is_closed:

@@ -11,7 +11,7 @@ Whoever writes the rows takes both together. A job that has ended is in the ledg
 from __future__ import annotations
 
 import heapq
-from collections.abc import Iterable
+from collections import deque
 
 from actors.jobs.places import Queue
 from actors.jobs.records import CANCEL, INFINITE, TIMEOUT, Again, Begin, Effect, Ended, Halt, Job, Stop
@@ -37,6 +37,7 @@ class Ledger:
     Attributes:
         jobs: The unfinished jobs by number.
         last: The highest number given.
+        later: Heap of what is delayed: (instant, number); entries of jobs that run at another one are skipped.
         throttled: Queues whose rate is used up, and until when.
         next_slot: Slots of recurring jobs by cron expression; None: none are taken.
         alarm: Wall instant at which `pass_time` has something to do; it may be early, never late.
@@ -51,11 +52,11 @@ class Ledger:
         self.effects: list[Effect] = []
         self.last = 0
         self.alarm = INFINITE
-        self._later: list[tuple[float, int]] = []
+        self.later: list[tuple[float, int]] = []
         self._dependents: dict[int, list[int]] = {}
         self.throttled: dict[str, float] = {}
         self.next_slot: NextSlot | None = None
-        self._woken: set[str] | None = None  # queues to claim in, while what came after a job is settled
+        self._settling: deque[Job] | None = None  # jobs that ended, while what came after them is settled
 
     # -- queues and workers -----------------------------------------------------------------------
 
@@ -122,7 +123,7 @@ class Ledger:
                 self._dependents.setdefault(number, []).append(job.number)
         elif job.run_at > now:
             job.state = DELAYED
-            heapq.heappush(self._later, (job.run_at, job.number))
+            heapq.heappush(self.later, (job.run_at, job.number))
             self._wake(job.run_at)
         else:
             job.state = WAITING
@@ -161,7 +162,7 @@ class Ledger:
             job.state = RUNNING
             job.attempt += 1
             job.worker = path
-            job.begun_at = job.changed_at = now
+            job.begun_at = job.timed_at = job.changed_at = now
             job.progress = 0.0
             running[number] = job
             self.dirty[number] = job
@@ -273,8 +274,8 @@ class Ledger:
     def pass_time(self, now: float) -> None:
         """Do what is due, and set the alarm to what comes next."""
         touched: set[str] = set()
-        while self._later and self._later[0][0] <= now:
-            run_at, number = heapq.heappop(self._later)
+        while self.later and self.later[0][0] <= now:
+            run_at, number = heapq.heappop(self.later)
             job = self.jobs.get(number)
             if job is not None and job.state == DELAYED and job.run_at == run_at:
                 job.state = WAITING
@@ -287,7 +288,7 @@ class Ledger:
                 touched.add(name)
         for key in [key for key, (until, _) in self.windows.items() if until <= now]:
             del self.windows[key]
-        self.alarm = min([*(heap[0] for heap in self._later[:1]), *self.throttled.values()], default=INFINITE)
+        self.alarm = min([*(heap[0] for heap in self.later[:1]), *self.throttled.values()], default=INFINITE)
         for queue in self.queues.values():
             for job in queue.running.values():
                 self._watch(job, queue.spec.grace, now)
@@ -329,9 +330,9 @@ class Ledger:
             self.keys.pop((job.queue, job.key), None)
             if job.window_at > now:
                 self.windows[job.queue, job.key] = (job.window_at, number)
-        if number in self._dependents:
-            self._settle_dependents(self._dependents.pop(number), job, now)
         self.effects.append(Ended(job))
+        if number in self._dependents:
+            self._settle_dependents(job, now)
         if (job.every or job.cron) and state != CANCELLED:
             self._repeat(job, now)
 
@@ -344,39 +345,54 @@ class Ledger:
             return
         self.last += 1
 
-    def _settle_dependents(self, numbers: Iterable[int], ended: Job, now: float) -> None:
-        """Let go on, or fail, what came after a job; claims come last, so that of all these the most urgent goes."""
-        is_outermost = self._woken is None
-        woken = self._woken = set() if self._woken is None else self._woken
-        for number in numbers:
+    def _settle_dependents(self, ended: Job, now: float) -> None:
+        """Let go on, or fail, what came after a job, and what came after that, however long the chain is.
+
+        Claims come last, so that of all these the most urgent goes.
+        """
+        if self._settling is not None:
+            self._settling.append(ended)  # it failed for one that is being settled: its turn comes
+            return
+        settling = self._settling = deque([ended])
+        woken: set[str] = set()
+        try:
+            while settling:
+                self._settle(settling.popleft(), woken, now)
+        finally:
+            self._settling = None
+        for name in woken:
+            self.claim(name, now)
+
+    def _settle(self, ended: Job, woken: set[str], now: float) -> None:
+        """Let go on, or fail, what came straight after a job; its queue goes into `woken` where it may run."""
+        has_succeeded = ended.state == SUCCEEDED
+        for number in self._dependents.pop(ended.number, ()):
             job = self.jobs.get(number)
             if job is None or ended.number not in job.after:
                 continue
             queue = self.queues[job.queue]
-            if ended.state != SUCCEEDED and not job.even_if:
+            if not has_succeeded and not job.even_if:
                 job.why = f"job-{ended.number}, which it comes after, {ended.state}"
                 self._end(queue, job, FAILED, now)
                 continue
-            job.after -= {ended.number}
+            job.after.discard(ended.number)
+            if job.after and has_succeeded:
+                continue  # its row may name it for as long as it waits: one that succeeded is not waited for again
             self.dirty[number] = job
             if not job.after and job.state == BLOCKED:
                 job.run_at = max(job.run_at, now)  # what it came after is no waiting for a worker
                 self._place(queue, job, now)
                 woken.add(job.queue)
-        if is_outermost:
-            self._woken = None
-            for name in woken:
-                self.claim(name, now)
 
     def _watch(self, job: Job, grace: float, now: float) -> None:
         """Ask a job that takes too long to end, and have the worker ended of one that does not."""
-        if not job.ending and now >= job.begun_at + job.timeout:
+        if not job.ending and now >= job.timed_at + job.timeout:
             job.ending, job.halted_at = TIMEOUT, now
             self.effects.append(Halt(job.number, job.worker, f"not done within {job.timeout:g} s"))
         elif job.ending and now >= job.halted_at + grace:
             job.halted_at = INFINITE
             self.effects.append(Stop(job.number, job.worker, f"its job did not end {grace:g} s after it was asked to"))
-        self._wake(job.halted_at + grace if job.ending else job.begun_at + job.timeout)
+        self._wake(job.halted_at + grace if job.ending else job.timed_at + job.timeout)
 
     def _wake(self, at: float) -> None:
         self.alarm = min(self.alarm, at)

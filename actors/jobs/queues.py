@@ -132,6 +132,7 @@ class JobQueues(Actor):
         engine = self._engine = performer.engine = Engine(
             table,
             now=system.clock.time,
+            steady=system.clock.monotonic,
             perform=performer.perform,
             alarm=self._alarm,
             chance=system.chance,

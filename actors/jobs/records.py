@@ -20,7 +20,8 @@ class Job(Struct, eq=False, gc=False):
     Attributes:
         number: Unique for the life of the file, ascending.
         window_at: Until when its key is held, finished or not.
-        after: Numbers of the jobs it still waits for.
+        after: Numbers of the jobs it still waits for; its row may have some more, which have succeeded.
+        timed_at: Since when its try takes time: when it began, moved along where the wall clock is set.
         slot_at: Of a recurring one: the instant it stands for.
         ending: Why a running one was asked to end: `cancel`, `timeout` or "".
         halted_at: When it was.
@@ -45,7 +46,7 @@ class Job(Struct, eq=False, gc=False):
     backoff: Backoff | None = None
     key: str = ""
     window_at: float = 0.0
-    after: frozenset[int] = frozenset()
+    after: set[int] = set()
     even_if: bool = False
     every: float = 0.0
     cron: str = ""
@@ -55,6 +56,7 @@ class Job(Struct, eq=False, gc=False):
     source: str = ""
     created_at: float = 0.0
     begun_at: float = 0.0
+    timed_at: float = 0.0
     changed_at: float = 0.0
     progress: float = 0.0
     note: str = ""

@@ -82,7 +82,7 @@ def revive(ledger: Ledger, number: int, job: Job | None, now: float) -> bool:
     if job.state == FAILED:
         job.every, job.cron = 0.0, ""  # a recurring one: the next was added as it failed
     job.state, job.attempt, job.why, job.result, job.ending = WAITING, 0, "", None, ""
-    job.run_at, job.changed_at, job.after = now, now, frozenset()
+    job.run_at, job.changed_at, job.after = now, now, set()
     ledger.add(job, now)
     return True
 

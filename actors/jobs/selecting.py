@@ -7,7 +7,7 @@ that view alone, and is cut off after a bounded time.
 from __future__ import annotations
 
 import sqlite3
-import time
+import threading
 from collections.abc import Callable
 from typing import Any, Final
 
@@ -20,10 +20,13 @@ CAP: Final = 10_000
 """Most jobs of one selection."""
 SECONDS: Final = 5.0
 """Longest time of a condition."""
+VALUE_BYTES: Final = 256 << 20
+"""Largest text that a condition may make, and largest row that it may read."""
 
 _ALLOWED: Final = {sqlite3.SQLITE_SELECT, sqlite3.SQLITE_READ, sqlite3.SQLITE_FUNCTION, sqlite3.SQLITE_RECURSIVE}
 _TABLES: Final = {"jobs_all", "jobs_view", "jobs_lines"}
-_FORBIDDEN: Final = {"load_extension", "readfile", "writefile", "randomblob", "zeroblob"}
+_FORBIDDEN: Final = {"load_extension", "readfile", "writefile", "randomblob", "zeroblob", "printf", "format"}
+"""Functions that reach outside, or that work for a minute on a long text and hear nothing meanwhile."""
 
 
 class SelectionError(ActorRuntimeError, ValueError):
@@ -106,17 +109,21 @@ def numbers(connection: sqlite3.Connection, selection: Selection) -> list[int]:
         return [row[0] for row in connection.execute(sql, (*values, selection.limit))]
     where = " AND ".join([*tests, f"({selection.where}\n)"])  # the line break ends a comment at its end
     sql = f"SELECT number FROM jobs_view WHERE {where} ORDER BY number {order} LIMIT ?"
-    until = time.monotonic() + SECONDS
     connection.set_authorizer(_authorizer(connection))
-    connection.set_progress_handler(lambda: time.monotonic() > until, 10_000)
+    longest = connection.setlimit(sqlite3.SQLITE_LIMIT_LENGTH, VALUE_BYTES)
+    bell = threading.Timer(SECONDS, connection.interrupt)
+    bell.daemon = True
+    bell.start()
     try:
         return [row[0] for row in connection.execute(sql, (*values, selection.limit))]
     except (sqlite3.Error, sqlite3.Warning) as error:
         said = f"took more than {SECONDS:g} s" if "interrupted" in str(error) else str(error)
         raise SelectionError(f"the condition {selection.where[:200]!r}: {said}") from None
     finally:
+        bell.cancel()
+        bell.join()  # an interrupt that comes now must not end what is read next
+        connection.setlimit(sqlite3.SQLITE_LIMIT_LENGTH, longest)
         connection.set_authorizer(None)
-        connection.set_progress_handler(None, 0)
 
 
 def _authorizer(connection: sqlite3.Connection) -> Callable[[int, str | None, str | None, str | None, str | None], int]:

@@ -301,7 +301,7 @@ def job_of(row: Row) -> Job:
     return Job(
         **values | {"even_if": bool(values["even_if"])},
         backoff=_backoff.decode(backoff) if backoff is not None else None,
-        after=frozenset(map(int, after.split(","))) if after else frozenset(),
+        after=set(map(int, after.split(","))) if after else set(),
         is_new=False,
     )
 

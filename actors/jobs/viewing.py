@@ -161,7 +161,7 @@ def change(engine: Engine, order: ChangeJobs) -> list[int]:
         case "promote":
             return engine.promote(numbers)
         case "delete":
-            return engine.table.delete(numbers)
+            return engine.delete(numbers)
     raise SelectionError(f"there is no action {order.action!r}; there are {', '.join(ACTIONS)}")
 
 

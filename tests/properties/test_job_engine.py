@@ -61,6 +61,7 @@ class Machine(RuleBasedStateMachine):
     def __init__(self) -> None:
         super().__init__()
         self.now = 1_000.0
+        self.ahead = 0.0
         self.model: dict[str, Known] = {}
         self.ends: list[str] = []
         self.begun: set[str] = set()
@@ -72,7 +73,8 @@ class Machine(RuleBasedStateMachine):
 
     def open(self) -> None:
         self.engine = Engine(
-            self.open_table(), now=lambda: self.now, perform=self.perform, alarm=lambda _: None,
+            self.open_table(), now=lambda: self.now, steady=lambda: self.now - self.ahead,
+            perform=self.perform, alarm=lambda _: None,
             chance=random.Random(0),
         )  # fmt: skip
         self.engine.open([SPEC])
@@ -259,7 +261,11 @@ class Machine(RuleBasedStateMachine):
     @invariant()
     def jobs_are_where_the_model_says(self):
         self.settle()
-        found = {f"job-{job.number}": job for job in self.engine.table.select(Selection(limit=10_000))}
+        rows = self.engine.table.select(Selection(limit=10_000))
+        found = {f"job-{job.number}": job for job in self.engine.overlay(rows)}
+        assert [(job.number, job.state, job.attempt, job.repeats) for job in rows] == [
+            (job.number, job.state, job.attempt, job.repeats) for job in found.values()
+        ]
         assert set(found) == set(self.model)
         for id, known in self.model.items():
             job = found[id]

@@ -8,7 +8,7 @@ from actors.jobs.accepting import Accepted, JobsRefusedError
 from actors.jobs.engine import Engine
 from actors.jobs.handlers import job as handler
 from actors.jobs.handlers import spec_of
-from actors.jobs.jobtable import MemoryTable
+from actors.jobs.jobtable import MemoryTable, QueueState
 from actors.jobs.records import Again, Begin, Ended, Halt, Stop
 from actors.jobs.selecting import Selection
 from actors.jobs.specs import QueueSpec
@@ -27,10 +27,12 @@ class Bench:
 
     def __init__(self, **rules: object) -> None:
         self.now = 1_000.0
+        self.ahead = 0.0
         self.effects: list[object] = []
         self.table = MemoryTable()
         self.engine = Engine(
-            self.table, now=lambda: self.now, perform=self.effects.extend, alarm=lambda _: None
+            self.table, now=lambda: self.now, steady=lambda: self.now - self.ahead,
+            perform=self.effects.extend, alarm=lambda _: None
         )  # fmt: skip
         self.engine.open([QueueSpec(name="default", backoff=Backoff(first=1.0, jitter=0.0), **rules)])  # type: ignore[arg-type]
 
@@ -41,6 +43,11 @@ class Bench:
         if isinstance(answer, JobsRefusedError):
             raise answer
         return [int(id.removeprefix("job-")) for id in answer.ids]
+
+    def clock_set(self, by: float) -> None:
+        """Set the wall clock, while real time stands still."""
+        self.now += by
+        self.ahead += by
 
     def workers(self, count: int) -> None:
         for number in range(count):
@@ -214,10 +221,132 @@ def test_of_what_came_after_a_job_the_highest_priority_goes_first():
     ledger = Ledger()
     ledger.open_queue(QueueSpec(name="default"), 0.0)
     for number, priority in ((1, 0), (2, -1), (3, 5)):
-        after = frozenset({1}) if number > 1 else frozenset()
+        after = {1} if number > 1 else set()
         ledger.add(Job(number, "default", "test.send", "null", priority=priority, after=after), 0.0)
     ledger.worker_free("default", "/w", 1, 0.0)
 
     ledger.succeeded(1, 1, "null", 1.0)
 
     assert {number: job.state for number, job in ledger.jobs.items()} == {2: "waiting", 3: "running"}
+
+
+def test_a_long_chain_of_jobs_fails_to_its_end_when_the_first_fails_and_takes_nothing_with_it():
+    bench = Bench()
+    answers: list[Accepted | JobsRefusedError] = []
+    chain = [spec_of(work, 1), *(spec_of(work, 1, after=(f"+{number}",)) for number in range(5_000))]
+    bench.engine.add([*chain, spec_of(work, 1, after=("+5000",), even_if=True)], answers.append)
+
+    assert bench.engine.cancel([1], "enough") == [1]
+
+    states = {job.number: job.state for job in bench.table.select(Selection(limit=10_000))}
+    assert states == {1: "cancelled", **dict.fromkeys(range(2, 5_002), "failed"), 5_002: "waiting"}
+    assert list(bench.engine.ledger.jobs) == [5_002]
+    ends = [effect.job.number for effect in bench.effects if isinstance(effect, Ended)]
+    assert ends == list(range(1, 5_002))
+
+
+def test_a_job_after_many_is_written_when_it_may_run_and_not_each_time_one_of_them_ends():
+    bench = Bench()
+    bench.workers(3)
+    first = bench.add(3)
+    (then,) = bench.add(after=tuple(f"job-{number}" for number in first))
+    written = bench.table.find([then])[0].after
+
+    bench.engine.finished(first[0], 1, "1")
+    bench.engine.finished(first[1], 1, "1")
+    assert written == bench.table.find([then])[0].after == set(first)
+    assert bench.engine.ledger.jobs[then].after == {first[2]}
+    bench.engine.finished(first[2], 1, "1")
+
+    assert bench.begun()[-1] == then
+    assert bench.table.find([then])[0].after == set()
+
+
+def test_a_clock_set_forward_ends_no_try_and_brings_no_rate():
+    bench = Bench(rate=RateLimit(2, 60.0), timeout=10.0)
+    bench.workers(3)
+    bench.add(3)
+    bench.clock_set(8 * 3_600.0)
+    bench.engine.pass_time()
+    assert bench.begun() == [1, 2]
+    assert not [effect for effect in bench.effects if isinstance(effect, Halt)]
+
+    bench.now += 10.0
+    bench.engine.pass_time()
+
+    assert [effect.number for effect in bench.effects if isinstance(effect, Halt)] == [1, 2]
+
+
+def test_a_clock_set_back_lets_no_try_go_on_for_ever_and_makes_no_back_off_longer():
+    bench = Bench(timeout=10.0, grace=5.0)
+    bench.workers(3)
+    runs, fails, cancelled = bench.add(3)
+    bench.engine.failed(fails, 1, "once", True)
+    bench.engine.cancel([cancelled], "enough")
+    bench.clock_set(-2 * 3_600.0)
+
+    bench.now += 1.0
+    bench.engine.pass_time()
+    assert bench.begun()[3:] == [fails]
+    bench.now += 9.0
+    bench.engine.pass_time()
+
+    assert [effect.number for effect in bench.effects if isinstance(effect, Halt)] == [cancelled, runs]
+    assert [effect.number for effect in bench.effects if isinstance(effect, Stop)] == [cancelled]
+
+
+def test_a_recurring_job_comes_again_in_time_though_the_clock_was_set_back():
+    bench = Bench()
+    bench.workers(1)
+    (first,) = bench.add(every=60.0)
+    bench.engine.finished(first, 1, "1")
+    bench.clock_set(-3_600.0)
+
+    bench.now += 60.0
+    bench.engine.pass_time()
+    bench.engine.finished(first + 1, 1, "1")
+    bench.now += 60.0
+    bench.engine.pass_time()
+
+    assert bench.begun() == [first, first + 1, first + 2]
+
+
+def test_the_key_of_a_job_that_was_deleted_is_free_whatever_its_window():
+    bench = Bench()
+    bench.workers(1)
+    (first,) = bench.add(key="k", window=3_600.0)
+    bench.engine.finished(first, 1, "1")
+    assert bench.add(key="k", window=3_600.0) == [first]
+
+    assert bench.engine.delete([first]) == [first]
+
+    assert bench.add(key="k", window=3_600.0) == [first + 1]
+
+
+@pytest.mark.parametrize("after", ["+-1", "+1", "+ 0", "+", "+0x0", "+" + "9" * 5_000, "+\u0660"])
+def test_a_place_in_the_call_that_is_none_is_refused(after):
+    bench = Bench()
+    answers: list[Accepted | JobsRefusedError] = []
+
+    bench.engine.add([spec_of(work, 1), spec_of(work, 1, after=(after,))], answers.append)
+
+    assert str(answers[0]).startswith("after: +")
+    assert not bench.engine.ledger.jobs
+
+
+def test_a_window_without_a_key_is_refused():
+    with pytest.raises(JobsRefusedError, match="there is no key"):
+        Bench().add(window=60.0)
+
+
+def test_what_a_running_job_adds_is_taken_by_a_queue_that_is_being_drained():
+    bench = Bench()
+    bench.workers(1)
+    (first,) = bench.add()
+    bench.engine.set_queue(bench.engine.ledger.queues["default"].spec, QueueState(draining=True))
+    with pytest.raises(JobsRefusedError, match="drained"):
+        bench.add()
+
+    bench.engine.finished(first, 1, "1", [spec_of(work, 2)])
+
+    assert bench.states() == {first: "succeeded", first + 1: "running"}

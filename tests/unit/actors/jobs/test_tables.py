@@ -22,7 +22,7 @@ ODD: dict[str, dict[str, Any]] = {
     "cron": {"cron": "@daily", "timezone": "Europe/Berlin"},
     "batch": {"batch": "b"},
     "source": {"source": "s"},
-    "after": {"after": frozenset({1, 2}), "even_if": True},
+    "after": {"after": {1, 2}, "even_if": True},
     "told": {"note": "n", "why": "w", "progress": 0.5},
     "repeated": {"repeats": 2, "ending": "cancel"},
     "done": {"state": SUCCEEDED, "result": "7", "progress": 1.0},
