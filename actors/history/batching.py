@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 from actors.events import Event
-from actors.history.payloads import text
+from actors.history.payloads import CONTAINERS, is_huge, text
 from actors.history.protocol import TableRows, encode_rows
 from actors.history.rows import NodeRun, Row, row_of_run, rows_of
 from actors.history.schema import BY_NAME
@@ -53,9 +53,10 @@ class BatchMaker:
         self.events += 1
         try:
             rows = rows_of(seq, self._run.epoch, event)
+            sizes = [_text_bytes(row) for _, row in rows]
         except Exception as error:  # an event's fields are what its publisher put there
             rows = [("rejects", self._reject(event, error))]
-        sizes = [_text_bytes(row) for _, row in rows]
+            sizes = [_text_bytes(row) for _, row in rows]
         if self._bytes and self._bytes + sum(sizes) > self._bytes_limit:
             self.finish()
         for (table, row), size in zip(rows, sizes, strict=True):
@@ -108,10 +109,22 @@ class BatchMaker:
 
 
 def _text_bytes(row: Row) -> int:
+    """Return the bytes of the texts in `row`.
+
+    Raises:
+        ValueError: It holds more values than any column has.
+    """
     size = 0
     for value in row:
-        if value.__class__ is str:
+        kind = value.__class__
+        if kind is str:
             size += len(value) if value.isascii() else len(value.encode("utf-8", "backslashreplace"))
+        elif kind in CONTAINERS:
+            if is_huge(value):
+                raise ValueError(f"a {kind.__name__} of too many values")
+            size += sum(len(one) for one in value if one.__class__ is str)
+        elif kind is bytes:
+            size += len(value)
     return size
 
 

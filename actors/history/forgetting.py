@@ -51,7 +51,7 @@ def plan(
     """
     parts = list(_sealed_parts(connection, path, folder, retention, now))
     for cut in cuts_by_age(now, retention):
-        before = datetime.fromtimestamp(max(cut.before, 0.0), UTC)
+        before = datetime.fromtimestamp(cut.before, UTC)
         found = connection.execute(f"SELECT count(*) FROM main.{cut.table} WHERE {cut.instant} < ?", [before])
         ((rows,),) = found.fetchall()
         if rows:

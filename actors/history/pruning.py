@@ -66,7 +66,7 @@ _USAGE = "SELECT used_blocks * block_size, free_blocks * block_size FROM pragma_
 
 def _delete(store: HistoryStore, cuts: tuple[Cut, ...], rows: dict[str, int]) -> None:
     for cut in cuts:
-        before = datetime.fromtimestamp(max(cut.before, 0.0), UTC)
+        before = datetime.fromtimestamp(cut.before, UTC)
         ((deleted,),) = store.execute(f"DELETE FROM {cut.table} WHERE {cut.instant} < ?", [before])
         if deleted:
             rows[cut.table] = rows.get(cut.table, 0) + int(deleted)

@@ -41,6 +41,9 @@ OLDEST_SHARE = 0.1
 SHORTEST_STEP = 600.0
 """Seconds that one step takes away at least."""
 
+FIRST_INSTANT = -62_135_596_800.0
+"""Where time begins: the year 1, before which no row has an instant."""
+
 
 def check_retention(retention: Retention) -> Retention:
     """Return `retention` if it can be carried out.
@@ -64,16 +67,20 @@ def cuts_by_age(now: float, retention: Retention) -> tuple[Cut, ...]:
     check_retention(retention)
     age = {Keep.EVENTS: retention.events_age, Keep.METRICS: retention.metrics_age}
     return tuple(
-        Cut(table.name, table.instant, now - age[table.keep]) for table in TABLES if table.keep is not Keep.ALWAYS
+        Cut(table.name, table.instant, max(now - age[table.keep], FIRST_INSTANT))
+        for table in TABLES
+        if table.keep is not Keep.ALWAYS
     )
 
 
 def cuts_for_room(now: float, oldest: float) -> tuple[Cut, ...]:
     """Return the next step of making room: the oldest tenth of the time that is kept, at least ten minutes of it.
 
+    What is from before 1970, when some clock was wrong, goes all at once.
+
     Args:
         now: Seconds since the epoch.
         oldest: Instant of the oldest row of any table.
     """
-    before = oldest + max((now - oldest) * OLDEST_SHARE, SHORTEST_STEP)
+    before = max(oldest + max((now - oldest) * OLDEST_SHARE, SHORTEST_STEP), 0.0)
     return tuple(Cut(table.name, table.instant, before) for table in TABLES if table.keep is not Keep.ALWAYS)

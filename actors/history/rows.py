@@ -53,6 +53,8 @@ Rows = list[tuple[str, Row]]
 
 
 SUMMARY_LIMIT = 300
+GROUP_LIMIT = 10_000
+"""Paths of a restart's group that are kept one by one."""
 
 
 class NodeRun(Struct, frozen=True):
@@ -170,7 +172,7 @@ def _restart(head: Head, event: RestartScheduled) -> Described:
         strategy,
         event.attempt,
         event.delay,
-        [text(path) for path in event.group],
+        _group(event.group),
         event.restarts,
         event.intensity,
         *_reason(event.reason),
@@ -180,6 +182,12 @@ def _restart(head: Head, event: RestartScheduled) -> Described:
         f"{event.restarts} of {event.intensity}: {event.reason}"
     )
     return summary, event.generation, ("restarts", row)
+
+
+def _group(paths: tuple[str, ...]) -> list[str]:
+    more = len(paths) - GROUP_LIMIT
+    shown = [text(path) for path in (paths[:GROUP_LIMIT] if more > 0 else paths)]
+    return [*shown, f"… {more} more"] if more > 0 else shown
 
 
 def _limit(head: Head, event: LimitReached) -> Described:

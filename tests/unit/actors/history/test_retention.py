@@ -1,10 +1,11 @@
 from __future__ import annotations
 
 import math
+from datetime import UTC, datetime
 
 import pytest
 
-from actors.history.retention import DAY, Retention, cuts_by_age, cuts_for_room
+from actors.history.retention import DAY, FIRST_INSTANT, Retention, cuts_by_age, cuts_for_room
 from actors.history.schema import TABLES, Keep
 
 NOW = 1_750_000_000.0
@@ -43,3 +44,14 @@ def test_making_room_takes_a_tenth_of_the_time_or_ten_minutes(span):
     cuts = cuts_for_room(NOW, NOW - span)
 
     assert {cut.before for cut in cuts} == {NOW - span + max(span * 0.1, 600.0)}
+
+
+def test_an_age_beyond_the_beginning_of_time_keeps_everything():
+    cuts = cuts_by_age(NOW, Retention(events_age=1e12, metrics_age=1e300))
+
+    assert {cut.before for cut in cuts} == {FIRST_INSTANT}
+    assert datetime.fromtimestamp(FIRST_INSTANT, UTC).year == 1
+
+
+def test_making_room_takes_what_a_wrong_clock_wrote_first_and_at_once():
+    assert {cut.before for cut in cuts_for_room(NOW, FIRST_INSTANT)} == {0.0}
