@@ -20,9 +20,10 @@ from msgspec import Struct
 
 from actors.core.mailbox import MailboxSpec
 from actors.policies.backoff import Backoff
+from supervisors.core.kinds import listed
 from supervisors.node.apps import load_app
 from supervisors.node.credentials import SecretSource, secret_source
-from supervisors.node.durations import parse_duration, parse_size
+from supervisors.node.durations import bytes_of, seconds_of
 from supervisors.node.naming import dashed, import_path
 from supervisors.node.secretive import secretive_start
 from supervisors.programs import Liveness, Probe, ProgramStart, Readiness
@@ -73,7 +74,7 @@ class Limit(Struct, frozen=True):
 
 def restart(restarts: int, *, within: Duration) -> Limit:
     """Return the limit of `restarts` within a sliding window."""
-    return Limit(restarts, _seconds(within))
+    return Limit(restarts, seconds_of(within))
 
 
 def backoff(
@@ -85,12 +86,12 @@ def backoff(
     reset_after: Duration = 600.0,
 ) -> Backoff:
     """Return a back-off rule: the first delay, its growth, its longest value, its jitter, the quiet that resets it."""
-    return Backoff(_seconds(first), factor, _seconds(max), jitter, _seconds(reset_after))
+    return Backoff(seconds_of(first), factor, seconds_of(max), jitter, seconds_of(reset_after))
 
 
 def heartbeat(every: Duration, *, miss: int = 2) -> Heartbeat:
     """Return a heartbeat for a process child: hung when more than `miss` beats are missing."""
-    return Heartbeat(_seconds(every), miss)
+    return Heartbeat(seconds_of(every), miss)
 
 
 def bounds(
@@ -102,8 +103,8 @@ def bounds(
     max_messages: int | None = None,
 ) -> Bounds:
     """Return what else a process may use (memory and processors: told, or ended), and when it is replaced in order."""
-    age = _seconds(max_age) if max_age is not None else None
-    return Bounds(_bytes(memory_warn), cpu_warn, cpu_max, age, max_messages)
+    age = seconds_of(max_age) if max_age is not None else None
+    return Bounds(bytes_of(memory_warn), cpu_warn, cpu_max, age, max_messages)
 
 
 def secret(*, env: str = "", file: str | Path = "") -> SecretSource:
@@ -164,10 +165,13 @@ def child(
 
     Raises:
         ValueError: A duration or size does not read, or a class for a process cannot be imported by its name.
+        TypeError: `actor`, `budget` or `needs` is of another kind.
     """
     if isinstance(actor, str):
         name = actor.rpartition(":")[2].rpartition(".")[2]
         placement: Placement = runs_in or "thread"
+    elif not isinstance(actor, type):
+        raise TypeError(f'actor is a class, or "package.module:Class", got {actor!r:.100}')
     else:
         name = actor.__name__
         own: Placement = getattr(actor, "dispatcher", "thread")
@@ -182,20 +186,20 @@ def child(
         id=id or dashed(name),
         start=start,
         restart=Restart(restart),
-        shutdown=shutdown if shutdown in ("infinity", "brutal_kill") else _seconds(shutdown),
+        shutdown=shutdown if shutdown in ("infinity", "brutal_kill") else seconds_of(shutdown),
         significant=significant,
         runs_in=placement,
-        start_timeout=_seconds(start_timeout),
+        start_timeout=seconds_of(start_timeout),
         backoff=backoff or Backoff(),
-        budget=Budget(budget.restarts, budget.within) if budget is not None else None,
+        budget=_budget(budget) if budget is not None else None,
         heartbeat=heartbeat,
-        memory_max_bytes=_bytes(memory_max),
+        memory_max_bytes=bytes_of(memory_max),
         bounds=bounds or Bounds(),
         spares=spares,
         mailbox=mailbox,
         when_down=when_down,
         held_max=held_max,
-        needs=tuple(needs),
+        needs=listed("needs", needs, "ids or paths"),
     )
 
 
@@ -255,7 +259,7 @@ def program(
         restart, shutdown, significant, start_timeout, backoff, budget, bounds, needs: As those of `child`.
 
     Raises:
-        ValueError: A duration or size does not read.
+        ValueError, TypeError: A duration or size does not read; `budget` or `needs` is of another kind.
     """
     name = re.sub(r"[^A-Za-z0-9_.-]+", "-", command[0].rpartition("/")[2]) if command else ""
     start = ProgramStart(
@@ -270,7 +274,7 @@ def program(
         rlimits=dict(rlimits or {}),
         ready=ready,
         alive=alive,
-        watchdog=_seconds(watchdog) if watchdog is not None else None,
+        watchdog=seconds_of(watchdog) if watchdog is not None else None,
         stop_signal=stop_signal,
         success_exit=tuple(success_exit),
         forks=forks,
@@ -282,16 +286,16 @@ def program(
         id=id or name,
         start=start,
         restart=Restart(restart),
-        shutdown=shutdown if shutdown in ("infinity", "brutal_kill") else _seconds(shutdown),
+        shutdown=shutdown if shutdown in ("infinity", "brutal_kill") else seconds_of(shutdown),
         significant=significant,
         runs_in="process",
-        start_timeout=_seconds(start_timeout),
+        start_timeout=seconds_of(start_timeout),
         backoff=backoff or Backoff(),
-        budget=Budget(budget.restarts, budget.within) if budget is not None else None,
+        budget=_budget(budget) if budget is not None else None,
         heartbeat=heartbeat,
-        memory_max_bytes=_bytes(memory_max),
+        memory_max_bytes=bytes_of(memory_max),
         bounds=bounds or Bounds(),
-        needs=tuple(needs),
+        needs=listed("needs", needs, "ids or paths"),
     )
 
 
@@ -309,8 +313,8 @@ def ready_when(
 ) -> Readiness:
     """Return when a program is ready: a port, an address, a command, a line of its output, `sd_notify`, or a delay."""
     asks = port is not None or http or command
-    probe = Probe(port, host, http, tuple(command), _seconds(timeout)) if asks else None
-    return Readiness(probe, log, notify, _seconds(delay) if delay is not None else None, _seconds(every))
+    probe = Probe(port, host, http, tuple(command), seconds_of(timeout)) if asks else None
+    return Readiness(probe, log, notify, seconds_of(delay) if delay is not None else None, seconds_of(every))
 
 
 def alive_when(
@@ -324,7 +328,7 @@ def alive_when(
     failures: int = 3,
 ) -> Liveness:
     """Return how a program shows that it lives: a port, an address or a command, asked again and again."""
-    return Liveness(Probe(port, host, http, tuple(command), _seconds(timeout)), _seconds(every), failures)
+    return Liveness(Probe(port, host, http, tuple(command), seconds_of(timeout)), seconds_of(every), failures)
 
 
 def supervisor(
@@ -367,16 +371,16 @@ def supervisor(
         spares: Processes that wait, its actors' classes imported, to replace that process when it ended.
 
     Raises:
-        ValueError: A size does not read.
+        ValueError, TypeError: A size does not read; `limit`, `children` or `needs` is of another kind.
     """
     spec = SupervisorSpec(
         strategy=Strategy(strategy),
-        intensity=limit.restarts,
+        intensity=_budget(limit).intensity,
         period=limit.within,
         auto_shutdown=AutoShutdown(auto_shutdown),
         on_limit=OnLimit(on_limit),
         max_children=max_children,
-        children=tuple(children),
+        children=listed("children", children, "child specs"),
     )
     return ChildSpec(
         id=id,
@@ -385,14 +389,12 @@ def supervisor(
         significant=significant,
         runs_in=runs_in,
         heartbeat=heartbeat,
-        memory_max_bytes=_bytes(memory_max),
-        spares=spares, when_down=when_down, held_max=held_max, needs=tuple(needs),
+        memory_max_bytes=bytes_of(memory_max),
+        spares=spares, when_down=when_down, held_max=held_max, needs=listed("needs", needs, "ids or paths"),
     )  # fmt: skip
 
 
-def _seconds(duration: Duration) -> float:
-    return parse_duration(duration) if isinstance(duration, str) else float(duration)
-
-
-def _bytes(size: int | str | None) -> int | None:
-    return parse_size(size) if isinstance(size, str) else size
+def _budget(limit: Limit) -> Budget:
+    if not isinstance(limit, Limit):
+        raise TypeError(f'a limit is what restart(10, within="1m") returns, got {limit!r:.100}')
+    return Budget(limit.restarts, limit.within)

@@ -50,7 +50,7 @@ class TreeStartError(SupervisorError, RuntimeError):
 
 
 def start_tree(
-    spec: SupervisorSpec,
+    spec: SupervisorSpec | ChildSpec,
     *,
     name: str = "local",
     run: Path | None = None,
@@ -59,7 +59,8 @@ def start_tree(
     """Start a tree and return it when every child has started.
 
     Args:
-        spec: What to supervise; checked whole before anything starts.
+        spec: What to supervise: a `SupervisorSpec`, or what `supervisors.api.supervisor` returns; checked whole before
+            anything starts.
         name: Name of the actor system; the first part of every address.
         run: Private folder for the sockets of process children; a temporary one by default, made when it is needed.
         timeout: Longest wait for the whole tree, in seconds.
@@ -68,8 +69,12 @@ def start_tree(
         SpecError: The spec has faults; all are named.
         TreeStartError: A child did not start; what had been started was stopped.
         StartTimeoutError: It took longer than `timeout`; the tree was killed.
+        TypeError: It is no spec of a supervisor.
     """
-    tree = RunningTree(spec, name=name, run=run)
+    top = spec.start if isinstance(spec, ChildSpec) else spec
+    if not isinstance(top, SupervisorSpec):
+        raise TypeError(f"spec is a SupervisorSpec, or what supervisors.api.supervisor returns, got {spec!r:.100}")
+    tree = RunningTree(top, name=name, run=run)
     tree.wait_ready(timeout)
     return tree
 

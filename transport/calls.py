@@ -49,13 +49,14 @@ class RemoteAsk(Ask[Any]):
 
 
 class Relay:
-    """An ask of a third process that was passed on to this peer: where the answer goes."""
+    """An ask of a third process that was passed on to this peer: where the answer goes, and whom it is for."""
 
-    __slots__ = ("number", "origin")
+    __slots__ = ("number", "origin", "path")
 
-    def __init__(self, origin: Origin, number: int) -> None:
+    def __init__(self, origin: Origin, number: int, path: str) -> None:
         self.origin = origin
         self.number = number
+        self.path = path
 
 
 class RemoteWatch(Watch):
@@ -125,7 +126,7 @@ class Calls:
         with self._lock:
             if self.lost is not None:
                 raise ActorExitedError(path, f"is not there: {self.lost}")
-            self._asks[number] = Relay(origin, asked_as)
+            self._asks[number] = Relay(origin, asked_as, path)
         return number
 
     def is_out(self, number: int) -> bool:
@@ -171,10 +172,11 @@ class Calls:
             self.lost = why
             asks, self._asks = list(self._asks.values()), {}
         for found in asks:
+            error = ActorExitedError(found.path, f"did not answer: {why}")
             if isinstance(found, Relay):
-                found.origin.fail(found.number, ActorExitedError("the actor", f"did not answer: {why}"))
+                found.origin.fail(found.number, error)
             else:
-                fail(found, ActorExitedError(found.path, f"did not answer: {why}"))
+                fail(found, error)
         return True
 
     def end(self, reason: ExitReason) -> None:

@@ -7,12 +7,12 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
-from typing import Annotated
+from typing import Annotated, Final
 
 import typer
 
 from supervisors.cli.calling import Call, Panel, Shape, command
-from supervisors.cli.connection import connect
+from supervisors.cli.connection import Node, connect
 from supervisors.cli.ending import Drain, Reason, down, end_node
 from supervisors.cli.failures import CommandError
 from supervisors.cli.logs import logs
@@ -20,13 +20,16 @@ from supervisors.cli.reloading import reload
 from supervisors.cli.rendering import Page
 from supervisors.cli.running import ServiceName, run
 from supervisors.cli.services import carry_out
-from supervisors.cli.starting import READY_SECONDS, ConfigFile, NoWait, Patience, Tree, start
+from supervisors.cli.starting import READY_SECONDS, ConfigFile, NoWait, Patience, Tree, check_startable, start
 from supervisors.cli.terminal import Terminal
 from supervisors.cli.texts import plural
 from supervisors.cli.trees import status
 from supervisors.node.install.choosing import KINDS, Installed, is_usually_system, read_installed
-from supervisors.requests import Arguments
-from supervisors.views import PauseView
+from supervisors.requests import Arguments, ReloadArguments
+from supervisors.views import PauseView, ReloadView
+
+CHECK_SECONDS: Final = 60.0
+"""Longest wait for a node to have read its configuration anew."""
 
 app = typer.Typer()
 daemon_app = typer.Typer(help="Start, end and pause the node as a whole.", no_args_is_help=False)
@@ -83,13 +86,16 @@ def restart(
 ) -> None:
     """End the node and start it again as it was started: same file, same home, same folder.
 
-    A node that a service manager keeps is restarted by that manager.
+    Its configuration is checked first: where that has faults, nothing is stopped. A node that a service manager keeps
+    is restarted by that manager.
     """
     from supervisors.node.statefile import read_state
 
     with connect(call) as node:
         home = node.place.home
-    record = read_state(home)
+        record = read_state(home)
+        if record is not None and record.service:
+            _check_as_the_node_reads_it(call, node)
     if record is None:
         raise CommandError(
             "failed",
@@ -107,11 +113,12 @@ def restart(
             )
         carry_out(call, "restart", installed)
         return
+    directory = record.directory if os.path.isdir(record.directory) else None
+    check_startable(call, tree=record.app or None, config=record.config or None, home=home, directory=directory)
     call.write(end_node(call, drain=drain, reason=reason))
     if call.exit_code:
         return
     call.settings = call.settings.at_home(str(home.absolute()))
-    directory = record.directory if os.path.isdir(record.directory) else None
     start(call, tree=record.app or None, config=record.config or None, timeout=timeout, directory=directory)
 
 
@@ -186,6 +193,26 @@ command(
     own_timeout=True,
     examples=("daemon reload --dry-run", "daemon reload"),
 )(reload)
+
+
+def _check_as_the_node_reads_it(call: Call, node: Node) -> None:
+    """See that the configuration is sound in the environment that the manager gives the node.
+
+    A node that does not answer, or that starts or ends, is restarted all the same.
+
+    Raises:
+        CommandError: `invalid`; nothing was stopped.
+    """
+    try:
+        view: ReloadView = node.request("reload", ReloadArguments(dry_run=True), ReloadView, timeout=CHECK_SECONDS)
+    except CommandError as error:
+        if error.code in {"unreachable", "timeout", "conflict"}:
+            return
+        raise
+    if view.faults:
+        for fault in view.faults:
+            call.note(fault)
+        raise CommandError("invalid", f"{plural(len(view.faults), 'fault')}; nothing was stopped", "actorctl check")
 
 
 def _paused(call: Call, verb: str, reason: str) -> Page:

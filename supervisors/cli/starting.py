@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shlex
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Final
 
@@ -10,7 +11,8 @@ import typer
 
 from supervisors.cli.calling import Call, Panel, command
 from supervisors.cli.failures import CommandError
-from supervisors.cli.texts import duration
+from supervisors.cli.texts import duration, plural
+from supervisors.errors import Fault
 from supervisors.node.durations import parse_duration
 
 app = typer.Typer()
@@ -80,13 +82,7 @@ def start(call: Call, *, tree: str | None, config: str | None, timeout: float, d
             file, flags=home_flag(home), is_app=tree is not None, directory=Path(directory) if directory else None
         )
     except ConfigurationError as error:
-        for fault in error.faults:
-            call.note(str(fault))
-        count = len(error.faults)
-        checking = f"actorctl check{f' {shlex.quote(config)}' if config else ''}"
-        raise CommandError(
-            "invalid", f"{count} fault{'s' if count != 1 else ''}; nothing was started", checking
-        ) from None
+        raise _invalid(call, error.faults, "started", config) from None
     words = [
         *((tree,) if tree else ()),
         *(("--config", config) if config else ()),
@@ -116,6 +112,39 @@ def start(call: Call, *, tree: str | None, config: str | None, timeout: float, d
         call.hint(f"actorctl wait{named}")
     else:
         _failed(call, began.code, began.said, named)
+
+
+def check_startable(call: Call, *, tree: str | None, config: str | None, home: Path, directory: str | None) -> None:
+    """See that a node with this configuration could be started, before the one that runs is ended.
+
+    Raises:
+        CommandError: `invalid`: it has faults; nothing was stopped.
+    """
+    from supervisors.node.apps import load_app
+    from supervisors.node.faults import ConfigurationError
+    from supervisors.node.loading import home_flag, load_config
+
+    try:
+        found = load_config(
+            Path(config) if config else None,
+            flags=home_flag(home),
+            is_app=tree is not None,
+            directory=Path(directory) if directory else None,
+            imports=True,
+            spare_processes=True,
+        )
+        if tree is not None:
+            load_app(tree, directory=found.directory)
+    except ConfigurationError as error:
+        raise _invalid(call, error.faults, "stopped", config) from None
+
+
+def _invalid(call: Call, faults: Sequence[Fault], undone: str, config: str | None) -> CommandError:
+    """Say every fault, and return the error that says what was not done because of them."""
+    for fault in faults:
+        call.note(str(fault))
+    checking = f"actorctl check{f' {shlex.quote(config)}' if config else ''}"
+    return CommandError("invalid", f"{plural(len(faults), 'fault')}; nothing was {undone}", checking)
 
 
 def _failed(call: Call, code: int, said: tuple[str, ...], named: str) -> None:

@@ -1,10 +1,12 @@
-"""`wait`: until nodes are in a state."""
+"""`wait`: until the node runs and what is meant in its tree is in a state."""
 
 from __future__ import annotations
 
-from typing import Annotated
+import time
+from typing import Annotated, Final
 
 import typer
+from msgspec.structs import replace
 
 from supervisors.cli.calling import Call, Panel, Shape, command
 from supervisors.cli.completing import complete_paths
@@ -20,6 +22,9 @@ from supervisors.views import NodeState, WaitView
 
 app = typer.Typer()
 
+LOOK_EVERY: Final = 0.1
+"""Seconds between two looks for a node that does not run."""
+
 
 @command(
     app,
@@ -32,6 +37,7 @@ app = typer.Typer()
         "wait --timeout 30s",
         "wait /io/gmail --for state=ready --timeout 30s",
         "wait '/work/**' --for state!=restarting",
+        "wait --if-running --timeout 5s",
     ),
 )
 def wait(
@@ -51,15 +57,21 @@ def wait(
         float,
         typer.Option("--timeout", metavar="DURATION", parser=parse_duration, show_default="30s", help="Give up then."),
     ] = 30.0,
+    if_running: Annotated[
+        bool, typer.Option("--if-running", help="Do not wait for the node itself: 4 where none runs.")
+    ] = False,
 ) -> Page:
-    """Wait until nodes are in a state; 6 when they are not in time."""
+    """Wait until nodes are in a state; 6 when they are not in time.
+
+    A node that does not run yet, or is being restarted, is waited for too. With --for gone, one that does not run has
+    nothing any more. 4 when there is no node until the end.
+    """
     arguments = WaitArguments(
         selectors=tuple(checked(selector) for selector in selectors or ()),
         condition=_checked_condition(condition),
         timeout=timeout,
     )
-    with connect(call) as node:
-        view: WaitView = node.request("wait", arguments, WaitView, timeout=timeout)
+    view = _await(call, arguments, is_patient=not if_running)
     failure = None
     if not view.is_met:
         said = "; ".join(f"{n.path} is {phrase(n)}" for n in view.pending[:5])
@@ -78,6 +90,35 @@ def wait(
         lambda item: str(item.condition),
         failure=failure,
     )
+
+
+def _await(call: Call, wanted: WaitArguments, *, is_patient: bool) -> WaitView:
+    """Return what the node answers, the first that does: one that is gone before it answered is waited for again.
+
+    Raises:
+        CommandError: It refuses; `unreachable`: none came in time, or none is there and `is_patient` is False.
+    """
+    began = time.monotonic()
+    has_told = False
+    while True:
+        left = max(0.0, wanted.timeout - (time.monotonic() - began))
+        try:
+            with connect(call) as node:
+                view: WaitView = node.request("wait", replace(wanted, timeout=left), WaitView, timeout=left)
+                return replace(view, seconds=time.monotonic() - began)
+        except CommandError as error:
+            if error.code != "unreachable" or not is_patient:
+                raise
+            if wanted.condition == "gone":
+                call.note(error.message)
+                return WaitView(condition="gone", is_met=True, seconds=time.monotonic() - began, matched=0, pending=())
+            if left <= LOOK_EVERY:
+                message = f"{error.message}; waited {duration(wanted.timeout)} for it"
+                raise CommandError(error.code, message, error.hint) from None
+            if not has_told:
+                call.note(f"{error.message}; waiting for it")
+                has_told = True
+        time.sleep(LOOK_EVERY)
 
 
 def _checked_condition(condition: str) -> str:

@@ -1,7 +1,8 @@
 """What is wrong with a tree of specs, all of it at once, before anything starts; and its start order.
 
 A spec is checked value by value too, since nothing else does that at run time: a wrong word (`restart="permanant"`) is
-a fault with a suggestion, and so is a name in `needs` that nobody has.
+a fault with a suggestion, and so is a name in `needs` that nobody has. Where something is not even of the right kind
+(`kinds`), that alone is said.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from actors.addresses import ROOT, check_path, check_segment, is_within, join
 from actors.errors import AddressError
 from actors.policies.backoff import Backoff
 from supervisors.core.crossing import crossing_faults
+from supervisors.core.kinds import child_kind_faults, kind_faults
 from supervisors.errors import Fault
 from supervisors.programs import ProgramStart, program_faults
 from supervisors.specs import (
@@ -45,6 +47,8 @@ def validate_tree(spec: SupervisorSpec, path: str = ROOT) -> list[Fault]:
         spec: The tree's top supervisor.
         path: Where it will stand. A need of something outside is taken as met: whoever holds the whole tree checks it.
     """
+    if faults := list(kind_faults(spec, path)):
+        return faults
     faults = list(_supervisor_faults(spec, path))
     faults.extend(_need_faults(spec, path))
     return faults
@@ -52,7 +56,7 @@ def validate_tree(spec: SupervisorSpec, path: str = ROOT) -> list[Fault]:
 
 def faults_of_child(spec: ChildSpec, supervisor: str, auto_shutdown: AutoShutdown = AutoShutdown.NEVER) -> list[Fault]:
     """Return what is wrong with one child spec, and with the tree below it, under a supervisor at `supervisor`."""
-    return list(_child_faults(spec, supervisor, auto_shutdown))
+    return list(child_kind_faults(spec, supervisor)) or list(_child_faults(spec, supervisor, auto_shutdown))
 
 
 def check_childspecs(
@@ -60,6 +64,8 @@ def check_childspecs(
 ) -> list[Fault]:
     """Return what is wrong with a list of child specs of one supervisor, without starting anything."""
     specs = tuple(specs)
+    if faults := [fault for spec in specs for fault in child_kind_faults(spec, path)]:
+        return faults
     faults = [fault for spec in specs for fault in _child_faults(spec, path, auto_shutdown)]
     faults.extend(_duplicates(specs, path))
     return faults
@@ -89,13 +95,10 @@ def _supervisor_faults(spec: SupervisorSpec, path: str) -> Iterable[Fault]:
 
 def _child_faults(spec: ChildSpec, supervisor: str, auto_shutdown: AutoShutdown) -> Iterable[Fault]:
     path = f"{supervisor}: {spec.id!r}"
-    if not isinstance(spec.id, str):
-        yield Fault("id", f"an id is a name, got {type(spec.id).__name__}", path=path)
-    else:
-        try:
-            path = join(supervisor, check_segment(spec.id))
-        except AddressError as error:
-            yield Fault("id", str(error), path=path)
+    try:
+        path = join(supervisor, check_segment(spec.id))
+    except AddressError as error:
+        yield Fault("id", str(error), path=path)
     yield from _word(path, "restart", spec.restart, Restart)
     yield from _word(path, "type", spec.type, ChildType)
     if spec.runs_in not in get_args(Placement):

@@ -18,6 +18,7 @@ from actors.jobs.workers import Reload, Task
 from actors.messages import HANDLES, Handles, Message
 from supervisors.branches import record_of
 from supervisors.children import resolve
+from supervisors.core import Stopping
 from supervisors.lines import is_up
 from supervisors.programs import ProgramStart
 from supervisors.requests import SendArguments
@@ -74,7 +75,7 @@ def send_to_actor(services: Services, wanted: SendArguments) -> SentView:
     """Put the message into the mailbox of the actor.
 
     Raises:
-        SelectorError: No such actor, message type or field.
+        SelectorError: No such actor, message type or field, or it is being stopped.
         MailboxFullError: Its mailbox is full.
     """
     message = _message(services, wanted)
@@ -82,6 +83,7 @@ def send_to_actor(services: Services, wanted: SendArguments) -> SentView:
     record = record_of(services, wanted.path)
     if not ref.is_alive() or (record is not None and not is_up(record.view.state)):
         raise SelectorError("conflict", f"{wanted.path} is not running", f"actorctl why {wanted.path}")
+    _check_stays(services, wanted.path)
     trace = new_trace()
     with never_waiting(), tracing(trace):
         ref.tell(message)
@@ -96,9 +98,10 @@ def ask_actor(services: Services, wanted: SendArguments, responder: Responder) -
     """Ask the actor and answer the call when its reply comes, in time or not.
 
     Raises:
-        SelectorError: No such actor, message type or field.
+        SelectorError: No such actor, message type or field, or it is being stopped.
     """
     message = _message(services, wanted)
+    _check_stays(services, wanted.path)
     clock = services.system.clock
     since = clock.monotonic()
     trace = new_trace()
@@ -132,6 +135,18 @@ def ask_actor(services: Services, wanted: SendArguments, responder: Responder) -
             responder.fail("failed", said(error), f"actorctl why {wanted.path}")
 
     future.add_done_callback(answered)
+
+
+def _check_stays(services: Services, path: str) -> None:
+    """See that the actor at `path` is not being stopped: what it gets now it would not handle, unless it is held.
+
+    Raises:
+        SelectorError: `conflict`.
+    """
+    found = find(services, path)
+    is_held = services.system.registry.holding(path) is not None
+    if found is not None and isinstance(found[1].state, Stopping) and not is_held:
+        raise SelectorError("conflict", f"{path} is being stopped and takes no more messages", f"actorctl why {path}")
 
 
 def _message(services: Services, wanted: SendArguments) -> Message[Any]:

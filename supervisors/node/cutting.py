@@ -46,6 +46,7 @@ class Cuts:
                     self._cut[event.path] = None
 
     def found(self) -> tuple[str, ...]:
-        """Return them in the order in which they were cut, with what they were doing where that is known."""
+        """Return them as they were cut, but those first of whom it is known what they were doing."""
         with self._lock:
-            return tuple(f"{path} ({doing})" if (doing := self._doing[path]) else path for path in self._cut)
+            found = sorted(self._cut, key=lambda path: not self._doing[path])
+            return tuple(f"{path} ({doing})" if (doing := self._doing[path]) else path for path in found)

@@ -201,3 +201,21 @@ def _wrong_size_unit(number: str, unit: str) -> tuple[str, str]:
 
 def _shown(text: str) -> str:
     return repr(text if len(text) <= TEXT_LIMIT else text[:TEXT_LIMIT] + "…")
+
+
+def seconds_of(duration: float | str) -> float:
+    """Return a duration that a program gave, as seconds or as text.
+
+    Raises:
+        DurationError: The text is no duration.
+    """
+    return parse_duration(duration) if isinstance(duration, str) else float(duration)
+
+
+def bytes_of(size: int | str | None) -> int | None:
+    """Return a size that a program gave, as bytes or as text; None stays None.
+
+    Raises:
+        SizeError: The text is no size.
+    """
+    return parse_size(size) if isinstance(size, str) else size

@@ -7,7 +7,7 @@ import threading
 from collections import Counter
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import psutil
 from msgspec import Struct
@@ -36,7 +36,7 @@ from supervisors.node.sparepool import PATH as SPARES
 from supervisors.node.statefile import StateFile
 from supervisors.processes.host import ProcessLauncher
 from supervisors.requests import SqlArguments
-from supervisors.selectors import UNHEALTHY
+from supervisors.selectors import UNHEALTHY, SelectorError
 from supervisors.supervisor import Services
 from supervisors.views import (
     ColumnView,
@@ -54,6 +54,8 @@ from supervisors.views import (
 from transport.control.server import Responder
 
 RECORDER = "/sys/recorder"
+UP: Final = frozenset({"running", "paused"})
+"""States of a node that does its work, or would."""
 STATE_TIMEOUT = 2.0
 """Longest wait for an actor's view of its state, in seconds."""
 
@@ -115,14 +117,41 @@ class NodeFacts:
         self._process = psutil.Process()
         self._process.cpu_percent()  # the first call only begins the interval
         self._lock = threading.Lock()
+        self._changes = threading.RLock()
 
     def change(self, state: str, detail: str = "") -> None:
-        """Move to `state`, and say so on the bus and in the state file."""
-        self.state = state
-        now = self.system.clock.time()
-        self.system.bus.publish(NodeChanged(now, "/", state, detail))
-        if self.state_file is not None:
-            self.state_file.change(state=state, detail=detail, changed_at=now)
+        """Move to `state`, and say so on the bus and in the state file; on any thread."""
+        with self._changes:
+            self.state = state
+            now = self.system.clock.time()
+            self.system.bus.publish(NodeChanged(now, "/", state, detail))
+            if self.state_file is not None:
+                self.state_file.change(state=state, detail=detail, changed_at=now)
+
+    def note(self, detail: str) -> None:
+        """Say what happened to the node in the state that it is in."""
+        with self._changes:
+            self.change(self.state, detail)
+
+    def change_while_up(self, state: str, detail: str = "") -> None:
+        """Move to `state` as `change` does, from `running` or `paused` alone.
+
+        Raises:
+            SelectorError: `conflict`: it starts or ends, and goes on doing so.
+        """
+        with self._changes:
+            self.check_up()
+            self.change(state, detail)
+
+    def check_up(self) -> None:
+        """See that the node runs, paused or not.
+
+        Raises:
+            SelectorError: `conflict`: it starts or ends.
+        """
+        if self.state not in UP:
+            hint = "actorctl wait" if self.state in {"created", "starting"} else "actorctl daemon status"
+            raise SelectorError("conflict", f"the node is {self.state}", hint)
 
     def status(self, header: HeaderView, tree: Sequence[NodeView]) -> StatusView:
         """Return the node on one page."""
@@ -130,6 +159,8 @@ class NodeFacts:
         unhealthy = tuple(node for node in tree if node.state in UNHEALTHY)
         history = self._history(tree)
         problems = [f"{node.path} is {node.state.value}: {node.last_reason or node.why}" for node in unhealthy]
+        if self.state not in UP:
+            problems.insert(0, f"the node is {self.state}")
         if history is not None and history.lost_rows:
             problems.append(f"{history.lost_rows} rows of history were lost")
         if history is not None and self.feed is not None and self.feed.statistics().problem:

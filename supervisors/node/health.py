@@ -21,7 +21,7 @@ from typing import Any, Final
 from msgspec import Struct
 
 from actors.addresses import name_of, parent_of
-from supervisors.node.facts import NodeFacts
+from supervisors.node.facts import UP, NodeFacts
 from supervisors.node.metrics import CONTENT_TYPE, exposition
 from supervisors.node.ports import check_port
 from supervisors.node.pulse import Pulse
@@ -33,7 +33,6 @@ TIMEOUT: Final = 5.0
 """Longest wait for a visitor's request, in seconds."""
 VISITORS: Final = 16
 """Visitors served at a time; more are turned away."""
-UP: Final = frozenset({"running", "paused"})
 
 
 class Health(Struct, frozen=True):

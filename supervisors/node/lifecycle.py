@@ -27,7 +27,7 @@ from actors.core.outcomes import Exited, Outcome, Started, StartFailed
 from actors.errors import ActorRuntimeError
 from actors.exits import ExitReason
 from supervisors import core
-from supervisors.errors import AlreadyRunningError, Fault, HomeError
+from supervisors.errors import AlreadyRunningError, HomeError
 from supervisors.node.apps import load_app
 from supervisors.node.assembly import Node
 from supervisors.node.awaiting import wait_for
@@ -44,7 +44,7 @@ from supervisors.node.logs import configure, remove
 from supervisors.node.notifying import Notifier
 from supervisors.node.pidone import become_init, is_first
 from supervisors.node.printing import hiding_streams
-from supervisors.node.reloading import Load
+from supervisors.node.reloading import Load, check_takeable
 from supervisors.node.signals import StopRequest, StopRequests
 from supervisors.node.standby import TELL_EVERY, NodeExit, StandBy, report_end, say
 from supervisors.selectors import SelectorError
@@ -88,9 +88,12 @@ def run_foreground(
     if is_first():
         become_init()
     notifier = Notifier.of(os.environ)
+    file = config
 
     def load() -> tuple[Loaded, SupervisorSpec]:
-        found = load_config(config, flags=home_flag(home), is_app=app is not None, imports=True, spare_processes=True)
+        nonlocal file
+        found = load_config(file, flags=home_flag(home), is_app=app is not None, imports=True, spare_processes=True)
+        file = found.file  # one that is gone at a reload is a fault: never the built-in system in its place
         add_import_root(found.directory)
         return found, _tree_of(found, app)
 
@@ -264,13 +267,7 @@ class _Life:
     def _load_again(self) -> tuple[Loaded, SupervisorSpec]:
         """Read the configuration again; a tree that this node cannot run is a fault like any other."""
         loaded, tree = self._load()
-        file = str(loaded.file or "actors.toml")
-        if loaded.home != self._loaded.home:
-            hint = "end the node and start it again"
-            raise ConfigurationError([Fault("runtime.home", "a running node keeps its home", hint, file=file)])
-        faults = core.validate_tree(tree)
-        if faults:
-            raise ConfigurationError(faults)
+        check_takeable(loaded, tree, self._loaded)
         return loaded, tree
 
     def _take_drain(self, drain: float) -> None:
@@ -307,7 +304,7 @@ class _Life:
         facts, cut = self._node.facts, self._cuts.found()
         if cut:
             named = ", ".join(cut[:10]) + (f" and {len(cut) - 10} more" if len(cut) > 10 else "")
-            logger.warning("cut off while they worked: %s", named)
+            logger.warning("killed before they ended: %s", named)
             how = f"{how}; cut: {named}"
             assert facts.state_file is not None  # it was assembled
             facts.state_file.change(cut=cut)

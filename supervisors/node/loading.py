@@ -47,6 +47,7 @@ class Loaded:
         directory: Folder that relative paths start from, absolute: that of the main file, else the current one.
         sources: The files that were read, as the user would write them.
         machine: What counts depend on.
+        is_blank: Whether there are files and they say nothing.
     """
 
     def __init__(
@@ -58,12 +59,14 @@ class Loaded:
         directory: Path,
         sources: tuple[str, ...],
         machine: Machine,
+        is_blank: bool = False,
     ) -> None:
         self.config = config
         self.file = file
         self.directory = directory
         self.sources = sources
         self.machine = machine
+        self.is_blank = is_blank
         self._layered = layered
 
     def tree(self) -> SupervisorSpec:
@@ -146,7 +149,10 @@ def load_config(
     if faults:
         raise ConfigurationError(faults)
     sources = tuple(layer.source for layer in layers)
-    return Loaded(validated.config, layered, file=file, directory=base, sources=sources, machine=machine)
+    is_blank = file is not None and not any(layer.data for layer in layers[1:])
+    return Loaded(
+        validated.config, layered, file=file, directory=base, sources=sources, machine=machine, is_blank=is_blank
+    )
 
 
 def home_flag(home: Path | None) -> tuple[Flag, ...]:

@@ -35,27 +35,37 @@ class Pauses:
         node.system.bus.subscribe(self._take, (ActorStarted,))
 
     def pause(self, author: str, why: str, answer: Callable[[PauseView], object]) -> None:
-        """Suspend every worker beside `/sys`; `answer` gets what became of it, once."""
+        """Suspend every worker beside `/sys`; `answer` gets what became of it, once.
+
+        Raises:
+            SelectorError: `conflict`: the node starts or ends.
+        """
         with self._lock:
-            is_first = self._paused is None
-            self._paused = self._paused if self._paused is not None else set()
+            self._node.check_up()
+            if self._paused is None:
+                self._node.change_while_up("paused", "; ".join(part for part in (f"by {author}", why) if part))
+                self._paused = set()
             paths = [
                 node.path
                 for node in nodes(self._node.services)
                 if node.kind is NodeKind.WORKER and node.state is NodeState.READY and not is_within(node.path, SYSTEM)
             ]
             self._paused.update(paths)
-        if is_first:
-            self._node.change("paused", "; ".join(part for part in (f"by {author}", why) if part))
         self._run("suspend", paths, author, why, answer)
 
     def resume(self, author: str, why: str, answer: Callable[[PauseView], object]) -> None:
-        """Let every worker go on that the pause suspended; `answer` gets what became of it, once."""
+        """Let every worker go on that the pause suspended; `answer` gets what became of it, once.
+
+        Raises:
+            SelectorError: `conflict`: the node starts or ends.
+        """
         with self._lock:
+            self._node.check_up()
+            if self._paused is not None:
+                detail = "; ".join(part for part in (f"resumed by {author}", why) if part)
+                self._node.change_while_up("running", detail)
             paths, self._paused = self._paused, None
             there = {node.path for node in nodes(self._node.services) if node.state is NodeState.SUSPENDED}
-        if paths is not None:
-            self._node.change("running", "; ".join(part for part in (f"resumed by {author}", why) if part))
         self._run("resume", sorted((paths or set()) & there), author, why, answer)
 
     def _run(self, verb: str, paths: list[str], author: str, why: str, answer: Callable[[PauseView], object]) -> None:

@@ -25,10 +25,11 @@ from msgspec.structs import replace
 
 from actors.addresses import join
 from supervisors import core
+from supervisors.errors import Fault
 from supervisors.node.facts import NodeFacts
 from supervisors.node.faults import ConfigurationError
 from supervisors.node.gates import Gates, call, why_refused
-from supervisors.node.loading import Loaded
+from supervisors.node.loading import FILE_NAME, Loaded
 from supervisors.node.reloadplan import (
     Action,
     ReloadPlan,
@@ -101,9 +102,12 @@ class Reloads:
             wanted: Whether anything is changed, and of what; settings of the node only with everything.
 
         Raises:
-            SelectorError: `conflict`: one, or a rolling restart, is under way. `usage`: a selector is malformed.
+            SelectorError: `conflict`: one, or a rolling restart, is under way, or the node starts or ends. `usage`: a
+                selector is malformed.
         """
         only = tuple(_checked(selector) for selector in wanted.only)
+        if not wanted.dry_run:
+            self._node.check_up()
         if not self._node.changing.acquire(blocking=False):
             raise SelectorError(
                 "conflict", "a reload or rolling restart is under way", "actorctl events --topic daemon"
@@ -184,7 +188,7 @@ class Reloads:
         detail = f"reloaded by {author}{what}: {', '.join([*words, f'{plan.unchanged} unchanged'])}"
         if failed:
             detail += f"; failed: {', '.join(failed)}"
-        self._node.change(self._node.state, f"{detail}{f'; {why}' if why else ''}")
+        self._node.note(f"{detail}{f'; {why}' if why else ''}")
 
 
 class _Carrying:
@@ -305,6 +309,23 @@ def _setting_items(settings: dict[str, tuple[str, str]], dry_run: bool) -> tuple
         )
         for key, (before, after) in settings.items()
     )
+
+
+def check_takeable(loaded: Loaded, tree: SupervisorSpec, running: Loaded) -> None:
+    """See that a node that was started with `running` can go over to `loaded` and its `tree`.
+
+    Raises:
+        ConfigurationError: It cannot.
+    """
+    file = str(loaded.file or FILE_NAME)
+    if loaded.home != running.home:
+        hint = "end the node and start it again"
+        raise ConfigurationError([Fault("runtime.home", "a running node keeps its home", hint, file=file)])
+    if loaded.is_blank and not running.is_blank:  # as in the middle of a careless save
+        hint = "version = 1 alone is a node without workers"
+        raise ConfigurationError([Fault("", "it says nothing any more", hint, file=file)])
+    if faults := core.validate_tree(tree):
+        raise ConfigurationError(faults)
 
 
 def _signature(loaded: Loaded) -> tuple[Any, ...]:

@@ -234,3 +234,68 @@ def test_as_process_1_it_reaps_orphans_passes_signals_on_and_ends_with_the_nodes
     finally:
         outside.kill()
         outside.wait(TIMEOUT)
+
+
+def test_a_restart_with_a_faulty_configuration_stops_nothing(folder: Folder) -> None:
+    assert folder.ctl("up").code == 0
+    first = folder.state["process"]
+
+    for spoilt in (CONFIG.replace("stubborn:Stubborn", "stubborn:Missing"), CONFIG + "x = ["):
+        (folder.path / "actors.toml").write_text(spoilt)
+        refused = folder.ctl("daemon", "restart")
+
+        assert refused.code == 8, refused
+        assert "nothing was stopped" in refused.err
+    (folder.path / "actors.toml").unlink()
+    assert folder.ctl("daemon", "restart").code == 8
+
+    assert (folder.state["process"], folder.state["state"]) == (first, "running")
+    assert folder.items("status")[0]["problems"] == []
+
+
+def test_a_node_that_drains_takes_no_work_and_is_not_paused_or_reloaded(folder: Folder) -> None:
+    config = CONFIG.replace('"1s"', '"10m"').replace('"200ms"', '"9m"')
+    (folder.path / "actors.toml").write_text(config)
+    assert folder.ctl("up").code == 0
+    assert folder.ctl("send", "/stubborn", "Hang").code == 0
+    assert folder.ctl("daemon", "drain").code == 0
+    wait_until(lambda: folder.items("ps", "/stubborn")[0]["state"] == "stopping", "/stubborn is being stopped")
+
+    for verb in (("ask", "/stubborn", "Hang"), ("send", "/stubborn", "Hang")):
+        refused = folder.ctl(*verb)
+        assert refused.code == 7, refused
+        assert "is being stopped" in refused.err
+    for verb in (("daemon", "pause"), ("daemon", "resume"), ("reload",)):
+        refused = folder.ctl(*verb)
+        assert refused.code == 7, refused
+        assert "the node is draining" in refused.err
+    checked = folder.ctl("status", "--check")
+    assert checked.code == 5, checked
+    assert "the node is draining" in checked.err
+    assert folder.state["state"] == "draining"
+    assert folder.ctl("down", "--now").code == 0
+
+
+def test_wait_waits_for_a_node_that_is_not_up_yet_unless_told_otherwise(folder: Folder) -> None:
+    assert folder.ctl("wait", "--if-running").code == 4
+    late = folder.ctl("wait", "--timeout", "50ms")
+    assert late.code == 4
+    assert "waited 50ms for it" in late.err
+    assert folder.ctl("wait", "--for", "gone").code == 0
+    waiting = subprocess.Popen(
+        [*ACTORCTL, "wait", "/meek", "--timeout", f"{TIMEOUT:g}s"],
+        cwd=folder.path,
+        env=environment(),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    assert waiting.stderr is not None
+    assert "waiting for it" in waiting.stderr.readline()
+
+    began = folder.ctl("up")
+
+    out, err = waiting.communicate(timeout=TIMEOUT)
+    assert began.code == 0, began
+    assert waiting.returncode == 0, err
+    assert "state=ready after" in out

@@ -178,6 +178,23 @@ def test_a_bad_file_is_refused_whole_and_instances_that_do_not_get_ready_replace
     assert running.items("describe", "/app/w#1")[0]["drift"] == ["a reload: rolling", "tag: a → bad"]
 
 
+def test_a_file_that_is_gone_or_says_nothing_any_more_is_refused(running: Node) -> None:
+    file = running.folder / "actors.toml"
+    before = [(item["path"], item["generation"]) for item in running.items("ps")]
+
+    file.write_text("# to be written\n")
+    blank = running.ctl("reload")
+    file.unlink()
+    gone = running.ctl("reload")
+    running.signal(signal.SIGHUP)
+    running.wait_line("reload refused: actors.toml: there is no such file")
+
+    assert (blank.code, gone.code) == (8, 8)
+    assert "it says nothing any more" in blank.err
+    assert "there is no such file" in gone.err
+    assert [(item["path"], item["generation"]) for item in running.items("ps")] == before
+
+
 def test_reload_of_one_worker_touches_nothing_else(running: Node) -> None:
     before = generations(running)
     write(running.folder, "b", DRIVERS + '[actors."/new"]\nuse = "reloaded:Worker"\n[log]\nlevel = "debug"\n')

@@ -157,7 +157,7 @@ def test_a_second_ctrl_c_hurries_and_what_was_cut_is_named(desk: Desk) -> None:
     terminal.sendintr()
 
     terminal.expect("killing the rest")
-    terminal.expect("cut off while they worked: /worker")
+    terminal.expect("killed before they ended: /worker")
     assert ended(terminal) == 130
     none_left(children)
 

@@ -8,6 +8,7 @@ import pytest
 from support.waiting import until
 
 from actors import Actor, ActorExitedError, ExitKind, Ignore, Message, on
+from supervisors.api import supervisor
 from supervisors.errors import ChildConflictError, ChildNotFoundError, ChildStartError, SpecError
 from supervisors.running import RunningTree, TreeStartError, start_tree
 from supervisors.specs import ChildSpec, ImportStart, LocalStart, Restart, Strategy, SupervisorSpec
@@ -158,3 +159,12 @@ def test_what_is_no_spec_is_refused_and_the_tree_lives_on(spec: Any) -> None:
             tree.reconfigure("/", child("b"))  # type: ignore[arg-type]
 
         assert tree.ref("/a").ask(Name(), timeout=60) == "/a"
+
+
+def test_a_tree_is_a_supervisor_spec_or_what_the_api_makes_and_nothing_else() -> None:
+    with start_tree(supervisor("/", children=[child("a")])) as tree:
+        assert [node.path for node in tree.nodes()] == ["/", "/a"]
+    with pytest.raises(TypeError, match="spec is a SupervisorSpec"):
+        start_tree(child("a"))
+    with pytest.raises(TypeError, match="spec is a SupervisorSpec"):
+        start_tree("/")  # type: ignore[arg-type]

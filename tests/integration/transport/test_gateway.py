@@ -489,3 +489,27 @@ def test_an_asker_that_gives_up_frees_the_actor_behind_a_relay(sides, is_sent):
     middle.system.registry.release("/slow", slow)
     back.close()
     far.close()
+
+
+def test_an_ask_that_was_passed_on_to_a_process_that_ends_names_the_actor_it_was_for(sides):
+    near, middle = sides
+    back, far = Side("back", 8, middle.system), Side("far", 8)
+    back.other, far.other = far, back
+    far.spawn(Gated, "/slow")
+    slow = back.ref("/slow")
+    assert middle.system.registry.claim("/slow", slow)
+    slow.tell(Gate())
+    back.settle()
+    asked = near.gateway.ask("/slow", Add(77), 600.0)
+    near.settle()
+    back.settle()
+
+    back.gateway.lose("its process ended")()
+    near.settle()
+
+    with pytest.raises(ActorExitedError, match="/slow did not answer: its process ended"):
+        asked.get(timeout=TIMEOUT)
+    Gated.gate.set()
+    middle.system.registry.release("/slow", slow)
+    back.close()
+    far.close()

@@ -184,3 +184,21 @@ def test_tree_with_faults_is_refused_with_all_of_them(module):
 def test_what_is_no_tree_is_a_fault_of_the_configuration(module, target, why):
     with pytest.raises(ConfigurationError, match=why):
         load_app(target, directory=module)
+
+
+@pytest.mark.parametrize(
+    ("make", "why"),
+    [
+        (lambda: child(3), "actor is a class"),
+        (lambda: child("a:B", needs="io"), "needs is a list of ids or paths, got 'io'"),
+        (lambda: child("a:B", budget=3), "a limit is what restart"),
+        (lambda: supervisor("/", needs=3), "needs is a list"),
+        (lambda: supervisor("/", children="ab"), "children is a list of child specs"),
+        (lambda: supervisor("/", children=child("a:B")), "children is a list of child specs"),
+        (lambda: supervisor("/", limit=3), "a limit is what restart"),
+    ],
+    ids=["actor", "needs-text", "budget", "needs-number", "children-text", "one-child", "limit"],
+)
+def test_an_argument_of_another_kind_is_refused_where_it_is_written(make, why):
+    with pytest.raises(TypeError, match=why):
+        make()

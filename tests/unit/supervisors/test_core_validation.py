@@ -155,6 +155,39 @@ def test_a_bad_combination_is_one_fault_at_its_key(spec: ChildSpec, key: str):
     assert (path, found) == ("/a", key)
 
 
+@pytest.mark.parametrize(
+    ("spec", "key"),
+    [
+        pytest.param(ChildSpec(["a"], LocalStart(make)), "id", id="id-list"),  # type: ignore[arg-type]
+        pytest.param(child("a", needs="b"), "needs", id="needs-text"),
+        pytest.param(child("a", needs=3), "needs", id="needs-number"),
+        pytest.param(child("a", needs=("b", 3)), "needs", id="needs-mixed"),
+        pytest.param(child("a", flight=3), "flight", id="flight"),
+        pytest.param(child("a", mailbox=3), "mailbox", id="mailbox"),
+        pytest.param(child("a", significant="yes"), "significant", id="significant"),
+        pytest.param(child("a", restart_on_gave_up=1), "restart_on_gave_up", id="restart_on_gave_up"),
+        pytest.param(ChildSpec("a", LocalStart(make, 3)), "start", id="args"),  # type: ignore[arg-type]
+        pytest.param(ChildSpec("a", LocalStart(make, (), {1: 2})), "start", id="kwargs"),  # type: ignore[dict-item]
+        pytest.param(ChildSpec("a", ImportStart(3)), "start", id="target"),  # type: ignore[arg-type]
+        pytest.param("a", "children", id="child"),
+        pytest.param(ChildSpec("a", SupervisorSpec(children=("x",))), "children", id="below"),  # type: ignore[arg-type]
+    ],
+)
+def test_a_field_of_a_wrong_kind_is_one_fault_whoever_checks(spec: Any, key: str):
+    _, found, _ = only_fault(supervisor(spec))
+
+    assert found == key
+    assert [fault.key for fault in faults_of_child(spec, "/")] == [key]
+    assert [fault.key for fault in check_childspecs([spec])] == [key]
+
+
+@pytest.mark.parametrize("children", ["ab", None, 3], ids=["text", "none", "number"])
+def test_children_that_are_no_list_are_one_fault(children: Any):
+    path, key, _ = only_fault(SupervisorSpec(children=children))
+
+    assert (path, key) == ("/", "children")
+
+
 def test_what_a_process_child_may_have_is_no_fault():
     spec = ChildSpec(
         "a",
