@@ -15,7 +15,6 @@ from typing import Final
 import zmq
 
 from transport.errors import AuthenticationError
-from transport.handshakes import ADMISSION
 from transport.sockets import SocketSpec, open_socket
 
 _EVENTS: Final = (
@@ -27,6 +26,9 @@ _EVENTS: Final = (
     | zmq.EVENT_HANDSHAKE_FAILED_NO_DETAIL
 )
 
+
+LATEST_ADMISSION: Final = 30.0
+"""Seconds that one waits who has nothing else to do before it is let in: a refusal may be slow on a busy machine."""
 
 _FAILURES: Final = 3
 _EVENT: Final = struct.Struct("=H")  # then the value, as in zmq_socket_monitor(3); pyzmq's own reader loads asyncio
@@ -97,13 +99,17 @@ class Connection:
             AuthenticationError: As `wait`.
         """
         until = monotonic() + timeout
-        while self.link is not Link.ADMITTED:
+        while not self._is_admitted:
             left = until - monotonic()
-            if left <= 0:
-                return False
-            if self.wait(left):
+            if self.wait(max(0.0, left)):  # looked at once more when it is late: this thread may have been held up
                 return True  # a message came: it was admitted, the monitor only lags behind
+            if left <= 0:
+                return self._is_admitted
         return True
+
+    @property
+    def _is_admitted(self) -> bool:
+        return self.link is Link.ADMITTED
 
     def close(self, linger: float = 0.0) -> None:
         """Close the socket, giving what was sent `linger` seconds to leave; idempotent."""
@@ -158,7 +164,7 @@ class Connection:
         )
 
 
-def check_admitted(spec: SocketSpec, timeout: float = ADMISSION) -> bool:
+def check_admitted(spec: SocketSpec, timeout: float = LATEST_ADMISSION) -> bool:
     """Connect once as `spec` says, and leave; return whether that was let in within `timeout` seconds.
 
     For who will connect by a reactor, where a refusal would look like an answer that is late. Without keys nobody is

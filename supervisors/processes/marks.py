@@ -28,8 +28,14 @@ KEEPER = "ACTORS_KEEPER"
 before: a keeper of a program. What it keeps may have lost every mark, so it must not be killed before it has done that.
 """
 
-KEEPER_GRACE = 3.0
-"""Seconds a sweep leaves keepers to do so."""
+KEEPER_GRACE = 10.0
+"""Seconds a sweep leaves keepers to do so, at most."""
+
+KEEPER_SHARE = 0.6
+"""The share of a sweep's time that it leaves them: then it has to end them itself."""
+
+WARDEN_TIMEOUT = 30.0
+"""Seconds a warden tries to end what a launcher left."""
 
 KILL = getattr(signal, "SIGKILL", signal.SIGTERM)
 """What ends a process whatever it does; on Windows TERM is that."""
@@ -105,7 +111,7 @@ def sweep(mark: str, *, timeout: float, look: Callable[[str], list[int]] = marke
     while found := look(mark):
         if time.monotonic() >= until:
             return len(killed), found
-        left = begun + min(KEEPER_GRACE, timeout) - time.monotonic()
+        left = begun + min(KEEPER_GRACE, KEEPER_SHARE * timeout) - time.monotonic()
         keepers = [pid for pid in found if is_keeper(pid)] if left > 0 else []
         for pid in found:
             if pid in keepers:
@@ -163,7 +169,7 @@ def watch_launcher(mark: str) -> None:
             signal.signal(number, signal.SIG_IGN)  # a group's TERM or Ctrl-C is the launcher's to answer
     while os.read(0, 4096):
         continue
-    sweep(mark, timeout=10.0)
+    sweep(mark, timeout=WARDEN_TIMEOUT)
 
 
 if __name__ == "__main__":

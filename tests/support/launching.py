@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import queue
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from support.processes import TIMEOUT
+from support.waiting import until
 
 from actors import ActorSystem, Exited, Ignored, Incarnation, Outcome, Started, StartFailed
 from supervisors.children import LaunchRequest
+from supervisors.processes import states
 from supervisors.processes.handle import ProcessChild
 from supervisors.processes.host import ProcessLauncher
 from supervisors.specs import ChildSpec, ImportStart
@@ -30,6 +33,25 @@ class Launched:
     def outcome(self) -> Any:
         """Wait for the next outcome."""
         return self.outcomes.get(timeout=TIMEOUT)
+
+    def wait_said(self, text: str) -> None:
+        """Wait until `text` is among the last lines of its standard error."""
+        until(lambda: self.handle._captured is not None and text in self.handle._captured.tail(), what=f"{text!r} said")
+
+    def run_out(self) -> None:
+        """Have so much time go by for what watches over it that it is late, and is given any time to write its stacks.
+
+        A time limit that is short enough for a test would catch one that is only held up, before it came to where it
+        hangs.
+        """
+
+        def run_out() -> None:
+            now = time.monotonic()
+            while not isinstance(self.handle._state, states.Killing):
+                now += 1000.0
+                self.handle.feed(states.Tick(now))
+
+        self.handle._shared.reactor.post(run_out)
 
     def started(self) -> Any:
         """Wait until it is ready; return its ref."""

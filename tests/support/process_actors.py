@@ -86,6 +86,15 @@ class Renew(Message[None], frozen=True):
     why: str
 
 
+INSIDE = "inside"
+
+
+def say_inside() -> None:
+    """Say on standard error that what never ends has begun."""
+    sys.stderr.write(f"{INSIDE}\n")
+    sys.stderr.flush()
+
+
 class CustomError(Exception):
     """An error of a user."""
 
@@ -174,13 +183,16 @@ class Counter(Actor):
         self.stop()
 
     def _spin(self) -> None:
+        say_inside()
         while True:
             pass
 
     def _hold_interpreter(self) -> None:
+        say_inside()
         ctypes.PyDLL(None).sleep(600)
 
     def _sleep(self) -> None:
+        say_inside()
         time.sleep(600)
 
     def _hog(self) -> None:
@@ -306,6 +318,7 @@ class Awaiting(Actor):
 
     @on(Do)
     async def do(self, message: Do) -> None:
+        say_inside()
         if message.what == "await":
             await asyncio.sleep(600)
         while True:
@@ -330,6 +343,7 @@ class HangingStart(Actor):
     """Never finishes starting."""
 
     def on_start(self) -> None:
+        say_inside()
         time.sleep(600)
 
 

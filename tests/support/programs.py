@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import random
 import shutil
 import socket
 import sys
@@ -41,7 +43,13 @@ def shell(text: str, **options: Any) -> ProgramStart:
 
 
 def free_port() -> int:
-    """Return a port of the loopback address that nobody listened on a moment ago."""
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        port: int = server.getsockname()[1]
-    return port
+    """Return a port of the loopback address that nobody listens on.
+
+    It lies below those that the kernel gives out, so that nobody gets it by chance before it is used.
+    """
+    while True:
+        with (
+            contextlib.suppress(OSError),
+            socket.create_server(("127.0.0.1", random.SystemRandom().randint(10_000, 32_000))) as server,
+        ):
+            return int(server.getsockname()[1])

@@ -8,7 +8,7 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
-from support.wire import PATIENCE, reactor
+from support.wire import PATIENCE, PatientClient, joined, reactor
 
 from actors.core.system import ActorSystem
 from actors.history.connecting import feed_recorder
@@ -91,11 +91,11 @@ class TapNode:
 
     def tap(self, **options: Any) -> TapReader:
         """Return a reader of its taps, joined."""
-        return TapReader(self.publisher.endpoint, **{"connect": PATIENCE, "join": PATIENCE, **options})
+        return joined(self.publisher.endpoint, **options)
 
     def client(self) -> ControlClient:
         """Return a control client."""
-        return ControlClient(self.server.endpoint, caller="test", connect=PATIENCE)
+        return PatientClient(self.server.endpoint, caller="test")
 
     def _handle(self, request: Request, responder: Responder) -> None:
         arguments: Any = from_wire(request.args, COMMANDS[request.command].arguments)

@@ -11,7 +11,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from transport.control.client import ControlClient
 from transport.reactor import Reactor
+from transport.taps import TapReader
 
 PATIENCE = 60.0
 """Seconds a test waits for what must happen; only a failing test waits so long."""
@@ -32,6 +34,21 @@ def run_directory() -> Iterator[Path]:
     """A private directory with a path short enough for sockets."""
     with tempfile.TemporaryDirectory(prefix="w", dir="/tmp" if os.name == "posix" else None) as name:
         yield Path(name)
+
+
+class PatientClient(ControlClient):
+    """A control client that gives a machine under load all the time it needs."""
+
+    def __init__(self, endpoint: str, **options: Any) -> None:
+        super().__init__(endpoint, **{"connect": PATIENCE, **options})
+
+    def call(self, command: str, args: Any = None, *, timeout: float = PATIENCE, **options: Any) -> Any:
+        return super().call(command, args, timeout=timeout, **options)
+
+
+def joined(endpoint: str, **options: Any) -> TapReader:
+    """A reader of taps, which has joined however long that took."""
+    return TapReader(endpoint, **{"connect": PATIENCE, "join": PATIENCE, **options})
 
 
 class Inbox:

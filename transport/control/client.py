@@ -217,14 +217,14 @@ class ControlClient:
             connection = self._connection = self._connected()
         losses = connection.losses
         connection.socket.send(data)
-        while (left := until - monotonic()) > 0:
-            if connection.wait(left):
+        while True:
+            left = until - monotonic()
+            if connection.wait(max(0.0, left)):  # once more when it is late: this thread may have been held up
                 response = _read(connection.socket.recv(), is_packed=is_packed)
                 if response.id in {id, ""}:  # others answer an earlier try, or a call that timed out here
                     return response
-            if connection.losses > losses:
+            elif left <= 0 or connection.losses > losses:
                 return None
-        return None
 
     def _connected(self) -> Connection:
         spec = SocketSpec(

@@ -144,8 +144,9 @@ class TapPublisher:
 
     def statistics(self) -> TapStatistics:
         """Return the counters."""
-        with self._lock:
+        with self._lock:  # a subscription that is counted is one that events are sent to
             self._settle(self._moved)
+            subscriptions = len(self._prefixes)
         return TapStatistics(
             self._seen,
             self._published,
@@ -153,7 +154,7 @@ class TapPublisher:
             self._beats,
             len(self._heads),
             self._forgotten,
-            len(self._prefixes),
+            subscriptions,
             len(self._buffer),
         )
 
@@ -229,6 +230,8 @@ class TapPublisher:
         if len(self._heads) >= TOPICS_MAX:
             gone = self._heads.pop(next(iter(self._heads)))
             self._settle((gone,))
+            for moved in (self._moved, *self._lately):  # or a beat would tell of the topic as it was
+                moved.discard(gone)
             self._hash -= gone.weight * gone.count
             self._forgotten += 1
         head = self._heads[key] = Head(event, seq)
@@ -335,13 +338,13 @@ class TapPublisher:
         """Take note of a reader's subscription."""
         change = frames[0]
         prefix = change[1:]
-        if change[:1] == b"\x01":
-            self._prefixes.add(prefix)
-        elif change[:1] == b"\x00":
-            self._prefixes.discard(prefix)
-        else:
+        if change[:1] not in {b"\x00", b"\x01"}:
             return
         with self._lock:
+            if change[:1] == b"\x01":
+                self._prefixes.add(prefix)
+            else:
+                self._prefixes.discard(prefix)
             self._wanted = tuple(self._prefixes) if len(self._prefixes) <= SUBSCRIPTIONS_MAX else (b"",)
         if change[:1] == b"\x01" and _BEAT_TOPIC.startswith(prefix):
             self._beat(everything=True)  # its reader starts from here

@@ -190,9 +190,10 @@ class TapReader:
             self._connection.socket.setsockopt(zmq.SUBSCRIBE, _BEAT_TOPIC)
             until = monotonic() + join
             while not self._is_joined:
-                if (left := until - monotonic()) <= 0:
+                left = until - monotonic()
+                self._take_in(max(0.0, left))  # once more when it is late: this thread may have been held up
+                if left <= 0 and not self._is_joined:
                     raise _no_answer(endpoint, f"no beat within {join:g} s")
-                self._take_in(left)
         except BaseException:
             self._connection.close()
             raise

@@ -4,6 +4,17 @@ from __future__ import annotations
 
 import pytest
 from support.launching import launching
+from support.processes import TIMEOUT
+
+from supervisors.processes import copies, core, rehearsal
+
+
+@pytest.fixture
+def unhurried(monkeypatch):
+    """Nobody takes a spare or a nursery that is held up for one that hangs."""
+    monkeypatch.setattr(core, "HANDOVER_TIMEOUT", TIMEOUT)
+    monkeypatch.setattr(copies, "GROW_TIMEOUT", TIMEOUT)
+    monkeypatch.setattr(rehearsal, "TIMEOUT", TIMEOUT)
 
 
 @pytest.fixture

@@ -10,6 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 from support.process_actors import Add, Get, TellOther, WaitFor
 from support.processes import TIMEOUT
+from support.waiting import until
 
 from actors import ActorExitedError, AskTimeoutError
 from transport.interrupts import can_be_torn
@@ -71,8 +72,7 @@ def test_an_asker_that_reads_learns_at_once_that_the_process_is_gone(any_host, t
     with ThreadPoolExecutor(2) as pool:
         found = [pool.submit(ask, number) for number in range(2)]
         asked.wait(TIMEOUT)
-        while child.handle.gateway.statistics().asking < 2:
-            assert child.outcomes.empty()
+        until(lambda: child.handle.gateway.statistics().asking == 2, what="both ask")
         child.handle.kill()
         assert all("ended" in future.result(TIMEOUT) for future in found)
 

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 from support.launching import launching
 from support.process_actors import Add, Do, Fail
+from support.processes import TIMEOUT
 
 from actors.events import CrashRecorded
 from actors.flightrecord import FlightRule
@@ -26,7 +27,7 @@ def test_a_process_that_could_say_nothing_left_the_types_of_its_last_messages(tm
         child = host.start("Counter")
         ref = child.started()
         for n in range(5):
-            assert ref.ask(Add(n), timeout=20.0) is not None
+            assert ref.ask(Add(n), timeout=TIMEOUT) is not None
         if what == "kill":
             os.kill(child.handle.pid or 0, signal.SIGKILL)
         else:
@@ -67,7 +68,7 @@ def test_a_process_that_ends_in_order_leaves_no_record_and_no_file(tmp_path: Pat
         seen: list[object] = []
         host.system.bus.subscribe(lambda _seq, event: seen.append(event), (CrashRecorded,))
         child = host.start("Counter")
-        child.started().ask(Add(1), timeout=20.0)
+        child.started().ask(Add(1), timeout=TIMEOUT)
         assert len(boxes(tmp_path)) == 1
         child.handle.stop(child_reason())
         child.exited()

@@ -96,7 +96,7 @@ def test_an_instance_of_full_age_asks_once_to_be_replaced(host):
 
 
 def test_an_instance_that_handled_its_messages_asks_once_to_be_replaced(host):
-    child = host.start("Counter", bounds=Bounds(max_messages=3), heartbeat=Heartbeat(0.05, 100))
+    child = host.start("Counter", bounds=Bounds(max_messages=3), heartbeat=Heartbeat(0.05, 2000))
     ref = child.started()
     for _ in range(5):
         ref.ask(Add(1))
@@ -112,9 +112,12 @@ def test_an_instance_that_handled_its_messages_asks_once_to_be_replaced(host):
 
 def test_recycling_goes_on_for_ever_within_an_intensity_of_nothing():
     program = ChildSpec(
-        "program", shell("echo up; exec sleep 600", ready=Readiness(log="up")), bounds=Bounds(max_age=0.05)
+        "program",
+        shell("echo up; exec sleep 600", ready=Readiness(log="up")),
+        bounds=Bounds(max_age=0.05),
+        shutdown=60.0,
     )
-    actor = ChildSpec("actor", COUNTER, runs_in="process", bounds=Bounds(max_age=0.05))
+    actor = ChildSpec("actor", COUNTER, runs_in="process", bounds=Bounds(max_age=0.05), shutdown=60.0)
     with start_tree(SupervisorSpec(intensity=0, children=(program, actor))) as tree:
         until(lambda: all(node.generation >= 3 for node in tree.nodes()[1:]))
 

@@ -108,7 +108,7 @@ def test_closing_ends_the_thread_and_leaves_no_descriptor():
     capture.close()
 
     assert not any(t.name == "processes-output" for t in threading.enumerate())
-    assert len(os.listdir("/proc/self/fd")) == before
+    assert len(os.listdir("/proc/self/fd")) <= before
 
 
 def test_more_lines_than_a_second_may_have_are_counted_and_said_in_one_line():

@@ -67,7 +67,8 @@ def spec() -> Any:
         environment={"NODE_PATH": str(FOLDER / "node_modules")},
         speaks="actors",
         arguments={"greeting": "hello"},
-        heartbeat=Heartbeat(0.2, 100),
+        heartbeat=Heartbeat(0.2, 600),
+        start_timeout=TIMEOUT,
         shutdown=TIMEOUT,
     )
 
@@ -158,7 +159,7 @@ def test_it_ends_in_order_when_its_tree_does(spec: Any, tmp_path: Path) -> None:
 
 
 def test_one_that_stays_silent_is_taken_for_hung_and_restarted(spec: Any, tmp_path: Path) -> None:
-    restless = replace(spec, heartbeat=Heartbeat(0.2, 10))
+    restless = replace(spec, heartbeat=Heartbeat(0.2, 30))
     with start_tree(SupervisorSpec(intensity=10, children=(restless,)), run=tmp_path / "run") as tree:
         work = Work(tree)
         halt(work.process().pid)

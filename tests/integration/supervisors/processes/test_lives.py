@@ -9,8 +9,9 @@ from pathlib import Path
 
 import psutil
 import pytest
-from support.process_actors import Add, Counter, Do, Facts, Fail, Get
+from support.process_actors import INSIDE, Add, Counter, Do, Facts, Fail, Get
 from support.processes import TIMEOUT, instance, wait_gone
+from support.waiting import until
 
 from actors import KILLED, NORMAL, SHUTDOWN, ActorExitedError, ExitKind, ExitReason, Incarnation
 from supervisors.processes import marks
@@ -190,36 +191,43 @@ def test_a_child_whose_other_threads_go_on_ends_with_its_actor(host):
     ],
 )
 def test_a_handler_that_never_ends_misses_its_heartbeats_and_shows_where(host, target, what, where):
-    child = host.start(target, heartbeat=Heartbeat(0.25, 3))
+    child = host.start(target, heartbeat=Heartbeat(5.0, 30))
     child.started().tell(Do(what))
+    child.wait_said(INSIDE)
+
+    child.run_out()
+    child.wait_said(where)
+    child.handle.kill()
 
     reason = child.exited()
-
     assert (reason.kind, reason.detail) == (ExitKind.KILLED, "heartbeat-missed")
-    assert "one every 0.25 s, 3 may be missed" in reason.crash.message
+    assert "one every 5 s, 30 may be missed" in reason.crash.message
     assert where in reason.crash.traceback
 
 
 def test_a_coroutine_that_awaits_is_no_silence(host):
-    child = host.start("Awaiting", heartbeat=Heartbeat(0.1, 3))
+    child = host.start("Awaiting", heartbeat=Heartbeat(0.05, 2000))
     ref = child.started()
     ref.tell(Do("await"))
+    beats = []
 
-    beats = set()
-    while len(beats) < 12:  # four times as long as silence is accepted
-        assert child.outcomes.empty()
-        beats.add(id(child.handle.beat))
+    def goes_on() -> bool:
+        beat = child.handle.beat
+        if beat is not None and beat.statistics.handling == "Do" and beat not in beats:
+            beats.append(beat)
+        return len(beats) >= 12
 
+    until(goes_on, what="beats while it awaits")
+    assert child.outcomes.empty()
     assert ref.is_alive()
 
 
 def test_a_heartbeat_tells_what_the_process_uses(host):
-    child = host.start("Counter", heartbeat=Heartbeat(0.05, 100))
+    child = host.start("Counter", heartbeat=Heartbeat(0.05, 2000))
     ref = child.started()
     for _ in range(3):
         ref.ask(Add(1))
-    while child.handle.beat is None or child.handle.beat.statistics.handled < 3:
-        assert child.outcomes.empty()
+    until(lambda: child.handle.beat is not None and child.handle.beat.statistics.handled == 3)
 
     beat = child.handle.beat
     assert beat.statistics.handled == ref.statistics().handled == 3
@@ -252,10 +260,14 @@ def test_a_start_that_raises_fails_with_its_traceback(any_host):
 
 
 def test_a_start_past_its_deadline_is_killed_and_shows_where_it_hung(any_host):
-    child = any_host.start("HangingStart", start_timeout=3.0)
+    child = any_host.start("HangingStart", start_timeout=600.0)
+    child.wait_said(INSIDE)
+
+    child.run_out()
+    child.wait_said("on_start")
+    child.handle.kill()
 
     reason = child.start_failed()
-
     assert (reason.kind, reason.detail) == (ExitKind.KILLED, "start-timeout")
     assert "on_start" in reason.crash.traceback
 
@@ -361,7 +373,7 @@ def test_a_closed_launcher_refuses_and_has_killed_what_was_left(tmp_path):
         child = host.start("Stubborn")
         child.started()
         process = instance(child.handle.pid)
-        host.launcher.close(20)
+        host.launcher.close(TIMEOUT)
 
         assert child.exited() == KILLED
         assert wait_gone(process, timeout=0) == []

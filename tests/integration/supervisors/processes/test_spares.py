@@ -19,13 +19,17 @@ from support.processes import TIMEOUT, halt, instance, is_alive, wait_gone
 from support.waiting import until
 
 from actors.events import SpareChanged
+from supervisors.processes import copies, core
 from supervisors.processes.childside import Ground
 from supervisors.processes.marks import marked, read_mark
 from supervisors.processes.protocol import Prepare
 from supervisors.processes.rehearsal import rehearse
 from supervisors.processes.sparing import Rules
 
-pytestmark = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="the nursery is Linux's")
+pytestmark = [
+    pytest.mark.skipif(not sys.platform.startswith("linux"), reason="the nursery is Linux's"),
+    pytest.mark.usefixtures("unhurried"),
+]
 
 
 class Watching:
@@ -205,7 +209,8 @@ def test_the_end_of_the_nursery_harms_neither_children_nor_spares_and_it_is_star
     assert watching.start().started().ask(Add(1), timeout=TIMEOUT) == 1
 
 
-def test_a_nursery_that_hangs_is_replaced_and_the_child_started_without_it(watching):
+def test_a_nursery_that_hangs_is_replaced_and_the_child_started_without_it(watching, monkeypatch):
+    monkeypatch.setattr(copies, "GROW_TIMEOUT", 5.0)
     first = watching.start()
     first.started()
     spare = watching.wait_ready()
@@ -224,7 +229,8 @@ def test_a_nursery_that_hangs_is_replaced_and_the_child_started_without_it(watch
     assert watching.wait_ready()
 
 
-def test_a_spare_that_hangs_when_it_is_handed_over_is_replaced_by_a_new_interpreter(watching):
+def test_a_spare_that_hangs_when_it_is_handed_over_is_replaced_by_a_new_interpreter(watching, monkeypatch):
+    monkeypatch.setattr(core, "HANDOVER_TIMEOUT", 1.0)
     first = watching.start()
     first.started()
     spare = instance(watching.wait_ready())
@@ -414,7 +420,7 @@ def test_a_rehearsal_goes_through_and_leaves_nothing_running(tmp_path):
 
     assert rehearse(ground)
 
-    assert set(threading.enumerate()) - before == set()
+    until(lambda: set(threading.enumerate()) - before == set(), what="no thread left")
     assert len(ground.system.registry) == 0
     ground.reactor.close(0.0)
     ground.system.shutdown(TIMEOUT)

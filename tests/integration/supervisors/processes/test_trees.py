@@ -10,7 +10,7 @@ from uuid import uuid4
 import psutil
 import pytest
 from msgspec.structs import replace
-from support.processes import DAEMON, SLEEPER, environment, first_line, instance, is_alive, process, wait_gone
+from support.processes import DAEMON, SLEEPER, TIMEOUT, environment, first_line, instance, is_alive, process, wait_gone
 
 from supervisors.processes import marks
 from supervisors.processes.trees import (
@@ -92,7 +92,7 @@ def test_a_member_whose_pid_belongs_to_another_process_by_now_is_left_alone():
         assert first_line(child) == "still here"
         kill_member(found)
 
-        assert child.wait(20) == -9
+        assert child.wait(TIMEOUT) == -9
         child.stdin.close()
 
 
@@ -111,7 +111,7 @@ def test_leftovers_of_a_dead_launcher_are_ended_and_those_of_a_living_one_are_no
         leftovers = sweep_leftovers(home)
 
         assert leftovers == [ended.pid]
-        assert ended.wait(20) == -9
+        assert ended.wait(TIMEOUT) == -9
         assert kept.poll() is None
 
 
@@ -154,11 +154,11 @@ def test_a_warden_that_was_killed_is_started_again(mark):
     assert warden.pid == first
 
     psutil.Process(first).kill()
-    psutil.Process(first).wait(20)
+    psutil.Process(first).wait(TIMEOUT)
     warden.ensure()
 
     assert warden.pid != first
-    warden.close(20)
+    warden.close(TIMEOUT)
     assert warden.pid is None
 
 

@@ -61,9 +61,12 @@ def test_an_expected_exit_code_is_a_normal_end(host, text, code):
     assert child.exited().kind is ExitKind.NORMAL
 
 
-def test_the_last_lines_of_both_streams_go_along_with_a_crash(host):
-    child = program(host, shell("echo first; sleep 0.2; echo second >&2; exit 1"))
+def test_the_last_lines_of_both_streams_go_along_with_a_crash(host, tmp_path):
+    text = "echo first; until test -e go; do sleep 0.05; done; echo second >&2; exit 1"
+    child = program(host, shell(text, directory=str(tmp_path)))
     child.started()
+    child.wait_said("first")
+    (tmp_path / "go").touch()
 
     reason = child.exited()
 
@@ -145,7 +148,7 @@ def test_a_stopped_process_obeys_its_stop(host):
 
 
 def test_a_daemon_that_nobody_announced_is_ended_with_the_command_and_said(host):
-    child = program(host, python(DOUBLE_FORK + "", ABIDE, ready=Readiness(delay=30.0)))
+    child = program(host, python(DOUBLE_FORK + "", ABIDE, ready=Readiness(delay=600.0)), start_timeout=None)
 
     reason = child.start_failed()
 
@@ -153,15 +156,17 @@ def test_a_daemon_that_nobody_announced_is_ended_with_the_command_and_said(host)
     assert "forks = true" in reason.crash.message
 
 
-def test_a_daemon_that_forks_twice_and_cleans_its_environment_is_followed_to_its_end(host):
-    child = program(host, python(DOUBLE_FORK, "import time; time.sleep(0.5); raise SystemExit(5)", forks=True))
+def test_a_daemon_that_forks_twice_and_cleans_its_environment_is_followed_to_its_end(host, tmp_path):
+    go = tmp_path / "go"
+    waits = f"import os, time\nwhile not os.path.exists({str(go)!r}): time.sleep(0.02)\nraise SystemExit(5)"
+    child = program(host, python(DOUBLE_FORK, waits, forks=True))
     child.started()
     daemon = instance(child.handle.pid)
-    cleaned = daemon.environ()
+    until(lambda: daemon.environ() == {}, what="a clean environment")
+    go.touch()
 
     reason = child.exited()
 
-    assert "ACTORS_INSTANCE" not in cleaned
     assert reason.detail == "exit code 5"
     assert wait_gone(daemon) == []
 

@@ -223,7 +223,7 @@ def test_a_program_that_no_longer_answers_is_ended_as_hung(host):
 
 def test_failures_that_are_not_in_a_row_end_nothing(host, tmp_path):
     count = "n=$(cat n 2>/dev/null || echo 0); echo $((n + 1)) > n; test $((n % 3)) = 2"
-    alive = Liveness(Probe(command=("sh", "-c", count)), every=0.01, failures=3)
+    alive = Liveness(Probe(command=("sh", "-c", count), timeout=TIMEOUT), every=0.01, failures=3)
     child = program(host, ProgramStart(("sleep", "600"), directory=str(tmp_path), alive=alive))
     child.started()
 
