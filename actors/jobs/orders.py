@@ -112,10 +112,15 @@ class FoundJobs(Struct, frozen=True):
 
 
 class FindJobs(Message[FoundJobs], frozen=True):
-    """Ask for jobs, with what they carry if `full`."""
+    """Ask for jobs, with what they carry if `full`.
+
+    Attributes:
+        text_max: Characters of a payload or result that are answered; how many more stands at its end. 0: all.
+    """
 
     selection: Selection = Selection()
     full: bool = False
+    text_max: int = 0
 
 
 class WaitJob(Message[FoundJobs], frozen=True):

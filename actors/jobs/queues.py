@@ -192,7 +192,8 @@ class JobQueues(Actor):
     @on(FindJobs)
     async def find(self, message: FindJobs) -> FoundJobs:
         try:
-            return FoundJobs(await self._offload.run(viewing.find, self._running, message.selection, message.full))
+            found = viewing.find, self._running, message.selection, message.full, message.text_max
+            return FoundJobs(await self._offload.run(*found))
         except ASKED_WRONG as error:
             return FoundJobs(why=str(error))
 

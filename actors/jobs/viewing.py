@@ -19,7 +19,7 @@ from actors.jobs.orders import (
 )
 from actors.jobs.records import Job
 from actors.jobs.selecting import Selection, SelectionError, number_of
-from actors.jobs.specs import BLOCKED, CANCELLED, DELAYED, DISABLED, FAILED, RUNNING, SUCCEEDED, WAITING
+from actors.jobs.specs import BLOCKED, CANCELLED, DELAYED, DISABLED, FAILED, RUNNING, SUCCEEDED, UNFINISHED, WAITING
 
 ACTIONS = ("retry", "cancel", "promote", "delete")
 LINES_MAX = 10_000
@@ -41,8 +41,8 @@ def end_of(job: Job, path: str) -> RunFinished:
     )
 
 
-def view(job: Job, *, full: bool = False) -> JobView:
-    """Return what people see of a job."""
+def view(job: Job, *, full: bool = False, text_max: int = 0) -> JobView:
+    """Return what people see of a job; see `FindJobs`."""
     return JobView(
         id=f"job-{job.number}",
         queue=job.queue,
@@ -67,12 +67,16 @@ def view(job: Job, *, full: bool = False) -> JobView:
         run_at=job.run_at,
         begun_at=job.begun_at,
         changed_at=job.changed_at,
-        payload=job.payload if full else "",
-        result=(job.result or "") if full else "",
+        payload=_cut(job.payload, text_max) if full else "",
+        result=_cut(job.result or "", text_max) if full else "",
     )
 
 
-def find(engine: Engine, selection: Selection, full: bool) -> tuple[JobView, ...]:
+def _cut(text: str, most: int) -> str:
+    return f"{text[:most]}… ({len(text) - most:,} more characters)" if 0 < most < len(text) else text
+
+
+def find(engine: Engine, selection: Selection, full: bool, text_max: int = 0) -> tuple[JobView, ...]:
     """Return the jobs meant.
 
     Raises:
@@ -81,7 +85,7 @@ def find(engine: Engine, selection: Selection, full: bool) -> tuple[JobView, ...
     found = engine.overlay(engine.table.select(selection))
     if selection.states:  # they may have moved on since they were written
         found = [job for job in found if job.state in selection.states]
-    return tuple(view(job, full=full) for job in found)
+    return tuple(view(job, full=full, text_max=text_max) for job in found)
 
 
 def lines(engine: Engine, order: ReadLines) -> FoundLines:
@@ -141,6 +145,8 @@ def why(engine: Engine, id: str) -> str:
     if not stored:
         return ""
     job = stored[0]
+    if job.state in UNFINISHED:
+        return f"it ended, and that is not written yet: {engine.trouble}" if engine.trouble else "it ends now"
     said = f"it {job.state}" if job.state != CANCELLED else "it was cancelled"
     tries = f" at try {job.attempt} of {job.attempts}" if job.attempt else ""
     return f"{said}{tries}" + (f": {job.why}" if job.why else "")

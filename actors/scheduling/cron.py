@@ -21,7 +21,7 @@ from functools import lru_cache
 from typing import Final
 from zoneinfo import ZoneInfo
 
-from actors.scheduling.expression import CronError, Expression, parse
+from actors.scheduling.expression import CronError, Expression, fields_in, parse
 from actors.scheduling.walls import YEARS, Walls, walls_of
 from actors.scheduling.zones import DAY, change_in, offset_at, steady_offset
 
@@ -38,7 +38,9 @@ def check(text: str) -> Expression:
     """
     expression = parse(text)
     if not _surely_fires(expression) and walls_of(expression).after(_REFERENCE) is None:
-        raise CronError(text, f"never fires within {YEARS} years: there is no such date")
+        day, position = fields_in(text)[-3]  # no other field can be so that there is no date
+        why = f"never fires within {YEARS} years: there is no such date"
+        raise CronError(text, why, field="day-of-month", token=day, position=position)
     return expression
 
 

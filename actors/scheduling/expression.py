@@ -37,14 +37,16 @@ class CronError(ActorRuntimeError, ValueError):
     """Text that is no cron expression, or one that never fires.
 
     Attributes:
-        field: Name of the field at fault, or "" for the expression as a whole.
+        field: Name of the field at fault; `expression` or `name` where it is no one field.
         token: The part at fault.
         position: Where it begins in the text, counted from 0.
         hint: What would be right, or "".
     """
 
-    def __init__(self, text: str, why: str, *, field: str = "", token: str = "", position: int = 0, hint: str = ""):
-        where = f"{field} {token!r} at {position}: " if field else ""
+    def __init__(
+        self, text: str, why: str, *, field: str = "expression", token: str = "", position: int = 0, hint: str = ""
+    ):
+        where = f"{field} {token!r} at {position}: " if token else ""
         shown = text if len(text) <= 80 else text[:77] + "…"
         super().__init__(f"cron expression {shown!r}: {where}{why}" + (f"; {hint}" if hint else ""))
         self.field = field
@@ -122,10 +124,11 @@ def parse(text: str) -> Expression:
     if not isinstance(text, str):
         raise TypeError(f"a cron expression is text, got {type(text).__name__}")
     if len(text) > TEXT_LIMIT:
-        raise CronError(text, f"longer than {TEXT_LIMIT} characters")
+        beyond = text[TEXT_LIMIT : TEXT_LIMIT + 10]
+        raise CronError(text, f"longer than {TEXT_LIMIT} characters", token=beyond, position=TEXT_LIMIT)
+    tokens = fields_in(text)
     if not text.isascii():
-        raise CronError(text, "holds characters other than ASCII")
-    tokens = [(match.group(), match.start()) for match in re.finditer(r"[^ \t]+", text)]
+        raise _foreign(text, tokens)
     if len(tokens) == 1 and not tokens[0][0][0].isdigit() and tokens[0][0] != "*":
         name, position = tokens[0]
         if name not in NAMED:
@@ -134,7 +137,8 @@ def parse(text: str) -> Expression:
             )
         return replace(parse(NAMED[name]), text=name)
     if len(tokens) not in (5, 6):
-        raise CronError(text, f"has {len(tokens)} fields, not 5 or 6")
+        token, position = tokens[6] if len(tokens) > 6 else ("", len(text))
+        raise CronError(text, f"has {len(tokens)} fields, not 5 or 6", token=token, position=position)
     timed = tokens if len(tokens) == 6 else [("0", 0), *tokens]
     parsed = [_parsed(text, number, token, position) for number, (token, position) in enumerate(timed)]
     day, month, weekday = parsed[3:]
@@ -146,6 +150,21 @@ def parse(text: str) -> Expression:
         fixed=not any(token.startswith("*") for token, _ in timed[:3]),
         days=_days(day, month, weekday),
     )
+
+
+def fields_in(text: str) -> list[tuple[str, int]]:
+    """Return the parts of `text` between blanks, and where each begins."""
+    return [(match.group(), match.start()) for match in re.finditer(r"[^ \t]+", text)]
+
+
+def _foreign(text: str, tokens: list[tuple[str, int]]) -> CronError:
+    """Return the error about the first character that is not ASCII."""
+    position = next(at for at, character in enumerate(text) if not character.isascii())
+    number = sum(1 for _, at in tokens if at <= position) - 1
+    names = [field.name for field in _FIELDS[6 - len(tokens) :]] if len(tokens) in (5, 6) else []
+    field = names[number] if 0 <= number < len(names) else "expression"
+    why = "holds characters other than ASCII"
+    return CronError(text, why, field=field, token=text[position], position=position)
 
 
 def _parsed(text: str, number: int, token: str, position: int) -> _Parsed:
@@ -231,15 +250,16 @@ class _Reader:
         if "#" in item:
             day, _, nth = item.partition("#")
             if nth == "L":
-                return ("dL", self._value(day, at) % 7, 0)
+                return ("dL", self._value(day, at, item) % 7, 0)
             if nth not in {"1", "2", "3", "4", "5"}:
                 raise self._error(item, at, "the number after # is 1 to 5")
-            return ("#", self._value(day, at) % 7, int(nth))
+            return ("#", self._value(day, at, item) % 7, int(nth))
         if item == "L":
             raise self._error(item, at, "L stands beside a day here", hint="the last Friday is 5L")
         if item.endswith("L") or (item.startswith("L") and len(item) > 1):
-            day = item[:-1] if item.endswith("L") else item[1:]
-            return ("dL", self._value(day, at) % 7, 0)
+            if item.endswith("L"):
+                return ("dL", self._value(item[:-1], at, item) % 7, 0)
+            return ("dL", self._value(item[1:], at + 1, item) % 7, 0)
         return None
 
     def _plain(self, item: str, at: int) -> range | set[int]:
@@ -251,9 +271,9 @@ class _Reader:
                 raise self._error(item, at, "* stands alone or has a step", hint=f"e.g. */5 or {low}-{top}")
             first, last = low, top
         elif "-" in body:
-            first, last = self._range(body, at)
+            first, last = self._range(body, at, item)
         else:
-            first = self._value(body, at)
+            first = self._value(body, at, item)
             if self._field is _WEEKDAY and first == 7:
                 first = 0
             last = top if slash else first
@@ -262,9 +282,9 @@ class _Reader:
             return {value % 7 for value in range(first, last + 1, step)}
         return range(first, last + 1, step)
 
-    def _range(self, body: str, at: int) -> tuple[int, int]:
+    def _range(self, body: str, at: int, item: str) -> tuple[int, int]:
         left, _, right = body.partition("-")
-        first, last = self._value(left, at), self._value(right, at)
+        first, last = self._value(left, at, item), self._value(right, at + len(left) + 1 if right else at, item)
         if self._field is _WEEKDAY:
             if last == 0 and first > 0:
                 last = 7  # a range may end on Sunday
@@ -285,7 +305,8 @@ class _Reader:
             raise self._error(item, at, f"the step is 1 to {span}")
         return step
 
-    def _value(self, text: str, at: int) -> int:
+    def _value(self, text: str, at: int, item: str) -> int:
+        """Return the value that `text` at `at` names; where there is no text, the fault is that of `item`."""
         field = self._field
         if _NUMBER.match(text):
             value = int(text)
@@ -293,7 +314,7 @@ class _Reader:
             value = field.names.index(text.upper()) + field.low
         else:
             names = f" or {field.names[0]}-{field.names[-1]}" if field.names else ""
-            raise self._error(text, at, f"is no value of this field ({field.low}-{field.high}{names})")
+            raise self._error(text or item, at, f"is no value of this field ({field.low}-{field.high}{names})")
         if not field.low <= value <= field.high:
             raise self._error(text, at, f"out of range {field.low}-{field.high}")
         return value

@@ -19,6 +19,9 @@ from supervisors.views import CronView, RunView, SyntaxFaultView
 
 __all__ = ["app", "cronos", "schedules"]
 
+SHOWN = 60
+"""Characters of an expression in a table."""
+
 Text = Annotated[str, typer.Argument(metavar="EXPRESSION", help="5 fields, 6 with seconds first, or a name: @daily.")]
 Zone = Annotated[str, typer.Option("--tz", metavar="ZONE", help="Whose wall clock: an IANA name.")]
 From = Annotated[str, typer.Option("--from", metavar="INSTANT", help="Count from then, ISO 8601; else from now.")]
@@ -104,13 +107,18 @@ def check_all(
     bad = sum(not view.valid for view in views)
     failure = CommandError("invalid", f"{bad} of {plural(len(views), 'expression')} not sound") if bad else None
     columns = (
-        Column("expression", lambda view: view.expression),
+        Column("expression", lambda view: view.expression, lambda view: _short(view.expression)),
         Column("valid", lambda view: view.valid, lambda view: "yes" if view.valid else "no", _colour),
         Column("next", lambda view: view.next_runs[0] if view.next_runs else None),
         Column("meaning", lambda view: view.description or view.error.message),
         Column("warnings", lambda view: "; ".join(view.warnings)),
     )
     return Listing("CronList", views, columns, lambda view: str(view.expression), failure=failure)
+
+
+def _short(text: str) -> str:
+    """Return `text` as a table has room for it; what is printed for programs has all of it."""
+    return text if len(text) <= SHOWN else f"{text[: SHOWN - 1]}…"
 
 
 def _view(text: str, tz: str, since: str) -> CronView:

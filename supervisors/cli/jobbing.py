@@ -25,6 +25,12 @@ JOBS: Final = "/work/jobs"
 STATES: Final = ("waiting", "delayed", "blocked", "disabled", "running", "succeeded", "failed", "cancelled")
 CHUNK: Final = 200
 CAP: Final = 10_000
+FULL_AT_ONCE: Final = 16
+"""Jobs that are asked for at a time with what they carry: 2 MiB each, unless a queue allows more."""
+SHOWN: Final = 4 << 20
+"""Characters of a payload or result that are shown."""
+PAYLOAD_BYTES: Final = (1 << 20) - (1 << 14)
+"""Largest payload from the command line: a request has 1 MiB, and other fields."""
 
 Queue = Annotated[str, typer.Option("--queue", metavar="NAME", help="Of this queue.")]
 Kind = Annotated[str, typer.Option("--kind", metavar="KIND", help="Of this kind.")]
@@ -97,14 +103,14 @@ def ask(node: Node, message: str, payload: dict[str, Any], *, path: str = JOBS, 
     return reply
 
 
-def find(node: Node, chosen: Choice, *, full: bool = False) -> list[JobView]:
-    """Return the jobs meant.
+def find(node: Node, chosen: Choice, *, full: bool = False, text_max: int = 0) -> list[JobView]:
+    """Return the jobs meant, with what they carry if `full`, of each text `text_max` characters (0: all).
 
     Raises:
         CommandError: `not_found`: a queue was named that is none.
     """
     selection = msgspec.to_builtins(chosen)
-    found = ask(node, "FindJobs", {"selection": selection, "full": full})["items"]
+    found = ask(node, "FindJobs", {"selection": selection, "full": full, "text_max": text_max})["items"]
     if chosen.queue and not found:
         names = [queue["name"] for queue in ask(node, "ListQueues", {})["items"]]
         if chosen.queue not in names:
@@ -112,6 +118,16 @@ def find(node: Node, chosen: Choice, *, full: bool = False) -> list[JobView]:
             hint = f"did you mean {near[0]}?" if near else f"there are {', '.join(names)}"
             raise CommandError("not_found", f"there is no queue {chosen.queue}", hint)
     return msgspec.convert(found, list[JobView])
+
+
+def find_full(node: Node, chosen: Choice) -> list[JobView]:
+    """Return the jobs meant with all that they carry, asked for a few at a time; those gone meanwhile are not in it."""
+    ids = [job.id for job in find(node, chosen)]
+    found: list[JobView] = []
+    for start in range(0, len(ids), FULL_AT_ONCE):
+        part = Choice(ids=tuple(ids[start : start + FULL_AT_ONCE]), states=chosen.states, limit=FULL_AT_ONCE)
+        found += find(node, part, full=True)
+    return found
 
 
 def columns() -> tuple[Column, ...]:
@@ -160,6 +176,7 @@ def change_many(
         limited = chosen if chosen.states else msgspec.structs.replace(chosen, states=tuple(states))
         found = [job for job in find(node, limited) if job.state in states]
         if dry_run:
+            _say_capped(call, chosen, len(found))
             views = [JobsChangedView(id=job.id, state=f"would be {_DONE[action]}") for job in found]
             return _changed(views, None)
         changed: list[str] = []
@@ -168,6 +185,7 @@ def change_many(
                 part = [job.id for job in found[start : start + CHUNK]]
                 changed += ask(node, "ChangeJobs", {"action": action, "ids": part, "why": why})["ids"]
                 bar.show(start + len(part))
+    _say_capped(call, chosen, len(found))
     missing = [wanted for wanted in chosen.ids if wanted not in changed]
     failure = None
     if missing:
@@ -176,6 +194,11 @@ def change_many(
         said = f"{', '.join(missing[:10])}: no such job, or none to {action}: that takes {states_said}"
         failure = CommandError(word, said, f"actorctl jobs why {missing[0]}")
     return _changed([JobsChangedView(id=id, state=_DONE[action]) for id in changed], failure)
+
+
+def _say_capped(call: Call, chosen: Choice, count: int) -> None:
+    if count == chosen.limit and not chosen.ids:
+        call.note(f"{plural(count, 'job')}, as many as --most allows: there may be more")
 
 
 def _changed(views: Sequence[JobsChangedView], failure: CommandError | None) -> Listing:

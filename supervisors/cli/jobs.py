@@ -69,7 +69,7 @@ def list_jobs(
 def show(call: Call, id: Id) -> Page:
     """Show all of one job: payload, result, tries, why it is as it is."""
     with connect(call) as node:
-        found = jobbing.find(node, jobbing.Choice(ids=(id,)), full=True)
+        found = jobbing.find(node, jobbing.Choice(ids=(id,)), full=True, text_max=jobbing.SHOWN)
         if not found:
             raise CommandError("not_found", f"there is no {id}", "actorctl jobs list")
         why = str(jobbing.ask(node, "WhyJob", {"id": id}))
@@ -86,6 +86,7 @@ def show(call: Call, id: Id) -> Page:
         """jobs add mail.send '{"to": "you@example.org"}'""",
         "jobs add film.cut 12 --queue heavy --priority 5 --delay 10m --key film-12",
         "jobs add mail.send - --wait 30s",
+        'jobs add mail.send \'{"to": "you"}\' --key welcome-7 --window 24h',
         "jobs add report.write null --cron '0 9 * * MON-FRI' --tz Europe/Berlin --key report",
     ),
 )
@@ -97,8 +98,17 @@ def add(
     priority: Annotated[int, typer.Option("--priority", metavar="N", help="Higher goes first.")] = 0,
     delay: Seconds = 0.0,
     attempts: Annotated[int | None, typer.Option("--attempts", metavar="N", min=1, help="Most tries.")] = None,
+    timeout: Annotated[
+        float | None,
+        typer.Option("--try-timeout", metavar="DURATION", parser=parse_duration, help="Longest time of one try."),
+    ] = None,
     key: Annotated[str, typer.Option("--key", metavar="KEY", help="Only once while one with it is not done.")] = "",
+    window: Annotated[
+        float,
+        typer.Option("--window", metavar="DURATION", parser=parse_duration, help="Its key is held that long at least."),
+    ] = 0.0,
     after: Annotated[list[str] | None, typer.Option("--after", metavar="ID", help="Once that has succeeded.")] = None,
+    even_if: Annotated[bool, typer.Option("--even-if", help="With --after: once it has ended, however.")] = False,
     batch: Annotated[str, typer.Option("--batch", metavar="NAME", help="A name that jobs share.")] = "",
     every: Annotated[
         float, typer.Option("--every", metavar="DURATION", parser=parse_duration, help="Again and again.")
@@ -110,9 +120,10 @@ def add(
     ] = 0.0,
 ) -> Listing:
     """Add a job; it is on disk when this returns."""
-    text = sys.stdin.read() if payload == "-" else payload
-    if len(text) > 8 << 20:
-        raise usage(f"the payload has {len(text)} characters", "put large data into a file, and its name into the job")
+    text = sys.stdin.read(jobbing.PAYLOAD_BYTES + 1) if payload == "-" else payload
+    if len(text.encode(errors="surrogateescape")) > jobbing.PAYLOAD_BYTES:
+        said = f"the payload has more than {jobbing.PAYLOAD_BYTES:,} bytes"
+        raise usage(said, "put large data into a file, and its name into the job")
     try:
         json.loads(text)
     except (ValueError, RecursionError) as error:
@@ -120,9 +131,10 @@ def add(
     job: dict[str, Any] = {
         "kind": kind, "payload": text, "queue": queue, "priority": priority, "delay": delay, "key": key,
         "after": after or [], "batch": batch, "every": every, "cron": cron, "timezone": timezone, "source": "actorctl",
+        "window": window, "even_if": even_if,
     }  # fmt: skip
-    if attempts is not None:
-        job["attempts"] = attempts
+    job |= {"attempts": attempts} if attempts is not None else {}
+    job |= {"timeout": timeout} if timeout is not None else {}
     with connect(call) as node:
         reply = jobbing.ask(node, "AddJobs", {"jobs": [job]})
         (added,) = reply["ids"]

@@ -160,7 +160,7 @@ def list_letters(
 def show_letter(call: Call, id: Id) -> Page:
     """Show all of a dead letter."""
     with connect(call) as node:
-        found = jobbing.find(node, jobbing.Choice(ids=(id,), states=("failed",)), full=True)
+        found = jobbing.find(node, jobbing.Choice(ids=(id,), states=("failed",)), full=True, text_max=jobbing.SHOWN)
         if not found:
             raise CommandError("not_found", f"{id} is no dead letter", f"actorctl jobs why {id}")
         why = str(jobbing.ask(node, "WhyJob", {"id": id}))
@@ -208,7 +208,7 @@ def export(
 ) -> Listing:
     """Write out dead letters with what they carry."""
     with connect(call) as node:
-        found = jobbing.find(node, jobbing.choice(None, queue, ["failed"], kind, batch, where, most), full=True)
+        found = jobbing.find_full(node, jobbing.choice(None, queue, ["failed"], kind, batch, where, most))
     columns = (
         *jobbing.columns(),
         Column("payload", lambda job: job.payload),

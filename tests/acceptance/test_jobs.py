@@ -162,3 +162,9 @@ def test_a_job_outlives_the_kill_of_its_worker_and_of_the_node_and_is_marked(tmp
         later = ("jobs", "add", "film.cut", json.dumps(str(gate)), "--delay", "1h", "--key", "again")
         (kept,) = second.items(*later)
         assert f"{kept['id']} has the key again already" in second.ctl(*later).err
+        after = ("--after", kept["id"], "--even-if", "--try-timeout", "9s", "--key", "k", "--window", "1h")
+        (blocked,) = second.items("jobs", "add", "film.cut", json.dumps(str(gate)), *after)
+        assert (blocked["state"], blocked["after"], blocked["key"]) == ("blocked", [kept["id"]], "k")
+        assert second.ctl("jobs", "add", "film.cut", json.dumps(str(gate)), "--window", "1h").code == 2
+        capped = second.ctl("jobs", "cancel", "--all", "--most", "1", "--dry-run")
+        assert (capped.out.count("would be"), "there may be more" in capped.err) == (1, True)

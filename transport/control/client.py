@@ -30,7 +30,7 @@ from transport.endpoints import Endpoints, Presence, Verdict, verify
 from transport.errors import CodecError, ControlError, EndpointError, ErrorCode, UnreachableError, UnreadableAnswerError
 from transport.handshakes import ADMISSION
 from transport.keystore import KeyStore
-from transport.limits import RESPONSE_LIMITS
+from transport.limits import REQUEST_LIMITS, RESPONSE_LIMITS
 from transport.security import ClientKeys
 from transport.sockets import SocketSpec
 
@@ -141,7 +141,7 @@ class ControlClient:
             answer: The type that the result is read as; by default it is plain data.
 
         Raises:
-            ControlError: It failed; `code` says how.
+            ControlError: It failed, or it is larger than a node takes; `code` says how.
             UnreachableError: The node did not accept the connection, or is gone; whether it did anything is unknown.
             AuthenticationError: The node refused the key.
             EncodingError: `args` is no plain data.
@@ -152,7 +152,7 @@ class ControlClient:
         while True:
             left = until - monotonic()
             request = Request(_new_id(), command, dict(args or {}), max(0.0, left), self._caller, reason, used)
-            data, limit = encode_message(request), min(left + GRACE, patience)
+            data, limit = _encoded(request), min(left + GRACE, patience)
             response = self._try(data, request.id, limit, is_packed=answer is not Any)
             patience = min(2 * patience, RETRY)
             if response is not None:
@@ -193,7 +193,7 @@ class ControlClient:
         request = Request(_new_id(), command, dict(args or {}), timeout, self._caller, reason, credit=credit)
         connection = self._connected()
         try:
-            connection.socket.send(encode_message(request))
+            connection.socket.send(_encoded(request))
             return Stream(connection, request, self._gone)
         except BaseException:
             connection.close()
@@ -255,6 +255,20 @@ class ControlClient:
         if self._connection is not None:
             self._connection.close()
             self._connection = None
+
+
+def _encoded(request: Request) -> bytes:
+    """Return the bytes of `request`; a node would drop the connection of one that is too large, and say nothing.
+
+    Raises:
+        ControlError: `usage`: it is too large.
+    """
+    data = encode_message(request)
+    most = REQUEST_LIMITS.max_frame_bytes
+    if len(data) > most:
+        why = f"{request.command} would be a request of {len(data):,} bytes, and {most:,} are taken"
+        raise ControlError(ErrorCode.USAGE, why, "put large data into a file, and send its name")
+    return data
 
 
 class Stream:

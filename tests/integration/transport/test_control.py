@@ -602,6 +602,18 @@ def test_a_node_does_not_listen_in_the_open_without_keys(loop, node):
         ControlServer(loop, "tcp://127.0.0.1:*", node)
 
 
+def test_a_request_larger_than_a_node_takes_is_refused_before_it_is_sent(server, node):
+    with ControlClient(server.endpoint) as client:
+        with pytest.raises(ControlError, match=r"a request of 2,000,\d+ bytes, and 1,048,576 are taken") as caught:
+            client.call("echo", {"text": "x" * 2_000_000}, timeout=PATIENCE)
+        with pytest.raises(ControlError, match="a request of 100,000,"):
+            client.stream("count", {"text": "x" * 100_000_000})
+
+        assert caught.value.code is ErrorCode.USAGE
+        assert client.call("echo", {"x": 1}, timeout=PATIENCE) == {"x": 1}
+    assert [request.command for request in node.calls] == ["echo"]
+
+
 def test_a_flood_of_garbage_from_many_connections_does_not_stop_the_server(loop, run, node):
     limits = Limits(max_frame_bytes=10_000)
     server = ControlServer(loop, ipc_endpoint(run, "control"), node, limits=limits)

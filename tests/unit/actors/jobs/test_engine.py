@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from actors.jobs import viewing
 from actors.jobs.accepting import Accepted, JobsRefusedError
 from actors.jobs.engine import Engine
 from actors.jobs.handlers import job as handler
@@ -350,3 +351,30 @@ def test_what_a_running_job_adds_is_taken_by_a_queue_that_is_being_drained():
     bench.engine.finished(first, 1, "1", [spec_of(work, 2)])
 
     assert bench.states() == {first: "succeeded", first + 1: "running"}
+
+
+def test_a_long_text_is_cut_where_that_is_asked_for_and_says_so():
+    bench = Bench()
+    bench.workers(1)
+    (first,) = bench.add()
+    bench.engine.finished(first, 1, '"' + "x" * 1_998 + '"')
+
+    (cut,) = viewing.find(bench.engine, Selection(), True, 100)
+    (whole,) = viewing.find(bench.engine, Selection(), True, 2_000)
+
+    assert cut.result == '"' + "x" * 99 + "… (1,900 more characters)"
+    assert (len(whole.result), whole.payload, cut.payload) == (2_000, "1", "1")
+
+
+def test_a_job_whose_end_cannot_be_written_says_so():
+    bench = Bench()
+    bench.workers(1)
+    (first,) = bench.add()
+    bench.table.fails = "no space left"
+
+    bench.engine.finished(first, 1, "1")
+
+    assert viewing.why(bench.engine, f"job-{first}").startswith("it ended, and that is not written yet: nothing can")
+    bench.table.fails = None
+    bench.engine.pass_time()
+    assert viewing.why(bench.engine, f"job-{first}") == "it succeeded at try 1 of 3"

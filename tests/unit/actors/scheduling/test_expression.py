@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from actors.scheduling.cron import check
 from actors.scheduling.expression import CronError, parse
 
 
@@ -70,6 +71,16 @@ def test_an_expression_is_brought_to_sorted_numbers_with_the_second_first(text, 
         ("@reboot", "name", "@reboot", "no such name"),
         ("0 0 * * 1#6", "day-of-week", "1#6", "1 to 5"),
         ("0 0 * * L", "day-of-week", "L", "5L"),
+        ("-1 * * * *", "minute", "-1", "no value"),
+        ("1-2-3 * * * *", "minute", "2-3", "no value"),
+        ("7,5- * * * *", "minute", "5-", "no value"),
+        ("0 /5 * * *", "hour", "/5", "no value"),
+        ("0 0 * * 3,L9", "day-of-week", "9", "out of range"),
+        ("0 0 * * #2", "day-of-week", "#2", "no value"),
+        ("0 \u0663 * * *", "hour", "\u0663", "other than ASCII"),
+        ("* * * *", "expression", "", "has 4 fields"),
+        ("* * * * * * 2027", "expression", "2027", "has 7 fields"),
+        ("0" * 4096 + "1 * * * *", "expression", "1 * * * *", "longer than 4096"),
     ],
 )
 def test_a_fault_is_refused_with_its_field_token_and_remedy(text, field, token, part):
@@ -80,6 +91,31 @@ def test_a_fault_is_refused_with_its_field_token_and_remedy(text, field, token, 
     assert caught.value.token == token
     assert text[caught.value.position :].upper().startswith(token.upper())
     assert part in str(caught.value)
+
+
+@given(st.text("0123456789*,-/LW#? AZ\u0663", max_size=40))
+def test_whatever_is_refused_has_a_field_and_the_place_of_the_part_at_fault(text):
+    error = None
+    try:
+        check(text)
+    except CronError as raised:
+        error = raised
+
+    if error is not None:
+        assert error.field
+        assert text[error.position :].upper().startswith(error.token.upper())
+        assert error.token or error.position == len(text)
+
+
+@pytest.mark.parametrize(
+    ("text", "token", "position"),
+    [("0 0 30 2 *", "30", 4), (" 0 0 0  31 4,6 * ", "31", 8), ("0 0 30W FEB ?", "30W", 4)],
+)
+def test_a_date_that_never_comes_is_the_fault_of_its_day(text, token, position):
+    with pytest.raises(CronError, match="never fires") as caught:
+        check(text)
+
+    assert (caught.value.field, caught.value.token, caught.value.position) == ("day-of-month", token, position)
 
 
 @pytest.mark.parametrize(
