@@ -155,6 +155,16 @@ def test_nobody_there_is_neither_admitted_nor_refused(run):
     connection.close()
 
 
+def test_who_comes_late_to_look_learns_that_it_was_admitted(run):
+    with reactor() as loop:
+        endpoint = ipc_endpoint(run, "s")
+        loop.open(SocketSpec(zmq.ROUTER, bind=endpoint), Inbox())
+        connection = connect(endpoint, None)
+
+        wait_until(lambda: connection.wait_admitted(0.0), "it is admitted, though there is no time left to wait")
+        connection.close()
+
+
 def test_a_connection_that_ends_is_lost_and_comes_back(run):
     endpoint = ipc_endpoint(run, "s")
     with reactor() as loop:
