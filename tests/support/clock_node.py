@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import sys
 import threading
+import time
 
 from actors.core.outcomes import Incarnation, Started
 from actors.core.system import ActorSystem
@@ -15,9 +16,9 @@ _lock = threading.Lock()
 
 
 def work(work: Work) -> None:
-    """Say what was begun."""
+    """Say what was begun, and what the wall clock says."""
     with _lock:
-        sys.stdout.write(f"{work.schedule} {work.slot_at:.6f} {int(work.is_repeat)}\n")
+        sys.stdout.write(f"{work.schedule} {work.slot_at:.6f} {int(work.is_repeat)} {time.time():.6f}\n")
         sys.stdout.flush()
 
 

@@ -45,7 +45,7 @@ def killed(tmp_path_factory):
     """A history file whose last batches are only in its log, as kill -9 left it."""
     folder = tmp_path_factory.mktemp("killed")
     environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[3])}
-    subprocess.run([sys.executable, "-c", KILLED, str(folder), str(BATCHES)], env=environment, timeout=60, check=False)
+    subprocess.run([sys.executable, "-c", KILLED, str(folder), str(BATCHES)], env=environment, timeout=100, check=False)
     assert wal_of(folder / "history.duckdb").stat().st_size > 1_000
     return folder
 
@@ -210,7 +210,7 @@ def test_a_file_another_process_holds_is_refused_with_its_pid_and_left_alone(tmp
         assert caught.value.pid == holder.pid
         assert corrupt_files(tmp_path) == []
     finally:
-        holder.communicate(timeout=30)
+        holder.communicate(timeout=60)
     open_store(tmp_path).close()
 
 

@@ -4,6 +4,7 @@ import subprocess
 import sys
 import threading
 import time
+from contextlib import suppress
 from functools import partial
 
 import duckdb
@@ -11,7 +12,7 @@ import pytest
 from support.history import NOW, RUN, batch_of, metric_rows, one_of_each
 from support.waiting import WAIT, until
 
-from actors import ActorSystem, Exited, Started, StartFailed
+from actors import ActorExitedError, ActorSystem, Exited, Started, StartFailed
 from actors.events import ActorStarted, MetricSampled
 from actors.exits import ExitKind, ExitReason
 from actors.history import recorder as recorder_module
@@ -70,7 +71,7 @@ class Supervised:
 def system():
     system = ActorSystem("node")
     yield system
-    assert system.shutdown(30.0)
+    assert system.shutdown(WAIT)
 
 
 @pytest.fixture
@@ -238,10 +239,15 @@ def test_too_many_queries_that_cannot_be_interrupted_end_the_recorder(system, tm
     recorder = Supervised(system, tmp_path)
     recorder.wait(Started)
     ref = recorder.launch.ref
-    stuck = ref.ask(Query("SELECT length(repeat('x', 400000000))", timeout=0.01), block=False)
-    assert isinstance(stuck.get(timeout=WAIT), QueryFailed)
+    uninterruptible = Query("SELECT length(repeat('x', 400000000))", timeout=0.01)
 
-    ref.tell(Tend())
+    def has_ended() -> bool:
+        with suppress(ActorExitedError, recorder_module.StuckQueriesError):
+            assert isinstance(ref.ask(uninterruptible, timeout=WAIT), QueryFailed)
+            ref.ask(Tend(), timeout=WAIT)
+        return not ref.is_alive()
+
+    until(has_ended)  # again where the query ended before it had begun, or before it was tended to
 
     ended = recorder.wait(Exited)
     assert isinstance(ended, Exited)

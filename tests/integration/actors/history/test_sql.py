@@ -5,6 +5,7 @@ from contextlib import suppress
 import duckdb
 import pytest
 from support.history import NOW, batch_of, keep, metric_rows, one_of_each, open_store
+from support.waiting import WAIT
 
 from actors.history.errors import HistoryUnavailableError, QueryError, QueryProblem
 from actors.history.files import FileSettings
@@ -27,7 +28,7 @@ def ask(store):
     watch = Watch("test-watch")
 
     def ask(sql: str, **options) -> QueryResult:
-        query = Query(sql, **options)
+        query = Query(sql, **{"timeout": WAIT, **options})
         with store.reading() as connection, watch.over(connection.interrupt, query.timeout) as watched:
             return run(connection, query, watched, store.settings)
 
