@@ -603,7 +603,7 @@ def test_a_node_does_not_listen_in_the_open_without_keys(loop, node):
 
 
 def test_a_request_larger_than_a_node_takes_is_refused_before_it_is_sent(server, node):
-    with ControlClient(server.endpoint) as client:
+    with PatientClient(server.endpoint) as client:
         with pytest.raises(ControlError, match=r"a request of 2,000,\d+ bytes, and 1,048,576 are taken") as caught:
             client.call("echo", {"text": "x" * 2_000_000}, timeout=PATIENCE)
         with pytest.raises(ControlError, match="a request of 100,000,"):
