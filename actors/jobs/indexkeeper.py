@@ -4,11 +4,15 @@
 
 A job stays in its queue until what it found is in the index, so nothing found is lost by a kill, and what is found
 twice is written twice with the same content. The index has one owner: whoever wants something out of it says so here.
+What is to be forgotten is taken out when no job is left that might bring it back, and is out on disk when that is told:
+so no kill undoes it.
 """
 
 from __future__ import annotations
 
+import asyncio
 import logging
+from collections.abc import Sequence
 from pathlib import Path
 from types import TracebackType
 
@@ -37,7 +41,11 @@ _DECODER = msgspec.json.Decoder(Findings)
 
 
 class ForgetFiles(Message[int], frozen=True):
-    """Drop the records of `paths` from the index; answers how many there were. On disk a moment later."""
+    """Drop the records of `paths` from the index; answers how many there were.
+
+    The answer comes once what jobs had found by then is in the index, and the paths are out of it on disk: where that
+    cannot be written, or the queues do not answer, it is tried each second.
+    """
 
     paths: tuple[str, ...]
 
@@ -89,6 +97,7 @@ class IndexKeeper(Actor):
         self._trouble = ""
 
     async def on_start(self) -> None:  # type: ignore[override] # a hook may be a coroutine
+        self._turn = asyncio.Lock()
         self._records, damaged = await self._offload.run(index.load, self._path)
         if damaged:
             logger.warning("%d damaged lines of %s were left out", damaged, self._path)
@@ -115,11 +124,14 @@ class IndexKeeper(Actor):
 
     @on(ForgetFiles)
     async def forget(self, message: ForgetFiles) -> int:
-        known = [path for path in message.paths if self._records.pop(path, None) is not None]
-        if known:
-            self._is_changed = True
-            self._plan(0.0)
-        return len(known)
+        while True:
+            async with self._turn:
+                try:
+                    await self._gather_all()
+                    return await self._drop(message.paths)
+                except Exception as error:  # as in `gather`
+                    self._failed(error)
+            await asyncio.sleep(GATHER_AFTER)
 
     @on(Gather)
     async def gather(self, _: Gather) -> None:
@@ -129,17 +141,38 @@ class IndexKeeper(Actor):
         try:
             while self._is_planned:
                 self._is_planned = False
-                while await self._gather():
-                    pass
-            self._trouble = ""
+                async with self._turn:
+                    await self._gather_all()
         except Exception as error:  # queues that are not there yet, a full disk: what was found stays with its jobs
-            if not self._trouble:
-                logger.info("what jobs found is not in the index yet: %s", error)
-            self._trouble = f"{type(error).__name__}: {error}"
+            self._failed(error)
             self._is_planned = False  # the message that was planned may have come while this one was under way
             self._plan(GATHER_AFTER)
         finally:
             self._is_gathering = False
+
+    async def _gather_all(self) -> None:
+        """Take in what all jobs found that have ended."""
+        while await self._gather():
+            pass
+        self._trouble = ""
+
+    def _failed(self, error: Exception) -> None:
+        if not self._trouble:
+            logger.info("what jobs found is not in the index yet: %s", error)
+        self._trouble = f"{type(error).__name__}: {error}"
+
+    async def _drop(self, paths: Sequence[str]) -> int:
+        """Take `paths` out of the index; return how many there were, once that is on disk."""
+        before = self._records
+        gone = before.keys() & set(paths)
+        if gone:
+            self._records = {path: record for path, record in before.items() if path not in gone}
+            try:
+                await self._save()
+            except OSError:
+                self._records = before
+                raise
+        return len(gone)
 
     async def _gather(self) -> bool:
         """Take in what some jobs found; return whether there may be more."""

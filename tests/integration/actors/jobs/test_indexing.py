@@ -2,23 +2,31 @@
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 import os
+import queue
 
+import msgspec
 import pytest
 from support.working import Stage
 
+from actors import Actor, on
 from actors.events import ActorStateChanged, RunFinished
 from actors.exits import KILLED, SHUTDOWN
 from actors.jobs import index
 from actors.jobs.client import Jobs
-from actors.jobs.indexing import QUEUE, HashFile, IndexFiles, hash_file, index_files, indexing_job
+from actors.jobs.files import FileRecord
+from actors.jobs.indexing import QUEUE, Findings, HashFile, IndexFiles, hash_file, index_files, indexing_job
 from actors.jobs.indexkeeper import ForgetFiles, GetIndex, IndexKeeper
-from actors.jobs.orders import ListQueues, WhyJob
+from actors.jobs.orders import ChangedJobs, ChangeJobs, FindJobs, FoundJobs, ListQueues, WhyJob
 from actors.jobs.queues import JobQueues
+from actors.jobs.records import Job
 from actors.jobs.running import JobWorker
 from actors.jobs.selecting import Selection
+from actors.jobs.viewing import view
 from actors.jobs.workers import Reload
+from actors.messages import Message
 
 JOBS, INDEX, TASK = "/work/jobs", "/work/index", "/work/task#{}"
 LIMIT = 60.0
@@ -220,3 +228,55 @@ def workers_of(stage):
 
 def why(stage, id):
     return stage.system.ref(JOBS).ask(WhyJob(id), timeout=LIMIT)
+
+
+asked_to_delete: queue.SimpleQueue[tuple[str, ...]] = queue.SimpleQueue()
+
+
+class LetGo(Message[None], frozen=True, local=True):
+    """Carry out the deletes that were held."""
+
+
+class HeldQueues(Actor):
+    """Has one job that found the file `found`, and is slow to delete it."""
+
+    reentrant = True
+
+    def __init__(self, found: str) -> None:
+        super().__init__()
+        self._found = msgspec.json.encode(Findings((FileRecord(found, 1, 1.0),), 1)).decode()
+        self._is_there = True
+
+    async def on_start(self):
+        self._let_go = asyncio.Event()
+
+    @on(FindJobs)
+    async def find(self, _: FindJobs) -> FoundJobs:
+        job = Job(1, QUEUE, "index-files", "null", state="succeeded", result=self._found)
+        return FoundJobs((view(job, full=True),) if self._is_there else ())
+
+    @on(ChangeJobs)
+    async def change(self, message: ChangeJobs) -> ChangedJobs:
+        asked_to_delete.put(message.ids)
+        await self._let_go.wait()
+        self._is_there = False
+        return ChangedJobs(message.ids)
+
+    @on(LetGo)
+    async def let_go(self, _: LetGo) -> None:
+        self._let_go.set()
+
+
+def test_a_file_is_forgotten_once_no_job_is_left_that_would_bring_it_back(stage, tmp_path):
+    held = stage.start(JOBS, HeldQueues, found="/gone")
+    index_ref = keeper(stage, tmp_path)
+    assert asked_to_delete.get(timeout=LIMIT) == ("job-1",)
+    assert list(records(tmp_path)) == ["/gone"]
+
+    forgotten = index_ref.ask(ForgetFiles(("/gone", "/never")), block=False)
+    assert index_ref.ask(GetIndex(), timeout=LIMIT).indexed == 1  # both were heard, and a kill now would keep it
+    assert list(records(tmp_path)) == ["/gone"]
+    held.tell(LetGo())
+
+    assert forgotten.get(timeout=LIMIT) == 1
+    assert records(tmp_path) == {}
