@@ -19,6 +19,7 @@ from transport.sockets import SocketSpec, open_socket
 
 _EVENTS: Final = (
     zmq.EVENT_CONNECTED
+    | zmq.EVENT_CONNECT_RETRIED
     | zmq.EVENT_DISCONNECTED
     | zmq.EVENT_HANDSHAKE_SUCCEEDED
     | zmq.EVENT_HANDSHAKE_FAILED_AUTH
@@ -67,6 +68,8 @@ class Connection:
         self._context: zmq.Context[zmq.Socket[bytes]] = zmq.Context() if context is None else context
         self._has_keys = spec.keys is not None
         self._failures = 0
+        self._was_accepted = False  # by somebody, in the try under way
+        self._nobody_accepts = False  # that is what the last try came to
         self._monitor: zmq.Socket[bytes] | None = None
         try:
             self.socket = open_socket(self._context, spec, before_connect=self._watch)
@@ -92,15 +95,20 @@ class Connection:
             self._read_monitor()
         return self.socket in ready
 
-    def wait_admitted(self, timeout: float) -> bool:
-        """Wait until messages flow; returns False where they do not within `timeout` seconds.
+    def wait_admitted(self, timeout: float, patience: float = 0.0) -> bool:
+        """Wait until messages flow; returns False where they do not in time.
+
+        Args:
+            timeout: Seconds after which there is nobody, if nobody has accepted the connection by then.
+            patience: Seconds in all that a peer may take which is there and does not come to it, where that is longer:
+                it is busy, or this machine is.
 
         Raises:
             AuthenticationError: As `wait`.
         """
-        until = monotonic() + timeout
+        begun = monotonic()
         while not self._is_admitted:
-            left = until - monotonic()
+            left = begun + (timeout if self._nobody_accepts else max(timeout, patience)) - monotonic()
             if self.wait(max(0.0, left)):  # looked at once more when it is late: this thread may have been held up
                 return True  # a message came: it was admitted, the monitor only lags behind
             if left <= 0:
@@ -137,6 +145,11 @@ class Connection:
                 return
             if event == zmq.EVENT_CONNECTED:
                 self.link = Link.CONNECTED
+                self._was_accepted, self._nobody_accepts = True, False
+            elif event == zmq.EVENT_CONNECT_RETRIED:
+                self._was_accepted, self._nobody_accepts = False, not self._was_accepted
+                if self._nobody_accepts and self.link is Link.CONNECTED:
+                    self.link = Link.CONNECTING  # who accepted it has gone
             elif event == zmq.EVENT_HANDSHAKE_SUCCEEDED:
                 self.link = Link.ADMITTED
             elif event == zmq.EVENT_HANDSHAKE_FAILED_AUTH:

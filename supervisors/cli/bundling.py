@@ -23,7 +23,7 @@ from supervisors.views.documents import plain
 TAIL_BYTES: Final = 512 * 1024
 LOGS: Final = ("node.log", "error.log", "console.log", "wedged.log")
 RUN: Final = ("state.json", "heartbeat")
-VARIABLES: Final = ("LANG", "LC_ALL", "TZ", "TERM", "NO_COLOR", "ACTORCTL_HOME", "VIRTUAL_ENV")
+VARIABLES: Final = ("LANG", "LC_ALL", "TZ", "TERM", "NO_COLOR", "ACTORCTL_HOME", "ACTORCTL_TIMEOUT", "VIRTUAL_ENV")
 _SOUNDS_SECRET: Final = re.compile(
     r"""((?:password|passwd|secret|token|credential|api_?key|private_?key)["']?\s*[:=]\s*)("[^"]*"|'[^']*'|[^\s,;}\]]+)""",
     re.IGNORECASE,

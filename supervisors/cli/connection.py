@@ -6,7 +6,8 @@ endpoints.verify`, which asks the operating system about the process): not runni
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import os
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import Final, TypeVar
@@ -15,7 +16,8 @@ import msgspec
 
 from supervisors.cli.calling import Call
 from supervisors.cli.discovery import Place, places
-from supervisors.cli.failures import CommandError
+from supervisors.cli.failures import CommandError, usage
+from supervisors.node.durations import parse_duration
 from supervisors.requests import COMMANDS, Arguments
 from supervisors.views import View
 from transport.control.client import ControlClient, client_keys
@@ -27,13 +29,13 @@ from transport.keystore import read_access
 from transport.security import ClientKeys
 
 READ_SECONDS: Final = 5.0
-"""Longest wait for the answer to a reading command, unless `--timeout` says otherwise."""
+"""Longest wait for the answer to a reading command, unless `--timeout` or `ACTORCTL_TIMEOUT` says otherwise."""
 
 ELSEWHERE: Final = 5.0
 """Seconds within which a node on another machine must have accepted the connection."""
 
 ANSWER_SLACK: Final = 2.0
-"""Seconds added to a command's own time limit, in which the node says what is still pending."""
+"""Seconds at least that are added to a command's own time limit, in which the node says what is still pending."""
 
 ViewT = TypeVar("ViewT", bound=View)
 
@@ -69,14 +71,14 @@ class Node:
             command: One of `COMMANDS`.
             arguments: What it takes.
             view: What it answers with.
-            timeout: The command's own time limit in seconds; the node is waited for a little longer.
+            timeout: The command's own time limit in seconds; the node is waited for beyond it, as for an answer.
             reason: Why, for the history.
 
         Raises:
             CommandError: It failed, or no node answered.
         """
         assert command in COMMANDS, command
-        seconds = self.seconds if timeout is None else timeout + ANSWER_SLACK
+        seconds = self.seconds if timeout is None else timeout + max(ANSWER_SLACK, self.seconds)
         try:
             given = msgspec.to_builtins(arguments)
             found: ViewT = self.client.call(command, given, timeout=seconds, reason=reason, answer=view)
@@ -125,7 +127,7 @@ def connect(call: Call, *, patience: float = ADMISSION) -> Node:
     client = ControlClient(
         endpoints.control, keys=keys, caller="actorctl", looked_at=str(place.endpoints), connect=patience
     )
-    return Node(place, endpoints, client, call.settings.timeout or READ_SECONDS, keys)
+    return Node(place, endpoints, client, _seconds(call), keys)
 
 
 def _from_access_file(call: Call, patience: float) -> Node | None:
@@ -146,8 +148,23 @@ def _from_access_file(call: Call, patience: float) -> Node | None:
         access.control, keys=access.keys, caller="actorctl", looked_at=str(path), connect=max(patience, ELSEWHERE)
     )
     place = Place(path, path.parent, "--endpoint")
-    seconds = call.settings.timeout or READ_SECONDS
-    return Node(place, endpoints, client, seconds, access.keys, is_elsewhere=True)
+    return Node(place, endpoints, client, _seconds(call), access.keys, is_elsewhere=True)
+
+
+def _seconds(call: Call, environ: Mapping[str, str] = os.environ) -> float:
+    """Return the longest wait for the answer to a reading command of this call.
+
+    Raises:
+        CommandError: `usage`: the environment names no time.
+    """
+    text = environ.get("ACTORCTL_TIMEOUT", "")
+    if call.settings.timeout or not text:
+        return call.settings.timeout or READ_SECONDS
+    try:
+        seconds = parse_duration(text)
+    except ValueError as error:
+        raise usage(f"ACTORCTL_TIMEOUT: {error}", "export ACTORCTL_TIMEOUT=30s") from None
+    return seconds or READ_SECONDS
 
 
 def find_node(looked_at: Iterable[Place]) -> tuple[Place, Endpoints]:

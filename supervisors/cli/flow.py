@@ -92,6 +92,7 @@ class Flow:
         from transport.errors import ControlError
         from transport.following import Follower, Since
         from transport.taps import TapReader
+        from transport.taps.reader import JOIN
 
         self._call = call
         self._wanted = wanted
@@ -104,6 +105,7 @@ class Flow:
                 classes=classes,
                 path=wanted.root,
                 keys=node.keys,
+                join=max(JOIN, node.seconds),
             )
         except ControlError as error:
             raise CommandError(str(error.code), error.message, error.hint) from None

@@ -55,6 +55,7 @@ A pipe gets the same text as a terminal, uncoloured and as wide as it needs to b
 
 ENVIRONMENT: Final = """\
   ACTORCTL_HOME    home of the runtime, as --home
+  ACTORCTL_TIMEOUT longest wait for the answer to a reading command, where there is no --timeout; else 5s
   NO_COLOR         no colours, when set and not empty
   FORCE_COLOR      colours even into a pipe, when set and neither empty nor 0
   TERM=dumb        no colours

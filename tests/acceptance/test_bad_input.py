@@ -254,7 +254,7 @@ def _in_own_mounts(script: str, cwd: Path) -> subprocess.CompletedProcess[str]:
         cwd=cwd,
         capture_output=True,
         text=True,
-        timeout=110,
+        timeout=200,
         check=False,
         env={**environment(ACTORS_LOG__FORMAT="human"), "PATH": f"{Path(ACTORCTL[0]).parent}:{os.environ['PATH']}"},
     )

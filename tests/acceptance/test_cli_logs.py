@@ -6,7 +6,7 @@ import json
 import subprocess
 from pathlib import Path
 
-from support.nodes import ACTORCTL, Node, actorctl, environment, node
+from support.nodes import ACTORCTL, Node, actorctl, environment, node, wait_until
 
 CONFIG = """\
 version = 1
@@ -59,8 +59,10 @@ def test_logs_shows_filters_and_follows_what_the_node_wrote(tmp_path: Path) -> N
             finally:
                 follower.kill()
         started.wait_line("ActorExited")
-        crash = started.items("logs", "/talker", "--level", "error")
-        assert any("as asked" in line["text"] for line in crash)
+        wait_until(
+            lambda: any("as asked" in line["text"] for line in started.items("logs", "/talker", "--level", "error")),
+            "the crash in the file",
+        )
 
     errors = started.items("logs", "--errors")
     assert errors

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import shutil
@@ -37,12 +38,12 @@ CONFIG = """\
 version = 1
 
 [runtime]
-drain = "1s"
+drain = "60s"
 
 [actors."/stubborn"]
 use = "stubborn:Stubborn"
 runs_in = "thread"
-shutdown = "200ms"
+shutdown = "60s"
 
 [actors."/meek"]
 use = "stubborn:Stubborn"
@@ -75,10 +76,11 @@ class Folder:
             return
         if not ProcessIdentity(**self.state["process"]).is_alive:  # or its id is one of another namespace
             return
-        process = psutil.Process(self.state["process"]["pid"])
-        below = [process, *process.children(recursive=True)]
-        process.send_signal(signal.SIGKILL)
-        psutil.wait_procs(below, timeout=TIMEOUT)
+        with contextlib.suppress(psutil.NoSuchProcess):  # it may be on its way out
+            process = psutil.Process(self.state["process"]["pid"])
+            below = [process, *process.children(recursive=True)]
+            process.send_signal(signal.SIGKILL)
+            psutil.wait_procs(below, timeout=TIMEOUT)
 
 
 @pytest.fixture
@@ -112,7 +114,9 @@ def test_up_returns_when_the_tree_is_ready_and_restart_and_down_act_on_the_same_
     after = folder.ctl("daemon", "status")
     assert after.code == 4
     assert "was stopped (clean)" in after.err
-    states = folder.ctl("sql", "select payload->>'state' as s from events where type = 'NodeChanged'", "-o", "json")
+    states = folder.ctl(
+        "sql", "select payload->>'state' as s from events where type = 'NodeChanged' order by epoch, seq", "-o", "json"
+    )
     assert [row["s"] for row in states.items][:4] == ["created", "starting", "running", "draining"]
 
 
@@ -148,6 +152,7 @@ def test_a_paused_node_holds_messages_and_goes_on_where_it_stood(folder: Folder)
 
 
 def test_what_had_to_be_killed_at_the_end_is_named(folder: Folder) -> None:
+    (folder.path / "actors.toml").write_text(CONFIG.replace('shutdown = "60s"', 'shutdown = "200ms"'))
     folder.ctl("up")
     assert folder.ctl("send", "/stubborn", "Hang").code == 0
     wait_until(lambda: folder.items("ps", "/stubborn")[0]["handling"] == "Hang", "it hangs")

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from support.nodes import actorctl, node, wait_until
+from support.programs import free_port
 
 PLANTED = "planted-hunter2"
 
@@ -33,13 +34,6 @@ def checks(folder: Path, *names: str) -> dict[str, dict[str, Any]]:
 
 def contents(folder: Path) -> dict[str, bytes]:
     return {str(path): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        found: int = probe.getsockname()[1]
-        return found
 
 
 def test_what_is_wrong_before_a_start_is_found_with_its_remedy_and_nothing_is_changed(tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import psutil
 import pytest
-from support.nodes import Node, actorctl, node
+from support.nodes import TIMEOUT, Node, actorctl, node
 
 STUBBORN = """
 import threading
@@ -53,7 +53,7 @@ def test_down_drains_waits_until_the_node_is_gone_and_is_kept_in_the_history(tmp
 
         assert (said["outcome"], said["pid"], said["name"]) == ("gone", started.process.pid, "openclaw")
         assert started.wait() == 0
-        assert [process for process in below if process.is_running() and process.status() != psutil.STATUS_ZOMBIE] == []
+        assert psutil.wait_procs(below, timeout=TIMEOUT)[1] == []
         assert not (started.home / "run" / "endpoints.json").exists()
         kept = started.ctl("sql", "select why from commands where command = 'shutdown'", "-o", "json")
         assert kept.items == [{"why": "the end of the day"}]

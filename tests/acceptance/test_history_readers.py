@@ -31,7 +31,9 @@ WITH_DUCKDB = """
 import sys, time, duckdb
 connection = duckdb.connect(sys.argv[1] + "/catalog.duckdb", read_only=True)
 seen = []
-for _ in range(20):
+until = time.monotonic() + 60
+while len(seen) < 20 or seen[-1] == seen[0]:
+    assert time.monotonic() < until, "nothing more is published"
     count, distinct, last = connection.execute(
         "SELECT count(*), count(DISTINCT seq), max(value) FROM metrics").fetchone()
     assert count == distinct == last + 1, (count, distinct, last)
@@ -53,7 +55,9 @@ def files(folder, table):
     return sealed + [folder / name for name in manifest["files"].get(table, [])]
 
 seen = []
-for _ in range(10):
+until = time.monotonic() + 60
+while len(seen) < 10 or seen[-1] == seen[0]:
+    assert time.monotonic() < until, "nothing more is published"
     values = sorted(read(files(Path(sys.argv[1]), "metrics")))
     assert values == [float(n) for n in range(len(values))], (len(values), values[:3], values[-3:])
     seen.append(len(values))
@@ -121,7 +125,7 @@ def writing(tmp_path: Path) -> Iterator[Path]:
 
 def run(python: Path | str, program: str, folder: Path) -> str:
     done = subprocess.run(
-        [str(python), "-c", program, str(folder)], capture_output=True, text=True, timeout=120, check=False
+        [str(python), "-c", program, str(folder)], capture_output=True, text=True, timeout=240, check=False
     )
     assert done.returncode == 0, done.stderr
     return done.stdout.strip()

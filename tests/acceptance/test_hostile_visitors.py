@@ -83,7 +83,7 @@ def test_bytes_that_are_no_zeromq_end_that_connection_alone(running, bytes_of):
     for path in sockets(running):
         for _ in range(20):
             with socket.socket(socket.AF_UNIX) as visitor:
-                visitor.settimeout(10)
+                visitor.settimeout(60)
                 visitor.connect(str(path))
                 try:
                     visitor.sendall(RAW[bytes_of])
@@ -100,14 +100,14 @@ def test_frames_that_are_no_requests_are_answered_and_counted(running):
         for path in sockets(running):
             for frames in FRAMES.values():
                 with context.socket(zmq.DEALER) as visitor:
-                    visitor.linger = 2_000
+                    visitor.linger = 60_000  # until the node has it
                     visitor.connect(f"ipc://{path}")
                     if path.name == "taps.sock":
                         visitor.linger = 0  # a tap takes subscriptions alone
                         continue
                     visitor.send_multipart(frames)
                     if path.name == "control.sock" and frames not in (FRAMES["many parts"],):
-                        assert visitor.poll(10_000), frames
+                        assert visitor.poll(60_000), frames
                         answer = msgpack.unpackb(visitor.recv_multipart()[-1])
                         assert answer["ok"] is False
                         assert answer["error"]["code"] in {"usage", "denied"}
@@ -127,7 +127,7 @@ def test_a_frame_beyond_every_limit_ends_the_connection_and_costs_no_memory(runn
         visitor.connect(read_endpoints(running.home / "run").control)
         for _ in range(3):
             visitor.send(bytes(64 << 20))
-        assert monitor.poll(20_000), "the connection was not ended"
+        assert monitor.poll(60_000), "the connection was not ended"
         visitor.disable_monitor()
         monitor.close()
 
@@ -142,7 +142,7 @@ def test_a_flood_of_garbage_does_not_fill_the_log(running):
             if path.name == "taps.sock":
                 continue
             with context.socket(zmq.DEALER) as visitor:
-                visitor.linger = 5_000
+                visitor.linger = 60_000
                 visitor.connect(f"ipc://{path}")
                 for _ in range(3_000):
                     visitor.send(b"\xc1")
@@ -227,11 +227,11 @@ def _in_own_mounts(script: str, cwd: Path) -> tuple[int, str, str]:
         env={**environment(ACTORS_LOG__FORMAT="human"), "PATH": f"{Path(ACTORCTL[0]).parent}:{os.environ['PATH']}"},
     )
     try:
-        out, err = running.communicate(timeout=100)
+        out, err = running.communicate(timeout=280)
     finally:
         with contextlib.suppress(ProcessLookupError):
             os.killpg(running.pid, signal.SIGKILL)
-        running.wait(10)
+        running.wait(60)
     return running.returncode, out, err
 
 
@@ -266,6 +266,7 @@ def test_a_disk_that_fills_up_costs_no_actor_and_no_stored_event(tmp_path):
         done
         head -c 100000000 /dev/zero > disk/filler 2> /dev/null || true
         actorctl restart /app/counter --reason full > /dev/null
+        head -c 100000000 /dev/zero >> disk/filler 2> /dev/null || true
         actorctl stop /app/reader > stop.out 2>&1 && echo "stop was kept" || echo "stop: $?"
         until actorctl status -o json -q | grep -q "No space left"; do
             kill -0 $node

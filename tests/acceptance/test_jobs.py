@@ -116,12 +116,14 @@ def one_job(running: Node, id: str) -> dict[str, Any]:
 
 
 def wait_for_note(running: Node, id: str, tries: list[int]) -> None:
-    """Wait until the job runs, its attempt and repeats as given."""
+    """Wait until the job runs, its attempt and repeats as given, and what it says of that is kept."""
     until = time.monotonic() + TIMEOUT
     while True:
         job = one_job(running, id)
         if job["state"] == "running" and job["note"] and [job["attempt"], job["repeats"]] == tries:
-            return
+            said = [line["text"] for line in running.items("jobs", "logs", id)]
+            if f"take {sum(tries)}" in said:  # it is kept, and will outlive a kill
+                return
         assert time.monotonic() < until, job
 
 
@@ -143,7 +145,7 @@ def test_a_job_outlives_the_kill_of_its_worker_and_of_the_node_and_is_marked(tmp
         second.wait_ready()
         wait_for_note(second, added["id"], [2, 1])
         gate.touch()
-        (done,) = second.items("jobs", "add", "film.cut", json.dumps(str(gate)), "--wait", "20s")
+        (done,) = second.items("jobs", "add", "film.cut", json.dumps(str(gate)), "--wait", "60s")
         assert done["state"] == "succeeded"
         found = one_job(second, added["id"])
         assert (found["state"], found["result"], found["repeats"]) == ("succeeded", "3", 1)

@@ -32,8 +32,12 @@ version = 1
 runs_in = "pool"
 backoff = { first = "1h", max = "1h", jitter = 0.0 }
 
+[supervisors."/"]
+limit = { restarts = 20, within = "1h" }
+
 [supervisors."/near"]
 strategy = "rest_for_one"
+limit = { restarts = 20, within = "1h" }
 
 [actors."/near/a"]
 use = "worker:Worker"
@@ -43,10 +47,11 @@ use = "worker:Worker"
 
 [actors."/near/c"]
 use = "worker:Worker"
-budget = { restarts = 0, within = "1m" }
+budget = { restarts = 0, within = "1h" }
 
 [supervisors."/far"]
 runs_in = "process"
+limit = { restarts = 20, within = "1h" }
 
 [actors."/far/d"]
 use = "worker:Worker"

@@ -155,7 +155,9 @@ def test_no_output_file_event_table_or_record_has_a_planted_secret(tmp_path: Pat
             wait_until(lambda path=path: running.items("ps", path)[0]["state"] == "ready", f"{path} again")
         ctl("send", "/keep/process", "Fault")
         wait_until(lambda: "SIGSEGV" in ctl("why", "/keep/process", "--record"), "the fault")
-        ctl("jobs", "add", "planted.send", json.dumps({"password": SECRETS["job"]}), "--attempts", "1", "--wait", "40s")
+        ctl(
+            "jobs", "add", "planted.send", json.dumps({"password": SECRETS["job"]}), "--attempts", "1", "--wait", "100s"
+        )
         assert "not sent" in ctl("jobs", "list", "--state", "failed", "-o", "json"), list(shown.values())[-2:]
         wait_until(lambda: "PROGRAM_TOKEN=***" in ctl("logs", "/keep/program"), "the program's environment")
         crashes = "select count(*) as n from exits where path like '/keep/%'"

@@ -52,7 +52,7 @@ def wait_state(folder: Path, path: str, state: str, restarts: int = 0) -> dict:
 
 
 def ask_redis(port: int, *words: str) -> str:
-    with socket.create_connection(("127.0.0.1", port), 5.0) as connection:
+    with socket.create_connection(("127.0.0.1", port), 60.0) as connection:
         connection.sendall(" ".join(words).encode() + b"\r\n")
         return connection.recv(1000).decode().strip()
 
@@ -94,7 +94,7 @@ def test_a_redis_that_hangs_is_found_by_its_port_and_replaced(tmp_path):
         tmp_path,
         f'[programs."/db/redis"]\ncommand = ["redis-server", "--port", "{port}", "--bind", "127.0.0.1", "--save", ""]\n'
         f"ready = {{ port = {port} }}\nbackoff = {{ first = '50ms' }}\n"
-        f'alive = {{ command = ["redis-cli", "-p", "{port}", "ping"], every = "50ms", timeout = "1s",'
+        f'alive = {{ command = ["redis-cli", "-p", "{port}", "ping"], every = "50ms", timeout = "3s",'
         " failures = 2 }\n",
     )
     with running(tmp_path) as node:
@@ -103,7 +103,7 @@ def test_a_redis_that_hangs_is_found_by_its_port_and_replaced(tmp_path):
 
         halt(first["pid"])
 
-        second = wait_state(tmp_path, "/db/redis", "ready", restarts=1)
+        second = wait_state(tmp_path, "/db/redis", "ready", restarts=first.get("restarts", 0) + 1)
         assert second["last_reason"].startswith("killed: ProbeFailed: 2 probes in a row failed")
         assert ask_redis(port, "PING") == "+PONG"
 
@@ -210,6 +210,7 @@ def test_a_temporary_program_that_has_ended_is_still_explained(tmp_path):
         node.wait_ready()
         until(lambda: actorctl("describe", "/db/once", cwd=tmp_path).code == 3, what="/db/once to be gone")
 
+        until(lambda: "exit code 3" in actorctl("why", "/db/once", cwd=tmp_path).err, what="its end in the history")
         gone = actorctl("why", "/db/once", cwd=tmp_path)
         never = actorctl("why", "/db/onse", cwd=tmp_path)
         told = actorctl("send", "/db/plain", "Ping", cwd=tmp_path)

@@ -96,6 +96,9 @@ runs_in = "thread"
 """
 
 
+DRIVING = ("/driver#1", "/driver#2", "/driver#3")
+
+
 def write(folder: Path, tag: str, more: str = "") -> None:
     (folder / "actors.toml").write_text(CONFIG.replace("TAG", tag) + more)
 
@@ -114,7 +117,22 @@ def generations(running: Node) -> dict[str, Any]:
 
 
 def driven(running: Node) -> list[dict[str, Any]]:
-    return [running.items("describe", f"/driver#{n}", "--state")[0]["state"] for n in (1, 2, 3)]
+    def state(path: str) -> Any:
+        """None where the driver is too busy to say."""
+        return running.items("describe", path, "--state")[0]["state"]
+
+    return [wait_until(lambda path=path: state(path), f"the state of {path}") for path in DRIVING]
+
+
+def wait_turns(running: Node, since: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Wait until each driver has asked everybody again, and written down what came of it."""
+
+    def went_on() -> list[dict[str, Any]] | None:
+        found = driven(running)
+        return found if all(now["turn"] > then["turn"] + 10 for now, then in zip(found, since, strict=True)) else None
+
+    found: list[dict[str, Any]] = wait_until(went_on, "they go on")
+    return found
 
 
 def test_only_what_differs_is_replaced_and_no_ask_under_way_fails(running: Node) -> None:
@@ -139,9 +157,7 @@ def test_only_what_differs_is_replaced_and_no_ask_under_way_fails(running: Node)
     assert {path for path in before if after[path] != before[path]} == changed
     assert set(after) - set(before) == {"/new"}
     assert running.items("describe", "/solo")[0]["drift"] == []
-    turns = [state["turn"] for state in driven(running)]
-    wait_until(lambda: all(s["turn"] > t + 10 for s, t in zip(driven(running), turns, strict=True)), "they go on")
-    states = driven(running)
+    states = wait_turns(running, driven(running))
     assert [state["failed"] for state in states] == [[], [], []]
     assert all(set(state["answers"]) == {"a", "b"} for state in states)
 
@@ -227,8 +243,8 @@ def test_a_rolling_restart_replaces_one_after_another_and_no_ask_fails(running: 
     planned = running.items("restart", "--rolling", *targets, "--dry-run")
     assert generations(running)["/solo"] == before["/solo"]
     assert running.ctl("start", "/app/w#2").code == 0
-    turns = [state["turn"] for state in driven(running)]
-    failed_before = [len(state["failed"]) for state in driven(running)]  # by the person's stop
+    driving = wait_turns(running, driven(running))
+    failed_before = [len(state["failed"]) for state in driving]  # by the person's stop
     between = generations(running)
     done = running.ctl("restart", "--rolling", *targets, "--timeout", "100s", "-o", "json")
 
@@ -242,8 +258,7 @@ def test_a_rolling_restart_replaces_one_after_another_and_no_ask_fails(running: 
     changed = {path for path in between if after[path] != between[path]}
     assert changed == {path for path in before if path.startswith(("/app/", "/solo"))}
     assert set(after) == set(before)
-    wait_until(lambda: all(s["turn"] > t + 10 for s, t in zip(driven(running), turns, strict=True)), "they go on")
-    assert [len(state["failed"]) for state in driven(running)] == failed_before
+    assert [len(state["failed"]) for state in wait_turns(running, driven(running))] == failed_before
     started = [
         event["path"]
         for event in running.items("events", "--type", "ActorStarted", "--limit", "1000")
@@ -253,7 +268,7 @@ def test_a_rolling_restart_replaces_one_after_another_and_no_ask_fails(running: 
 
 
 def test_the_signal_hup_reloads_and_settings_of_the_node_count_at_once_or_say_when(running: Node) -> None:
-    write(running.folder, "a", DRIVERS + '[log]\nlevel = "debug"\n[runtime]\nname = "other"\ndrain = "5s"\n')
+    write(running.folder, "a", DRIVERS + '[log]\nlevel = "debug"\n[runtime]\nname = "other"\ndrain = "50s"\n')
 
     running.signal(signal.SIGHUP)
 
@@ -261,5 +276,5 @@ def test_the_signal_hup_reloads_and_settings_of_the_node_count_at_once_or_say_wh
     (item,) = running.items("reload", "--dry-run")
     assert (item["path"], item["action"]) == ("runtime.name", "needs-restart")
     running.signal(signal.SIGTERM)
-    running.wait_line("draining: 5 s at most")
+    running.wait_line("draining: 50 s at most")
     assert running.wait() == 0

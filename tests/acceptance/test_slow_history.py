@@ -15,7 +15,10 @@ CONFIG = """\
 version = 1
 
 [runtime]
-drain = "1s"
+drain = "5s"
+
+[defaults.child]
+heartbeat = { every = "5s", miss = 100 }
 """
 
 

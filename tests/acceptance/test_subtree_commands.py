@@ -61,7 +61,9 @@ def starting(tmp_path: Path) -> Iterator[Node]:
 
 
 def test_what_is_not_there_while_the_node_starts_is_waited_for_and_never_said_not_to_exist(starting: Node) -> None:
-    early = starting.ctl("ps", "/far/*", "--timeout", "100ms")
+    early = wait_until(
+        lambda: (said := starting.ctl("ps", "/far/*", "--timeout", "100ms")).code == 7 and said, "the node's own word"
+    )
     refused = starting.ctl("kill", "/far/a", "--dry-run")
     waiting = subprocess.Popen(
         [*ACTORCTL, "ps", "/far/*", "--timeout", "2m", "-o", "name"],

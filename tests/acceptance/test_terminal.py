@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import re
 import subprocess
@@ -97,7 +98,8 @@ class Desk:
         """End what is still open."""
         process = read_pid_file(self.home)
         if process is not None and process.is_alive:
-            psutil.Process(process.pid).kill()
+            with contextlib.suppress(psutil.NoSuchProcess):
+                psutil.Process(process.pid).kill()
         for terminal in self._open:
             terminal.close(force=True)
 
@@ -226,7 +228,7 @@ def test_colours_and_width_are_the_terminals_and_a_pipe_has_everything_and_no_co
 
 def test_what_would_restart_everything_asks_first_at_a_terminal(shared: Desk) -> None:
     for answer, code, generation in (("n", 1, 1), ("y", 0, 2)):
-        asked = shared.type("actorctl", "restart", "/")
+        asked = shared.type("actorctl", "restart", "/", "--timeout", "100s")
         asked.expect_exact("? [y/N] ")
         asked.sendline(answer)
 

@@ -55,9 +55,13 @@ def test_a_stuck_actor_is_ended_and_started_anew_where_the_watchdog_may_and_left
         )
 
         assert item["restarts"] == 1
-        (other,) = running.items("ps", "/left-alone")
-        assert (other["generation"], other["handling"]) == (1, "Hang")
-        *_, command = running.items("events", "--for", "/stuck", "--type", "CommandDone")
+        (other,) = wait_until(
+            lambda: [i for i in running.items("ps", "/left-alone") if i["handling"] == "Hang"], "/left-alone to hang"
+        )
+        assert other["generation"] == 1
+        *_, command = wait_until(
+            lambda: running.items("events", "--for", "/stuck", "--type", "CommandDone"), "the watchdog's command"
+        )
         found = command["data"]
         assert (found["command"], found["caller"], found["code"]) == ("kill", "watchdog", "ok")
         assert found["why"].startswith("watchdog: stuck, handling Hang")

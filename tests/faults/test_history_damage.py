@@ -105,6 +105,14 @@ def foreign(folder: Path) -> tuple[int, int] | None:
         return None
 
 
+def inode(path: Path) -> int:
+    """The number of the file at `path`; 0 where there is none at this moment."""
+    try:
+        return os.stat(path).st_ino
+    except FileNotFoundError:
+        return 0
+
+
 @pytest.fixture
 def running(tmp_path: Path):
     system = ActorSystem("node")
@@ -114,23 +122,24 @@ def running(tmp_path: Path):
     recorder.wait_published()
     assert recorder.told == []
     yield recorder
-    assert system.shutdown(30.0)
+    assert system.shutdown(WAIT)
 
 
 @pytest.mark.parametrize("how", ["deleted", "replaced by garbage", "deleted with its log"])
 def test_a_file_that_goes_while_it_is_open_is_begun_anew_with_every_row(running: Running, how: str) -> None:
     running.add()  # not published yet, maybe
+    garbage = 0
     if how == "replaced by garbage":
         other = running.path.with_name("garbage")
         other.write_bytes(random.Random(1).randbytes(300_000))
+        garbage = os.stat(other).st_ino  # once it is in place, it may be put aside at any moment
         os.replace(other, running.path)
     else:
-        running.path.unlink()
-        if how == "deleted with its log":
+        if how == "deleted with its log":  # first, or it would be the new file's
             running.path.with_name("history.duckdb.wal").unlink(missing_ok=True)
-    garbage = os.stat(running.path).st_ino if running.path.exists() else 0
+        running.path.unlink()
 
-    until(lambda: running.path.exists() and os.stat(running.path).st_ino != garbage, WAIT)
+    until(lambda: inode(running.path) not in {0, garbage}, WAIT)
     until(running.is_whole, WAIT)
     running.add()
 
@@ -144,13 +153,23 @@ def test_a_file_that_goes_while_it_is_open_is_begun_anew_with_every_row(running:
 
 @pytest.mark.parametrize("what", ["ring deleted", "ring cut", "ring garbage", "catalog garbage", "catalog deleted"])
 def test_published_files_are_put_right_while_the_recorder_runs(running: Running, what: str) -> None:
-    path = running.folder / CATALOG if "catalog" in what else files_to_read(running.folder, "metrics")[-1]
-    if "deleted" in what:
-        path.unlink()
-    elif "cut" in what:
-        path.write_bytes(path.read_bytes()[:-30])
-    else:
-        path.write_bytes(random.Random(2).randbytes(5_000))
+    def harm() -> bool:
+        """Whether there was a file to harm: those of a ring go when they are merged."""
+        path = running.folder / CATALOG if "catalog" in what else files_to_read(running.folder, "metrics")[-1]
+        try:
+            if "deleted" in what:
+                path.unlink()
+            elif "cut" in what:
+                os.truncate(path, path.stat().st_size - 30)
+            else:
+                os.truncate(path, 0)
+                with path.open("r+b") as file:
+                    file.write(random.Random(2).randbytes(5_000))
+        except FileNotFoundError:
+            return False
+        return True
+
+    until(harm, WAIT)
 
     running.ref.tell(Tend())
 
@@ -240,5 +259,5 @@ def test_a_page_that_goes_bad_under_an_open_file_is_found_by_who_reads_it(tmp_pa
     assert answer.outcome is Outcome.STORED
     assert len(answer.notices) == 1
     assert "brought back" in answer.notices[0].why
-    assert system.shutdown(30.0)
+    assert system.shutdown(WAIT)
     shutil.rmtree(tmp_path)

@@ -88,7 +88,10 @@ def test_no_event_is_lost_or_doubled_while_the_recorder_is_killed_again_and_agai
 
     def publish() -> None:
         nonlocal published
-        while not stop.wait(0.005):  # so that a busy machine stores it as fast as it comes
+        while not stop.wait(0.005):
+            made = feed.statistics()
+            if made.rows - made.acknowledged_rows + made.waiting_events > 2_000:
+                continue  # a machine that stalls is to store it as fast as it comes
             for _ in range(5):
                 bus.publish(MetricSampled(float(published), "/", "n", float(published), "count"))
                 published += 1

@@ -18,7 +18,7 @@ import pytest
 pytestmark = [
     pytest.mark.faults,
     pytest.mark.skipif(not sys.platform.startswith("linux"), reason="mount namespaces are Linux's"),
-    pytest.mark.timeout(240),
+    pytest.mark.timeout(600),
 ]
 
 MOUNT = ("unshare", "-r", "-m", "--", "sh", "-c", 'mount -t tmpfs -o size="$1" none "$2" && shift 2 && exec "$@"', "sh")
@@ -158,7 +158,7 @@ def test_a_full_disk_refuses_jobs_and_snapshots_loses_none_and_goes_on_when_ther
         check=False,
         capture_output=True,
         text=True,
-        timeout=220,
+        timeout=540,
         env={**os.environ, "PYTHONPATH": os.pathsep.join(path for path in sys.path if path)},
     )
 

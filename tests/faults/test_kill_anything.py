@@ -17,7 +17,7 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager, nullcontext, suppress
 from pathlib import Path
 from typing import Any
 
@@ -116,7 +116,7 @@ class Commands:
 
 
 @pytest.mark.faults
-@pytest.mark.timeout(120 + ROUNDS * 60)
+@pytest.mark.timeout(300 + ROUNDS * 120)
 def test_the_tree_survives_kill_nine_of_anything_in_any_order(tmp_path: Path) -> None:
     chance = random.Random(SEED)
     (tmp_path / "actors.toml").write_text(CONFIG)
@@ -142,7 +142,7 @@ def test_the_tree_survives_kill_nine_of_anything_in_any_order(tmp_path: Path) ->
 
         running.signal(signal.SIGINT)
         assert running.wait() == 0
-        assert only_ours(tmp_path) == []
+        wait_until(lambda: only_ours(tmp_path) == [], "no process is left in the folder")
     finally:
         running.close()
     if RECORD:
@@ -185,7 +185,7 @@ def shoot(running: Node, kind: str, chance: random.Random) -> Node:
         below = running.processes()[1:]
         running.signal(signal.SIGKILL)
         running.wait()
-        _, alive = psutil.wait_procs(below, timeout=30)
+        _, alive = psutil.wait_procs(below, timeout=60)
         assert not alive, f"orphans: {alive}"
         running.close()
         fresh = Node(running.folder)
@@ -197,7 +197,8 @@ def shoot(running: Node, kind: str, chance: random.Random) -> Node:
         wait_until(lambda: wardens(running) not in ([], [before]), "another warden")
         return running
     for path in victims:
-        os.kill(pids[path], signal.SIGKILL)
+        with suppress(ProcessLookupError):  # it has ended by itself: that is the same to the tree
+            os.kill(pids[path], signal.SIGKILL)
     for path in victims:
         wait_until(lambda p=path: changed(running, p, pids[p]), f"another process at {path}")
     return running

@@ -133,7 +133,7 @@ def test_a_flood_of_lines_stays_under_the_cap_and_stops_no_actor(tmp_path: Path)
         written = (
             {path: state(path).get("written") for path in FLOODS} if RECORD else {}
         )  # None: it was too busy to say
-        kept = running.items("logs", "/flood#1", "-n", "1")
+        kept = wait_until(lambda: running.items("logs", "/flood#1", "-n", "1"), "a line of /flood#1 among those kept")
 
     assert largest <= TOTAL + SLACK
     assert kept

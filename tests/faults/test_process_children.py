@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import random
@@ -16,6 +17,7 @@ import pytest
 from support.launching import launching
 from support.process_actors import Add, Do, Facts, Get
 from support.processes import TIMEOUT, first_line, halt, instance, is_alive, process, wait_gone
+from support.waiting import until
 
 from actors import ActorExitedError, Exited, Incarnation, Started, StartFailed
 from supervisors.processes import marks
@@ -31,6 +33,7 @@ sys.path.insert(0, {tests!r})
 from pathlib import Path
 from support.launching import Launching
 from support.process_actors import Do, Facts
+from support.waiting import until
 host = Launching(Path({run!r}))
 children = [host.start("Parent", f"/work/n{{n}}", spares=1) for n in range(3)] + [host.start("Counter", "/work/hung")]
 refs = [child.started() for child in children]
@@ -42,8 +45,7 @@ try:
     refs[3].ask(Do("never"), timeout=0.5)
 except TimeoutError:
     pass
-while host.launcher.spare_figures().waiting < 1:
-    continue
+until(lambda: host.launcher.spare_figures().waiting >= 1)
 pids += [spare.process.pid for spare in host.launcher.spares._spares.values()]
 pids.append(host.launcher.spare_figures().nursery)
 print(json.dumps({{"warden": host.launcher._warden.pid, "pids": pids, "mark": host.launcher.mark}}), flush=True)
@@ -61,9 +63,18 @@ def parent(tmp_path):
         family = [instance(pid) for pid in facts["pids"]]
         assert all(map(is_alive, family))
         yield made, instance(facts["warden"]), family, facts["mark"]
-        for left in [*family, instance(facts["warden"])] if psutil.pid_exists(facts["warden"]) else family:
-            if is_alive(left):
+        for left in [*family, *instances(facts["warden"])]:
+            with contextlib.suppress(psutil.NoSuchProcess):
                 left.kill()
+
+
+def instances(*pids: int) -> list[psutil.Process]:
+    """Those of the processes that are still there."""
+    found = []
+    for pid in pids:
+        with contextlib.suppress(psutil.NoSuchProcess):
+            found.append(instance(pid))
+    return found
 
 
 def test_nothing_outlives_a_launcher_that_was_killed(parent):
@@ -95,15 +106,14 @@ def test_a_launcher_starts_another_warden_when_its_own_is_killed(tmp_path):
         first = instance(host.launcher._warden.pid)
         first.kill()
 
-        while host.launcher.statistics().wardens < 2:
-            continue
+        until(lambda: host.launcher.statistics().wardens >= 2)
 
         assert is_alive(instance(host.launcher._warden.pid))
 
 
 def test_a_stopped_child_is_silent_and_is_killed(tmp_path):
     with launching(tmp_path / "run") as host:
-        child = host.start("Counter", heartbeat=Heartbeat(0.2, 3))
+        child = host.start("Counter", heartbeat=Heartbeat(1.0, 4))
         child.started()
 
         halt(child.handle.pid)
@@ -117,8 +127,7 @@ def test_a_child_killed_at_any_moment_of_its_start_is_one_failed_start_or_one_ex
     with launching(tmp_path / "run") as host:
         for n in range(8):
             child = host.start("Counter", incarnation=Incarnation(n + 1))
-            while child.handle.pid is None:
-                continue
+            until(lambda child=child: child.handle.pid is not None)
             killer = threading.Timer(chance.uniform(0.0, 0.3), os.kill, (child.handle.pid, signal.SIGKILL))
             killer.start()
             outcome = child.outcome()
@@ -190,27 +199,26 @@ def test_fifty_starts_and_kills_leave_nothing(tmp_path):
             if n % 2:
                 child.handle.kill()
             else:
-                while child.handle.pid is None:
-                    continue
+                until(lambda child=child: child.handle.pid is not None)
                 os.kill(child.handle.pid, signal.SIGKILL)
             while not isinstance(child.outcome(), Exited | StartFailed):
                 continue
 
-        assert facts_of_this_process() == before
-        assert host.launcher.statistics().children == 1
-        assert len(host.launcher._door._by_identity) == 1
-        assert os.listdir(tmp_path / "run") == ["processes.sock"]
+        until(lambda: facts_of_this_process() == before, what=f"{before} of this process again")
+        until(lambda: host.launcher.statistics().children == 1)
+        until(lambda: len(host.launcher._door._by_identity) == 1)
+        until(lambda: os.listdir(tmp_path / "run") == ["processes.sock"])
     assert os.listdir(tmp_path / "run") == []
 
 
 def test_a_launcher_that_is_forgotten_leaves_nothing_when_its_program_ends(tmp_path):
     code = PARENT.format(tests=str(TESTS), run=str(tmp_path / "run")).replace("time.sleep(600)", "sys.exit(0)")
     done = subprocess.run(
-        [sys.executable, "-c", code], cwd=TESTS.parent, capture_output=True, text=True, timeout=60, check=True
+        [sys.executable, "-c", code], cwd=TESTS.parent, capture_output=True, text=True, timeout=200, check=True
     )
     assert "Traceback" not in done.stderr
     facts = json.loads(done.stdout.splitlines()[0])
-    left = [instance(pid) for pid in [*facts["pids"], facts["warden"]] if psutil.pid_exists(pid)]
+    left = instances(*facts["pids"], facts["warden"])
 
     assert wait_gone(*left) == []
     assert marks.marked(facts["mark"]) == []

@@ -95,7 +95,7 @@ class Load:
     def stop(self) -> None:
         self._over.set()
         for thread in self._threads:
-            thread.join(30.0)
+            thread.join(60.0)
         assert not any(thread.is_alive() for thread in self._threads), "a message was never answered"
 
 

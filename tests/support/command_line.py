@@ -24,6 +24,8 @@ from msgspec import Struct
 from supervisors.cli.main import main, make_group
 
 UTF8 = {"LC_ALL": "C.UTF-8", "TERM": "xterm-256color"}
+PATIENCE = {"ACTORCTL_TIMEOUT": "60s"}
+"""A machine that stalls for a while is no fault of a command."""
 ESCAPE = re.compile(r"\x1b\[[0-9;]*[A-Za-z]")
 _CLEARED = ("NO_COLOR", "FORCE_COLOR", "COLUMNS", "LC_CTYPE", "LANG", "ACTORCTL_HOME", "ACTORCTL_GLYPHS")
 
@@ -85,7 +87,7 @@ def run(
         encoding: Of both streams.
     """
     out, err = Sink(encoding, columns is not None), Sink(encoding, columns is not None)
-    environ = {key: value for key, value in os.environ.items() if key not in _CLEARED} | UTF8
+    environ = {key: value for key, value in os.environ.items() if key not in _CLEARED} | UTF8 | PATIENCE
     environ |= {"ACTORCTL_HOME": str(home)} if home is not None else {}
     environ |= {"COLUMNS": str(columns)} if columns is not None else {}
     environ |= env or {}
@@ -101,7 +103,7 @@ def run_process(
     *arguments: str, home: Path, env: Mapping[str, str] | None = None, **options: Any
 ) -> subprocess.CompletedProcess[str]:
     """Run `actorctl` in a process of its own, its streams pipes."""
-    environ = {key: value for key, value in os.environ.items() if key not in _CLEARED} | UTF8
+    environ = {key: value for key, value in os.environ.items() if key not in _CLEARED} | UTF8 | PATIENCE
     environ |= {"ACTORCTL_HOME": str(home), **(env or {})}
     return subprocess.run(
         [sys.executable, "-c", "import sys; from supervisors.cli.main import main; sys.exit(main())", *arguments],

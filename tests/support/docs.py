@@ -37,7 +37,10 @@ from support.terminals import TIMEOUT, Terminal
 
 ROOT = Path(__file__).resolve().parents[2]
 HOME = "/home/you"
-READING = re.compile(r"actorctl (tree|ps|status|why|describe|events|sql|ask)\b")
+READING = re.compile(
+    r"actorctl (tree|ps|status|why|describe|events|sql|ask|logs|key list|daemon status"
+    r"|jobs (list|show|why|logs)|queue (list|show)|cron (list|show|why|history))\b"
+)
 
 _FENCE = re.compile(r"^(?P<fence>```+)(?P<info>[^\n`]*)\n(?P<text>.*?)^(?P=fence)$", re.M | re.S)
 _ANY_LINES = r"(?:.*\n)*?"

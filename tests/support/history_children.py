@@ -171,7 +171,10 @@ class ServedRecorder:
         process = self._process
         if process is None or process.stdin is None:
             raise ConnectionError("no recorder")
-        write_frame(process.stdin, msgspec.msgpack.encode(batch))
+        try:
+            write_frame(process.stdin, msgspec.msgpack.encode(batch))
+        except ValueError as error:  # `kill` has closed it since
+            raise ConnectionError("the recorder was killed") from error
 
     def kill(self) -> None:
         """Kill -9, and wait until it is gone."""

@@ -36,7 +36,9 @@ from actors.jobs.queues import JobQueues
 from actors.jobs.running import JobWorker
 
 ROOT = Path(__file__).resolve().parents[2]
-LIMIT = 60.0
+LIMIT = 120.0
+BACKLOG = 2_000
+"""Jobs that wait when no more are added for a moment."""
 
 
 def serve(home: Path, *, is_last: bool) -> None:
@@ -76,9 +78,9 @@ def serve(home: Path, *, is_last: bool) -> None:
         system.spawn(JobWorker, path=f"/work/w{worker}", on_outcome=on_outcome)
         assert started.acquire(timeout=LIMIT)
     jobs = Jobs(system)
+    engine = engine_at(system, "/work/jobs")
+    assert engine is not None
     if is_last:
-        engine = engine_at(system, "/work/jobs")
-        assert engine is not None
         until = time.monotonic() + LIMIT
         while engine.ledger.jobs and time.monotonic() < until:
             time.sleep(0.02)
@@ -89,6 +91,8 @@ def serve(home: Path, *, is_last: bool) -> None:
     def add(seed: int) -> None:
         chance = random.Random(seed)
         while True:
+            while len(engine.ledger.jobs) > BACKLOG:  # nobody is to wait for ever for the last of them to end
+                time.sleep(0.001)
             specs = [spec_of(trial, chance.randrange(1000)) for _ in range(chance.choice((1, 1, 3)))]
             try:
                 ids = jobs.add_many(specs)

@@ -23,9 +23,20 @@ ACTORCTL = (str(Path(sys.executable).with_name("actorctl")),)
 
 
 def environment(**extra: str) -> dict[str, str]:
-    """The test's environment without the settings of a node around it."""
+    """The test's environment without the settings of a node around it; its commands wait for a machine that stalls."""
     clean = {key: value for key, value in os.environ.items() if not key.startswith(("ACTORS_", "ACTORCTL_"))}
-    return {**clean, "PYTHONUNBUFFERED": "1", "NO_COLOR": "1", **extra}
+    return {**clean, "PYTHONUNBUFFERED": "1", "NO_COLOR": "1", "ACTORCTL_TIMEOUT": f"{TIMEOUT:g}s", **extra}
+
+
+PATIENT = frozenset({"ask", "sql"})
+"""Commands with a time-out of their own that a stall of the machine could use up."""
+
+
+def patiently(words: tuple[str, ...]) -> tuple[str, ...]:
+    """Give a command that was told no time-out one that only a fault uses up."""
+    if not words or words[0] not in PATIENT or "--timeout" in words:
+        return words
+    return (*words, "--timeout", f"{TIMEOUT:g}s")
 
 
 class Result:
@@ -48,10 +59,10 @@ class Result:
         return f"Result({self.code}, {self.out!r}, {self.err!r})"
 
 
-def actorctl(*args: str, cwd: Path, timeout: float = TIMEOUT, **env: str) -> Result:
+def actorctl(*args: str, cwd: Path, timeout: float = 2 * TIMEOUT, **env: str) -> Result:
     """Run one command to its end."""
     done = subprocess.run(
-        [*ACTORCTL, *args],
+        [*ACTORCTL, *patiently(args)],
         cwd=cwd,
         capture_output=True,
         text=True,
@@ -69,6 +80,7 @@ class Node:
         self.folder = folder
         self.home = folder / ".actors"
         self.lines: list[str] = []
+        self._is_silent = False  # its standard error has ended, and every line of it is in `lines`
         self._changed = threading.Condition()
         self.process = subprocess.Popen(
             [*ACTORCTL, "run", *args],
@@ -90,6 +102,7 @@ class Node:
                 self.lines.append(line.rstrip("\n"))
                 self._changed.notify_all()
         with self._changed:
+            self._is_silent = True
             self._changed.notify_all()
 
     def wait_line(self, text: str, after: int = 0) -> str:
@@ -99,7 +112,7 @@ class Node:
             return next((line for line in self.lines[after:] if text in line), None)
 
         with self._changed:
-            line = self._changed.wait_for(lambda: found() or self.process.poll() is not None, TIMEOUT) and found()
+            line = self._changed.wait_for(lambda: found() or self._is_silent, TIMEOUT) and found()
         assert line, f"no {text!r} in: " + "\n".join(self.lines[-40:])
         return line
 

@@ -110,7 +110,8 @@ class ControlClient:
             keys: CURVE keys, where the node wants them.
             caller: What this client calls itself in the audit.
             looked_at: Where the endpoint was found, for errors.
-            connect: Seconds within which the node must have accepted the connection.
+            connect: Seconds after which nobody is there, if nobody accepts the connection. A node that does, and then
+                comes to nothing more, has the time of the call.
         """
         self.endpoint = endpoint
         self._keys = keys
@@ -153,7 +154,7 @@ class ControlClient:
             left = until - monotonic()
             request = Request(_new_id(), command, dict(args or {}), max(0.0, left), self._caller, reason, used)
             data, limit = _encoded(request), min(left + GRACE, patience)
-            response = self._try(data, request.id, limit, is_packed=answer is not Any)
+            response = self._try(data, request.id, limit, left, is_packed=answer is not Any)
             patience = min(2 * patience, RETRY)
             if response is not None:
                 with _readable():
@@ -191,7 +192,7 @@ class ControlClient:
         if credit < 1:
             raise ValueError(f"credit is at least 1, got {credit}")
         request = Request(_new_id(), command, dict(args or {}), timeout, self._caller, reason, credit=credit)
-        connection = self._connected()
+        connection = self._connected(SILENCE)
         try:
             connection.socket.send(_encoded(request))
             return Stream(connection, request, self._gone)
@@ -209,12 +210,12 @@ class ControlClient:
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None) -> None:
         self.close()
 
-    def _try(self, data: bytes, id: str, timeout: float, *, is_packed: bool) -> Response | None:
+    def _try(self, data: bytes, id: str, timeout: float, patience: float, *, is_packed: bool) -> Response | None:
         """Send once and wait for the answer; None: the connection was lost, or it is time for another try."""
-        until = monotonic() + timeout
         connection = self._connection
         if connection is None:
-            connection = self._connection = self._connected()
+            connection = self._connection = self._connected(patience)
+        until = monotonic() + timeout
         losses = connection.losses
         connection.socket.send(data)
         while True:
@@ -226,7 +227,7 @@ class ControlClient:
             elif left <= 0 or connection.losses > losses:
                 return None
 
-    def _connected(self) -> Connection:
+    def _connected(self, patience: float) -> Connection:
         spec = SocketSpec(
             zmq.DEALER,
             connect=self.endpoint,
@@ -236,8 +237,9 @@ class ControlClient:
         )
         connection = Connection(spec)
         try:
-            if not connection.wait_admitted(self._connect):
-                raise self._gone("nothing accepts connections there")
+            if not connection.wait_admitted(self._connect, patience):
+                is_there = connection.link is Link.CONNECTED
+                raise self._gone("it is there and says nothing" if is_there else "nothing accepts connections there")
         except BaseException:
             connection.close()
             raise

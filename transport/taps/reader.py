@@ -150,8 +150,8 @@ class TapReader:
             path: Only events about this path and what lies below it.
             keys: CURVE keys, where the node wants them.
             high_water: Messages that may wait here to be read; what exceeds it waits, and is then lost, at the node.
-            connect: Seconds within which the node must have accepted the connection.
-            join: Seconds within which the first beat must have come.
+            connect: Seconds after which nobody is there, if nobody accepts the connection.
+            join: Seconds that a node that does may take to let it in, and then to send the first beat.
 
         Raises:
             AddressError, ValueError: `path` or a class is none.
@@ -185,7 +185,7 @@ class TapReader:
         try:
             for prefix in prefixes:
                 self._connection.socket.setsockopt(zmq.SUBSCRIBE, prefix)
-            if not self._connection.wait_admitted(connect):
+            if not self._connection.wait_admitted(connect, join):
                 raise _no_answer(endpoint, "nothing accepts connections there")
             self._connection.socket.setsockopt(zmq.SUBSCRIBE, _BEAT_TOPIC)
             until = monotonic() + join

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import socket
 import subprocess
 import sys
+import threading
 from time import monotonic
 
 import pytest
@@ -163,6 +165,28 @@ def test_who_comes_late_to_look_learns_that_it_was_admitted(run):
 
         wait_until(lambda: connection.wait_admitted(0.0), "it is admitted, though there is no time left to wait")
         connection.close()
+
+
+def test_a_peer_that_accepts_and_comes_to_nothing_is_waited_for_until_it_is_gone(run):
+    with socket.socket(socket.AF_UNIX) as peer:
+        peer.bind(f"{run}/busy.sock")
+        peer.listen()
+        connection = connect(f"ipc://{run}/busy.sock", None)
+        accepted = threading.Event()
+
+        def die() -> None:
+            visitor, _ = peer.accept()
+            (run / "busy.sock").unlink()
+            accepted.set()
+            visitor.close()
+
+        dying = threading.Thread(target=die)
+        dying.start()
+        assert connection.wait_admitted(0.0, PATIENCE) is False
+        assert accepted.is_set()
+        assert connection.link is Link.CONNECTING
+        dying.join(PATIENCE)
+    connection.close()
 
 
 def test_a_connection_that_ends_is_lost_and_comes_back(run):
