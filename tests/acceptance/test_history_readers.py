@@ -24,7 +24,7 @@ PACKAGES = (OLDER, "pandas", "polars", "pyarrow")
 
 pytestmark = [
     pytest.mark.skipif(sys.platform == "win32", reason="the venv's python is looked for as on POSIX"),
-    pytest.mark.timeout(600),
+    pytest.mark.timeout(1800),
 ]
 
 WITH_DUCKDB = """
@@ -90,7 +90,7 @@ def tools() -> Path:
             [str(python), "-m", "pip", "install", "-q", "--disable-pip-version-check", *PACKAGES],
             capture_output=True,
             text=True,
-            timeout=400,
+            timeout=1500,
             check=False,
         )
         if got.returncode:
