@@ -87,7 +87,8 @@ trial-history-damage: $(STAMP)
 trial-history-kills: $(STAMP)
 	PYTHONPATH=. $(BIN)/python tests/support/history_kills.py --rounds 500 --result benchmarks/results/history-kills.json $(ARGS)
 
-# 100,000 queries by three versions of DuckDB while the history is published, merged, sealed and dropped. An hour or two.
+# 100,000 queries by three versions of DuckDB while the history is published, merged, sealed and dropped. An hour or two,
+# in as many sittings as you like: Ctrl-C ends one, and the next asks what is left.
 trial-history-readers: $(STAMP)
 	PYTHONPATH=. $(BIN)/python tests/support/history_readers.py --queries 100000 --result benchmarks/results/history-readers.json $(ARGS)
 

@@ -4,7 +4,8 @@
 
 A process publishes as fast as it is told, seals days of a minute and drops them (`history_publisher`); for each version
 of DuckDB named and for this one a process asks (`history_reader`); this process verifies the published files again and
-again meanwhile. Versions are installed below `build`, once.
+again meanwhile. Versions are installed below `build`, once. A trial may take several sittings: `--result` keeps each,
+and what is left of the queries is asked next time.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ import time
 import venv
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +34,9 @@ from actors.history.verifying import Soundness, check_published
 ROOT = Path(__file__).parents[2]
 READER = Path(__file__).with_name("history_reader.py")
 VERSIONS = ("1.2.2", "1.4.4")
+SLICE = 1_000
+"""Queries of each reader before the next look at what was found."""
+
 VERIFY_EVERY = 1.0
 """Seconds between two verifications: without them the readers, which this trial is about, get half a core."""
 
@@ -85,7 +90,7 @@ def verify(folder: Path, ended: threading.Event) -> tuple[int, list[str]]:
 
 
 def main(queries: int, versions: Sequence[str], every: float, day: float, most_seconds: float) -> dict[str, Any]:
-    """Run the trial in slices until there were `queries`, or time is up; return what is to be told."""
+    """Run the trial in slices until there were `queries`, or time is up, or SIGINT comes; return what is to be told."""
     pythons = [sys.executable, *(_python_with(version) for version in versions)]
     ended = threading.Event()
     verified: list[tuple[int, list[str]]] = []
@@ -98,19 +103,22 @@ def main(queries: int, versions: Sequence[str], every: float, day: float, most_s
         verifier.start()
         try:
             while sum(by_version.values()) < queries and not errors and not wrong:
-                for said in read(pythons, published, min(1_000, queries), timeout=3_600.0):
+                for said in read(pythons, published, min(SLICE, queries), timeout=3_600.0):
                     by_version[said["duckdb"]] = by_version.get(said["duckdb"], 0) + said["queries"]
                     errors += said["errors"]
                     wrong += said["wrong"]
                 sys.stderr.write(f"{sum(by_version.values())} queries, {len(errors)} errors, {len(wrong)} wrong\n")
                 if time.monotonic() - begun > most_seconds:
                     break
+        except KeyboardInterrupt:
+            sys.stderr.write("told to end; the slice under way does not count\n")
         finally:
             ended.set()
             verifier.join()
         manifest = json.loads((published / "manifest.json").read_bytes())
     ((times, unsound),) = verified
     return {
+        "at": datetime.now(UTC).isoformat(timespec="seconds"),
         "queries": sum(by_version.values()),
         "by_duckdb": by_version,
         "errors": errors,
@@ -123,6 +131,26 @@ def main(queries: int, versions: Sequence[str], every: float, day: float, most_s
         "publish_every_seconds": every,
         "seconds": round(time.monotonic() - begun),
     }
+
+
+def add_sitting(result: Path, told: dict[str, Any]) -> dict[str, Any]:
+    """Add one sitting to those that `result` keeps, whatever it found; return them with their sums."""
+    sittings = [*sittings_of(result), told]
+    sums = {
+        "queries": sum(sitting["queries"] for sitting in sittings),
+        "errors": sum(len(sitting["errors"]) for sitting in sittings),
+        "wrong": sum(len(sitting["wrong"]) for sitting in sittings),
+    }
+    result.write_text(json.dumps({**sums, "sittings": sittings}, indent=1) + "\n")
+    return sums
+
+
+def sittings_of(result: Path) -> list[dict[str, Any]]:
+    """Return what earlier sittings found; nothing where there was none."""
+    if not result.exists():
+        return []
+    found: list[dict[str, Any]] = json.loads(result.read_bytes())["sittings"]
+    return found
 
 
 def _python_with(version: str) -> Path:
@@ -146,8 +174,9 @@ if __name__ == "__main__":
     parser.add_argument("--most-seconds", type=float, default=4 * 3_600.0)
     parser.add_argument("--result", type=Path)
     given = parser.parse_args()
-    told = main(given.queries, given.versions, given.every, given.day, given.most_seconds)
-    if given.result is not None and not told["errors"] and not told["wrong"] and not told["called_unsound"]:
-        given.result.write_text(json.dumps(told, indent=1) + "\n")
+    before = sum(sitting["queries"] for sitting in sittings_of(given.result)) if given.result is not None else 0
+    told = main(given.queries - before, given.versions, given.every, given.day, given.most_seconds)
+    if given.result is not None:
+        sys.stdout.write(json.dumps(add_sitting(given.result, told), indent=1) + "\n")
     sys.stdout.write(json.dumps(told, indent=1) + "\n")
     sys.exit(1 if told["errors"] or told["wrong"] or told["called_unsound"] else 0)
