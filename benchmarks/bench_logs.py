@@ -1,8 +1,8 @@
 """What does a log line cost the actor that writes it, and how many lines a second reach the files?
 
 An actor in the pool logs `info` lines from a handler; each call is timed alone. With the node's handlers (standard
-error left out, both files, levels by path, a rule for another actor) and, in the same process and in turn, with the
-standard library's `FileHandler`, which writes on the calling thread.
+error left out, both files, levels by path, a rule for another actor), in a process of its own, from where they go to
+the same handlers, and, in turn, with the standard library's `FileHandler`, which writes on the calling thread.
 """
 
 from __future__ import annotations
@@ -15,44 +15,22 @@ import time
 from pathlib import Path
 from typing import Any
 
+from log_writers import Write, Writer
 from measuring import Spread, percentile, pin, save, say
 
-from actors import Actor, Message, on
 from actors.core.system import ActorSystem
 from supervisors import loglevels
 from supervisors.loglevels import LevelRule, Levels
 from supervisors.node.logfiles import Limits
 from supervisors.node.logs import configure, remove
+from supervisors.running import RunningTree, start_tree
+from supervisors.specs import ChildSpec, ImportStart, SupervisorSpec
 
 ROUNDS = 7
 LINES = 2_000
 FLOOD = 50_000
 TARGET_US = 5.0
 LIMITS = Limits(max_bytes=10_000_000, keep=86_400.0, total_bytes=50_000_000, min_free_bytes=0)
-
-logger = logging.getLogger("benchmark")
-
-
-class Write(Message[list[float]], frozen=True):
-    count: int
-    pause: float = 0.0
-    own: bool = False
-
-
-class Writer(Actor):
-    """Logs lines, and says how long each took in microseconds."""
-
-    @on(Write)
-    def write(self, message: Write) -> list[float]:
-        taken = []
-        clock = time.thread_time_ns if message.own else time.perf_counter_ns
-        for number in range(message.count):
-            since = clock()
-            logger.info("line %d of %s", number, "somebody", extra={"number": number})
-            taken.append((clock() - since) / 1000)
-            if message.pause and number % 50 == 49:
-                time.sleep(message.pause)
-        return taken
 
 
 def with_node(ask: Any, folder: Path, own: bool) -> list[float]:
@@ -63,6 +41,15 @@ def with_node(ask: Any, folder: Path, own: bool) -> list[float]:
         return ask(Write(LINES, 0.002, own))
     finally:
         remove(handler)
+
+
+def in_a_process(tree: RunningTree) -> Any:
+    """Return what measures an actor in a process of its own, in `tree`, with the node's handlers here."""
+
+    def with_process(_ask: Any, folder: Path, own: bool) -> list[float]:
+        return with_node(lambda message: tree.ref("/writer").ask(message, timeout=300), folder, own)
+
+    return with_process
 
 
 def with_file_handler(ask: Any, folder: Path, own: bool) -> list[float]:
@@ -118,7 +105,14 @@ def main() -> None:
         found: list[float] = ref.ask(message, timeout=300)
         return found
 
-    sides = {"node": with_node, "FileHandler": with_file_handler, "no handler": with_nothing}
+    spec = ChildSpec("writer", ImportStart(f"{Writer.__module__}:{Writer.__qualname__}"), runs_in="process")
+    tree = start_tree(SupervisorSpec(children=(spec,)))
+    sides = {
+        "node": with_node,
+        "process": in_a_process(tree),
+        "FileHandler": with_file_handler,
+        "no handler": with_nothing,
+    }
     taken: dict[tuple[str, bool], list[float]] = {(name, own): [] for name in sides for own in (False, True)}
     worst: list[float] = []
     rates = []
@@ -134,6 +128,7 @@ def main() -> None:
         with tempfile.TemporaryDirectory(prefix="logs-") as name:
             rates.append(flood(ask, Path(name)))
     system.shutdown(10)
+    tree.stop()
     say(f"a log line, for the actor that writes it ({'one core' if pinned else 'unpinned'}), p50 in us")
     added = {}
     for own, what in ((False, "clock"), (True, "processor")):
@@ -143,7 +138,7 @@ def main() -> None:
             )
             added[name, own] = more
             verdict = ""
-            if name == "node":
+            if name in {"node", "process"}:
                 verdict = f"target {TARGET_US:g} more: {'met' if more.median < TARGET_US else 'MISSED'}"
             shown = Spread.of(taken[name, own]).show()
             say(f"  {what:<10} {name:<12} {shown:<24} adds {more.show():<24} {verdict}")

@@ -320,9 +320,10 @@ class RecentLines(logging.Handler):
         super().__init__(logging.INFO)
         self._kept: deque[logging.LogRecord] = deque(maxlen=LOG_LIMIT)
 
-    def emit(self, record: logging.LogRecord) -> None:
-        """Keep `record`."""
+    def handle(self, record: logging.LogRecord) -> bool:
+        """Keep `record`; without the lock, as that is one step."""
         self._kept.append(record)
+        return True
 
     def records(self) -> tuple[logging.LogRecord, ...]:
         """Return the last records, oldest first."""

@@ -303,6 +303,7 @@ class Child:
         """Say the last word, then exit when it was heard or too much time went by."""
         self._is_over = True
         self._code = code
+        self._outlet.pass_on_first()
         self._reactor.post(self._gateway.close_intake)
         self._reactor.post(lambda: self._say(word))
         self._reactor.call_later(BYE_TIMEOUT, lambda: self._jobs.put(None))

@@ -3,6 +3,10 @@
 None of it may hold up the child or fill its memory: beyond `BACKLOG` envelopes that wait for the wire the newest are
 dropped and counted, and the count is said in the log once there is room again. Events keep their type, time and path;
 dead letters arrive in the node's own list; log records are handled by the node's handlers under their own logger.
+
+A log record costs whoever writes it a place in a queue, as in the node: a thread passes on what gathered in some
+milliseconds. A warning or an error takes what is before it along on the thread that logs it, since the end of the
+process may come next; so does every event, dead letter and last word, so that all arrives in order.
 """
 
 from __future__ import annotations
@@ -10,6 +14,8 @@ from __future__ import annotations
 import logging
 import sys
 import threading
+import time
+from collections import deque
 from collections.abc import Callable
 from typing import Any, Final
 
@@ -35,6 +41,10 @@ from transport.errors import CodecError, MalformedFrameError, UnknownTypeError
 BACKLOG: Final = 10_000
 TEXT_LIMIT: Final = 20_000
 """Characters of one log record that are passed on."""
+BATCH: Final = 0.005
+"""Seconds in which log records gather before they are passed on."""
+PATIENCE: Final = 1.0
+"""Longest wait of who logs a warning for the thread that passes on an earlier record, in seconds."""
 
 logger = logging.getLogger(__name__)
 logger.addHandler(logging.NullHandler())
@@ -115,18 +125,33 @@ class Outlet:
         self.dropped = 0
         """Envelopes dropped because too many waited."""
         self._said = 0
+        self.pass_on_first: Callable[[], object] = _nothing
+        """Puts what has gathered elsewhere and was said before."""
 
     def put(self, what: Envelope) -> None:
+        """Send `what` after all that was said before, or drop and count it."""
+        self.pass_on_first()
+        self.put_next(what)
+
+    def drop(self) -> None:
+        """Count one that is not sent."""
+        with self._lock:
+            self.dropped += 1
+
+    def put_next(self, what: Envelope) -> None:
         """Send `what`, or drop and count it."""
         if self._waiting() >= BACKLOG:
-            with self._lock:
-                self.dropped += 1
+            self.drop()
             return
         self._send(what)
         if self._said != self.dropped:
             with self._lock:
                 lost, self._said = self.dropped - self._said, self.dropped
             logger.warning("%d events, dead letters or log records were dropped: the launcher was too slow", lost)
+
+
+def _nothing() -> None:
+    """What was said before is on its way already."""
 
 
 class ForwardedEvents:
@@ -159,24 +184,70 @@ class ForwardedDeadLetters(DeadLetters):
 
 
 class ForwardedLogs(logging.Handler):
-    """A handler that passes log records on; what passing one on logs itself is not."""
+    """A handler that passes log records on, in order; what passing one on logs itself is not."""
 
     def __init__(self, outlet: Outlet) -> None:
         super().__init__()
         self._outlet = outlet
         self._inside = threading.local()
+        self._gathered: deque[logging.LogRecord] = deque()
+        self._passing = threading.RLock()
+        self._wake = threading.Event()
+        self._asleep = False
+        outlet.pass_on_first = self.flush
+        threading.Thread(target=self._run, name="log-forwarder", daemon=True).start()
+
+    def handle(self, record: logging.LogRecord) -> bool:
+        """Take a record that the levels of this process let through; without the lock, as each step is atomic."""
+        is_wanted = loglevels.current.filter(record)
+        if is_wanted:
+            self.emit(record)
+        return is_wanted
 
     def emit(self, record: logging.LogRecord) -> None:
-        """Pass `record` on, its traceback included."""
+        """Queue `record`; a warning or worse is passed on at once, and all before it."""
         if getattr(self._inside, "busy", False):
             return
+        if len(self._gathered) >= BACKLOG:
+            self._outlet.drop()
+            return
+        self._gathered.append(record)
+        if record.levelno >= logging.WARNING:
+            self.flush()
+        elif self._asleep:
+            self._wake.set()
+
+    def flush(self) -> None:
+        """Pass on what has gathered, on this thread; on any."""
+        while self._gathered and not getattr(self._inside, "busy", False):
+            if not self._passing.acquire(timeout=PATIENCE):
+                return  # whoever passes one on does so with the rest
+            try:
+                if self._gathered:
+                    self._pass_on(self._gathered.popleft())
+            finally:
+                self._passing.release()
+
+    def _run(self) -> None:
+        while True:
+            self._asleep = True  # said before the look, as a record is put before `emit` looks: one of them sees it
+            if not self._gathered:
+                self._wake.wait()
+            self._asleep = False
+            self._wake.clear()
+            time.sleep(BATCH)
+            self.flush()
+
+    def _pass_on(self, record: logging.LogRecord) -> None:
+        """Pass `record` on, its traceback included."""
         self._inside.busy = True
         try:
             is_plain = not (record.exc_info or record.stack_info)
             said = record.getMessage() if is_plain else self.format(record)
             text = hidden(said)[:TEXT_LIMIT].encode("utf-8", "backslashreplace").decode()
             path, fields = record.__dict__.get("path", ""), fields_of(record)
-            self._outlet.put(to_envelope(Logged(record.name, record.levelno, text, record.created, str(path), fields)))
+            logged = Logged(record.name, record.levelno, text, record.created, str(path), fields)
+            self._outlet.put_next(to_envelope(logged))
         except Exception:
             self.handleError(record)
         finally:
@@ -186,10 +257,8 @@ class ForwardedLogs(logging.Handler):
 def forward_logs(level: int, outlet: Outlet, kept: logging.Handler) -> None:
     """Pass records of `level` and above on by `outlet`, as the process's levels allow; `kept` gets them too."""
     structured.install()
-    forwarded = ForwardedLogs(outlet)
-    forwarded.addFilter(loglevels.current)
     root = logging.getLogger()
-    root.handlers += forwarded, kept
+    root.handlers += ForwardedLogs(outlet), kept
     loglevels.current.set(Levels(level))
 
 

@@ -195,6 +195,88 @@ def test_log_records_keep_logger_level_text_traceback_and_time(caplog):
     assert record.created == logged.created
 
 
+def texts(wire: Wire) -> list[str]:
+    """What arrives: the texts of log records, the types of all else."""
+    words = [(what, from_payload(what.type_name, what.payload)) for what in wire.sent if what.kind is not Kind.EVENT]
+    said = {id(what): word.text for what, word in words if isinstance(word, Logged)}
+    return [said.get(id(what), what.type_name) for what in wire.sent]
+
+
+class Sender:
+    """Sends on one thread at a time, and says which; stands still while it is held."""
+
+    def __init__(self) -> None:
+        self.wire = Wire()
+        self.threads: list[str] = []
+        self.arrived = threading.Semaphore(0)
+        self.logger = logging.Logger("my.actor")
+        self.logger.addHandler(ForwardedLogs(Outlet(self._send, lambda: 0)))
+
+    def _send(self, what: Envelope) -> None:
+        self.wire.sent.append(what)
+        self.threads.append(threading.current_thread().name)
+        self.arrived.release()
+
+
+def test_a_record_is_passed_on_by_another_thread_than_the_one_that_logs_it():
+    sender = Sender()
+
+    for number in range(100):
+        sender.logger.info("line %d", number)
+    for _ in range(100):
+        assert sender.arrived.acquire(timeout=60)
+
+    assert texts(sender.wire) == [f"line {number}" for number in range(100)]
+    assert set(sender.threads) == {"log-forwarder"}
+
+
+def test_a_warning_leaves_at_once_behind_all_that_was_logged_before_it():
+    sender = Sender()
+
+    for number in range(100):
+        sender.logger.info("line %d", number)
+    sender.logger.warning("the last")
+    found = texts(sender.wire)
+
+    assert found == [*(f"line {number}" for number in range(100)), "the last"]
+
+
+def test_an_event_and_a_dead_letter_leave_behind_what_was_logged_before_them():
+    wire = Wire()
+    logger = logging.Logger("my.actor")
+    logger.addHandler(ForwardedLogs(wire.outlet))
+
+    logger.info("first")
+    ForwardedEvents(wire.outlet)(1, RunFinished(1.0, "/a", "run", "succeeded", 1.0))
+    logger.info("second")
+    ForwardedDeadLetters(SystemClock(), EventBus(), wire.outlet).put("/a", 5, "gone")
+
+    assert [text.rpartition(":")[2] for text in texts(wire)] == ["first", "RunFinished", "second", "Letter"]
+
+
+def test_records_beyond_the_backlog_are_dropped_and_counted_while_nothing_is_passed_on():
+    held = threading.Event()
+    began = threading.Event()
+    wire = Wire()
+
+    def send(what: Envelope) -> None:
+        began.set()
+        assert held.wait(60)
+        wire.sent.append(what)
+
+    outlet = Outlet(send, lambda: 0)
+    logger = logging.Logger("my.actor")
+    logger.addHandler(ForwardedLogs(outlet))
+    logger.info("under way")
+    assert began.wait(60)
+
+    for number in range(BACKLOG + 7):
+        logger.info("line %d", number)
+    held.set()
+
+    assert outlet.dropped == 7
+
+
 def test_what_passing_a_record_on_logs_itself_is_not_passed_on():
     source = logging.Logger("transport.channels")
     wire = Wire()
