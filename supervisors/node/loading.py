@@ -146,6 +146,7 @@ def load_config(
             faults.extend(check_imports(subject, spare_processes=spare_processes))
             faults.extend(check_programs(subject))
     faults.extend(_shadows(file, current))
+    faults.extend(_unwritable_name(base))
     if faults:
         raise ConfigurationError(faults)
     sources = tuple(layer.source for layer in layers)
@@ -216,6 +217,13 @@ def _shadows(file: Path | None, current: Path) -> Iterator[Fault]:
             if beside.exists() and beside.resolve() != own:
                 message = f"it hides the runtime's own package {package} from the actors beside it"
                 yield Fault("", message, "give it another name", file=_shown(beside, current))
+
+
+def _unwritable_name(folder: Path) -> Iterator[Fault]:
+    """Yield the fault of a folder whose path the files of the home could not name: bytes that are no text here."""
+    if any("\ud800" <= character <= "\udfff" for character in str(folder)):
+        hint = "another folder, or a locale in which it reads: LC_ALL=C.UTF-8"
+        yield Fault("", "its path is no text here", hint, file=ascii(str(folder)))
 
 
 def _included(main: Layer, base: Path, faults: list[Fault]) -> list[Path]:

@@ -8,10 +8,14 @@ from __future__ import annotations
 
 import configparser
 import json
+import os
 import re
 import shlex
+import socket
 import subprocess
 from collections.abc import Callable, Iterator, Mapping
+from functools import partial
+from glob import glob
 from pathlib import Path
 from typing import Any, Final
 
@@ -96,6 +100,9 @@ _TAKEN: Final = frozenset(
         "priority",
     ]
 )
+_ALWAYS: Final = frozenset({"stopasgroup", "killasgroup"})
+"""What is so without being said: all processes of a program are ended with it."""
+_WORD: Final = re.compile(r"%\((\w+)\)(0?\d*)([sd])|%%")
 _LOGS: Final = re.compile(r"(stdout|stderr)_|redirect_stderr|serverurl|loglevel")
 
 
@@ -103,16 +110,24 @@ def _supervisord(file: Path) -> Imported:
     parser = configparser.RawConfigParser(strict=False, inline_comment_prefixes=(";",))
     try:
         parser.read_string(file.read_text("utf-8"), str(file))
+        found = Imported()
         for pattern in parser.get("include", "files", fallback="").split():
-            for more in sorted(file.parent.glob(pattern)) if not Path(pattern).is_absolute() else ():
-                parser.read_string(more.read_text("utf-8"), str(more))
+            wanted = file.absolute().parent / _expanded(found, "[include] files", pattern, file, {})
+            included = sorted(Path(name) for name in glob(str(wanted)))
+            if not included:
+                found.notes.append(f"[include] files = {pattern}: there is none")
+            for more in included:
+                parser.read_string(more.read_text("utf-8").replace("%(here)s", str(more.parent)), str(more))
     except (configparser.Error, UnicodeDecodeError) as error:
         raise ImportFileError(file, f"it is no configuration of supervisord: {error}") from error
-    found = Imported()
+    shared = parser.get("supervisord", "environment", fallback="")
     for section in parser.sections():
         kind, _, name = section.partition(":")
         if kind in {"program", "fcgi-program"} and name:
-            _program(found, name, dict(parser.items(section)), file)
+            given = dict(parser.items(section))
+            if shared:
+                given["environment"] = f"{shared},{given.get('environment', '')}"
+            _program(found, name, given, file)
         elif kind == "eventlistener":
             found.notes.append(f"[{section}]: event listeners; see actorctl tap")
         elif kind == "group":
@@ -124,23 +139,16 @@ def _program(found: Imported, name: str, given: dict[str, str], file: Path) -> N
     count = int(given.get("numprocs", "1") or 1) if given.get("numprocs", "1").isdecimal() else 1
     first = int(given.get("numprocs_start", "0")) if given.get("numprocs_start", "0").isdecimal() else 0
     for key in given:
-        if key not in _TAKEN and not _LOGS.match(key):
+        if key not in _TAKEN and key not in _ALWAYS and not _LOGS.match(key):
             found.notes.append(f"[program:{name}] {key} = {given[key]}")
     startsecs = given.get("startsecs", "")
     for number in range(first, first + count):
-        words = {"program_name": name, "process_num": number, "group_name": name, "here": str(file.parent)}
-
-        def expand(text: str, words: Mapping[str, Any] = words) -> str:
-            known = re.sub(r"%\(ENV_(\w+)\)s", lambda m: f"${{{m[1]}}}", text)
-            try:
-                return known % words
-            except (KeyError, ValueError, TypeError):
-                return known
-
+        words = {"program_name": name, "process_num": number, "group_name": name, "numprocs": count}
+        expand = partial(_expanded, found, f"[program:{name}]", file=file, words=words)
         path = f"/{_segment(name)}" if count == 1 else f"/{_segment(name)}-{number}"
-        environment = dict(_pairs(expand(given.get("environment", ""))))
+        environment = {key: expand(value) for key, value in _pairs(given.get("environment", ""))}
         table: dict[str, Any] = {
-            "command": shlex.split(expand(given.get("command", ""))),
+            "command": [expand(word) for word in shlex.split(given.get("command", ""))],
             "directory": expand(given["directory"]) if "directory" in given else None,
             **_variables(found, environment),
             "user": given.get("user"),
@@ -154,6 +162,27 @@ def _program(found: Imported, name: str, given: dict[str, str], file: Path) -> N
             "enabled": None if given.get("autostart", "true").lower() == "true" else False,
         }
         found.tables[f'programs."{path}"'] = table
+
+
+def _expanded(found: Imported, place: str, text: str, file: Path, words: Mapping[str, Any]) -> str:
+    """Return `text` with supervisord's `%(…)s` filled in; what cannot be, or sounds secret, stays and is noted."""
+    known: dict[str, Any] = {"here": str(file.absolute().parent), "host_node_name": socket.gethostname(), **words}
+
+    def fill(match: re.Match[str]) -> str:
+        word = match[1]
+        if word is None:
+            return "%"
+        variable = word.removeprefix("ENV_")
+        if variable != word and variable in os.environ and not SECRET_NAME.search(variable):
+            return os.environ[variable]
+        if word in known and (match[3] == "s" or isinstance(known[word], int)):
+            return str(f"%{match[2]}{match[3]}" % known[word])
+        note = f"{place}: {match[0]} stands there as it is"
+        if note not in found.notes:
+            found.notes.append(note)
+        return match[0]
+
+    return _WORD.sub(fill, text)
 
 
 def _pairs(text: str) -> Iterator[tuple[str, str]]:
@@ -186,6 +215,11 @@ _PM2_TAKEN: Final = frozenset(
 )
 
 
+_PM2_LOGS: Final = re.compile(
+    r"(out|error|log)_file$|(output|error|time|log_date_format|log_type)$|(merge|combine)_logs$"
+)
+
+
 def _pm2(file: Path) -> Imported:
     text = file.read_text("utf-8")
     try:
@@ -205,6 +239,8 @@ def _app(found: Imported, name: str, app: dict[str, Any]) -> None:
     usual = {".py": "python3", ".sh": "bash", ".js": "node", ".mjs": "node", ".cjs": "node"}.get(
         Path(script).suffix, ""
     )
+    if not usual and app.get("exec_mode") == "cluster":
+        usual = "node"
     interpreter = str(app.get("interpreter") or usual)
     before = _words(app.get("interpreter_args") or app.get("node_args"))
     command = [
@@ -217,7 +253,7 @@ def _app(found: Imported, name: str, app: dict[str, Any]) -> None:
     if wanted not in {1, count}:
         found.notes.append(f"{name}: instances = {wanted}; one is started")
     for key, value in app.items():
-        if key not in _PM2_TAKEN:
+        if key not in _PM2_TAKEN and value not in (False, None) and not _PM2_LOGS.match(key):
             found.notes.append(f"{name}: {key}" + (f" = {json.dumps(value)}" if key.startswith("env") is False else ""))
     limit, delay = app.get("max_memory_restart"), _milliseconds(found, name, app, "restart_delay")
     table: dict[str, Any] = {

@@ -305,3 +305,17 @@ def test_loading_imports_no_actor_unless_it_is_asked_to(tmp_path):
     load(tmp_path, '[actors."/a"]\nuse = "not_imported_by_load:A"\n')
 
     assert "not_imported_by_load" not in sys.modules
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="names there are text")
+def test_a_folder_whose_path_is_no_text_is_one_fault_that_says_what_would_be_right(tmp_path):
+    odd = tmp_path / os.fsdecode(b"\xff")
+    odd.mkdir()
+
+    with pytest.raises(ConfigurationError) as raised:
+        load_config(directory=odd, environ={}, machine=MACHINE)
+
+    (fault,) = raised.value.faults
+    assert fault.message == "its path is no text here"
+    assert "LC_ALL=C.UTF-8" in fault.hint
+    assert fault.file.isascii()

@@ -149,3 +149,49 @@ def test_what_is_no_configuration_of_the_program_is_refused(kind: str, text: str
 
     with pytest.raises(ImportFileError):
         import_neighbour(kind, tmp_path / "file.json")
+
+
+def test_supervisords_includes_may_be_absolute_and_what_it_fills_in_is_filled_in(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SHOP_HOME", "/srv/shop")
+    monkeypatch.setenv("SHOP_TOKEN", "hunter2")
+    monkeypatch.delenv("NOBODY", raising=False)
+    parts = tmp_path / "conf.d"
+    parts.mkdir()
+    main = tmp_path / "supervisord.conf"
+    main.write_text(f'[supervisord]\nenvironment=STAGE="prod"\n[include]\nfiles = {parts}/*.conf {parts}/none.ini\n')
+    (parts / "shop.conf").write_text(
+        "[program:shop]\ncommand=%(here)s/run --at %(ENV_SHOP_HOME)s --key %(ENV_SHOP_TOKEN)s --of %(ENV_NOBODY)s\n"
+        'directory=%(ENV_SHOP_HOME)s\nenvironment=SHARE="50%%",STAGE="%(process_num)02d"\nstopasgroup=true\n'
+    )
+
+    found = import_neighbour("supervisord", main)
+
+    program = found.tables['programs."/shop"']
+    assert program["command"] == [
+        *(f"{parts}/run", "--at", "/srv/shop", "--key", "%(ENV_SHOP_TOKEN)s", "--of", "%(ENV_NOBODY)s")
+    ]
+    assert program["directory"] == "/srv/shop"
+    assert program["environment"] == {"STAGE": "00", "SHARE": "50%"}
+    assert found.notes == [
+        f"[include] files = {parts}/none.ini: there is none",
+        "[program:shop]: %(ENV_SHOP_TOKEN)s stands there as it is",
+        "[program:shop]: %(ENV_NOBODY)s stands there as it is",
+    ]
+
+
+def test_what_pm2_has_switched_off_or_says_of_its_logs_is_no_loss(tmp_path: Path) -> None:
+    file = tmp_path / "eco.json"
+    file.write_text(
+        '{"apps": [{"name": "www", "script": "./bin/www", "exec_mode": "cluster", "watch": false, "time": true,'
+        ' "out_file": "a.log", "error_file": "b.log", "merge_logs": true, "cron_restart": "0 0 * * *"}]}'
+    )
+
+    found = import_neighbour("pm2", file)
+
+    assert found.tables['programs."/www"']["command"] == ["node", "./bin/www"]
+    assert found.notes == [
+        'www: cron_restart = "0 0 * * *"',
+        "www: exec_mode = cluster; nothing shares a port among the instances",
+    ]
