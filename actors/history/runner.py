@@ -23,13 +23,10 @@ from msgspec import Struct
 from actors.history.errors import HistoryError, QueryError, QueryProblem
 from actors.history.files import DEFAULT_SETTINGS, FileSettings
 from actors.history.protocol import Query, QueryAnswer, QueryFailed
-from actors.history.sql import run
-from actors.history.watch import Watch, Watched
+from actors.history.sql import run, said_of_stuck
+from actors.history.watch import GRACE, Watch, Watched
 
 _log = logging.getLogger(__name__)
-
-GRACE = 2.0
-"""Seconds an interrupted query has to end before it is called stuck."""
 
 
 class RunnerStatistics(Struct, frozen=True):
@@ -250,8 +247,8 @@ class QueryRunner:
             if not self._closed:
                 self._start_thread()
         _log.error("a query does not let itself be interrupted", extra={"sql": job.query.sql[:500]})
-        said = f"time was over after {job.query.timeout:g} s, and it does not let itself be interrupted"
-        _answer(job.future, QueryFailed(QueryProblem.TIMEOUT, said, "it still takes a thread of the recorder"))
+        hint = "it still takes a thread of the recorder"
+        _answer(job.future, QueryFailed(QueryProblem.TIMEOUT, said_of_stuck(job.query), hint))
 
 
 _CUT_SHORT = QueryFailed(QueryProblem.CANCELLED, "it was interrupted by who asked")

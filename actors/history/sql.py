@@ -15,7 +15,7 @@ be interrupted: `runner` answers for them in time and counts them as stuck.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from time import perf_counter
 from typing import Any
@@ -28,7 +28,7 @@ from actors.history.cells import wire_cells
 from actors.history.errors import QueryError, QueryProblem
 from actors.history.files import DEFAULT_SETTINGS, FileSettings, is_damage, lock_down, open_read_only
 from actors.history.protocol import RESULT_BYTES_LIMIT, Query, QueryResult
-from actors.history.watch import Watch, Watched
+from actors.history.watch import GRACE, Watch, Watched
 
 DAMAGED = "part of the history file is damaged"
 READING = "only SELECT, DESCRIBE, SHOW, SUMMARIZE and EXPLAIN run here"
@@ -73,8 +73,15 @@ instance."""
 FORBIDDEN_FUNCTIONS = frozenset({"nextval", "setseed", "setval", "sleep_ms", "write_log"})
 """Functions a query may not call: they hold a thread, or leave something behind."""
 
+STATEMENT_LIMIT = 100_000
+"""Most characters of a statement: the parser cannot be interrupted, and nothing else runs in its process meanwhile."""
+
+NESTING_LIMIT = 1_000
+"""Most brackets inside one another; DuckDB's parser gives up there as well, after seconds for a hundred thousand."""
+
 _PROGRESS = ("SET enable_progress_bar = true", "SET enable_progress_bar_print = false", "SET progress_bar_time = 0")
 _WRITING_NODE = re.compile(r"(DELETE|INSERT|UPDATE|MERGE)\w*_NODE")
+_BRACKET = re.compile(r"[(\[{}\])]")
 _TIME_ZONE = " WITH TIME ZONE"
 _FIRST_ROWS = 64
 _MOST_ROWS_AT_ONCE = 1_024
@@ -136,10 +143,7 @@ def check(connection: duckdb.DuckDBPyConnection, sql: str) -> tuple[str, bool]:
         QueryError: It is not one reading statement, or calls what is not allowed.
         duckdb.Error: It cannot be parsed.
     """
-    try:
-        sql.encode()
-    except UnicodeEncodeError:
-        raise QueryError(QueryProblem.INVALID, "the statement holds a lone surrogate, which is no text") from None
+    _check_text(sql)
     statements = connection.extract_statements(sql)
     if not statements:
         raise QueryError(QueryProblem.INVALID, "there is no statement", READING)
@@ -157,11 +161,44 @@ def check(connection: duckdb.DuckDBPyConnection, sql: str) -> tuple[str, bool]:
     return statement, not is_explain and not _is_show(tree)
 
 
-def query_file(path: Path, query: Query, settings: FileSettings = DEFAULT_SETTINGS) -> QueryResult:
+def _check_text(sql: str) -> None:
+    """Refuse what is not worth parsing. Brackets in texts and comments count as all others do."""
+    if len(sql) > STATEMENT_LIMIT:
+        said = f"the statement has {len(sql):,} characters, {STATEMENT_LIMIT:,} are the most"
+        raise QueryError(QueryProblem.INVALID, said, "pass values as parameters: $name")
+    try:
+        sql.encode()
+    except UnicodeEncodeError:
+        raise QueryError(QueryProblem.INVALID, "the statement holds a lone surrogate, which is no text") from None
+    depth = 0
+    for bracket in _BRACKET.findall(sql):
+        depth = depth + 1 if bracket in "([{" else max(0, depth - 1)
+        if depth > NESTING_LIMIT:
+            raise QueryError(QueryProblem.INVALID, f"brackets are nested deeper than {NESTING_LIMIT:,}")
+
+
+def said_of_stuck(query: Query) -> str:
+    """Return what is said of a query that goes on although its time is over."""
+    return f"time was over after {query.timeout:g} s, and it does not let itself be interrupted"
+
+
+def query_file(
+    path: Path,
+    query: Query,
+    settings: FileSettings = DEFAULT_SETTINGS,
+    *,
+    on_stuck: Callable[[], object] = lambda: None,
+) -> QueryResult:
     """Run `query` on the history file of a node that is not running.
 
     The file is opened for reading alone and nothing in it changes; a write-ahead log left by kill -9 is read too. While
     the query runs, a node that starts has to wait for its history file.
+
+    Args:
+        path: The file.
+        query: Statement, parameters, limits.
+        settings: Memory and log limits.
+        on_stuck: Called on another thread, again and again, where the query goes on `GRACE` seconds after its time.
 
     Raises:
         QueryError: There is no result, and why.
@@ -173,7 +210,8 @@ def query_file(path: Path, query: Query, settings: FileSettings = DEFAULT_SETTIN
     try:
         look_at_everything(connection, folder_of(path))
         lock_down(connection, folder_of(path))
-        with watch.over(connection.interrupt, query.timeout) as watched:
+        stuck = watch.over(on_stuck, query.timeout + GRACE)
+        with watch.over(connection.interrupt, query.timeout) as watched, stuck:
             return run(connection, query, watched, settings)
     finally:
         watch.close()

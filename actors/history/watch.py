@@ -15,6 +15,9 @@ from types import TracebackType
 AGAIN = 0.05
 """Seconds between two interrupts of the same thing."""
 
+GRACE = 2.0
+"""Seconds an interrupted query has to end before it is called stuck."""
+
 
 class Watched:
     """One thing under watch; a context manager that ends the watch when it is left.

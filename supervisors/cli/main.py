@@ -24,6 +24,7 @@ from supervisors.cli.commands import MODULES, ActorctlGroup, markup
 from supervisors.cli.failures import CommandError, ExitCode
 from supervisors.cli.rendering import Format
 from supervisors.cli.terminal import open_missing
+from supervisors.cli.unfinished import leave_if_unfinished
 
 NAME: Final = "actorctl"
 COMPLETE: Final = "_ACTORCTL_COMPLETE"
@@ -48,6 +49,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         code = _run(given)
         sys.stdout.flush()
+        leave_if_unfinished(code)
         return code
     except BrokenPipeError:  # the reader closed our output, which is its right: `actorctl ps | head -1`
         _write_nowhere()

@@ -25,6 +25,7 @@ from supervisors.cli.rendering import Column, Listing
 from supervisors.cli.rowfiles import check_target, write_rows
 from supervisors.cli.sqlprogress import shown
 from supervisors.cli.texts import duration, plural, printable
+from supervisors.cli.unfinished import until_given_up
 from supervisors.node.durations import parse_duration, parse_size
 from supervisors.requests import SqlArguments
 from supervisors.views import ColumnView, QueryView, SqlView
@@ -152,7 +153,7 @@ def query_history(file: Path, arguments: SqlArguments) -> SqlView:
         QueryProblem,
     )
     from actors.history.protocol import QUERY_BYTES_LIMIT, Query
-    from actors.history.sql import query_file
+    from actors.history.sql import query_file, said_of_stuck
 
     query = Query(
         arguments.query,
@@ -163,7 +164,9 @@ def query_history(file: Path, arguments: SqlArguments) -> SqlView:
         memory_bytes=arguments.memory,
     )
     try:
-        found = query_file(file, query)
+        found = until_given_up(lambda give_up: query_file(file, query, on_stuck=give_up), "the query")
+    except TimeoutError:
+        raise CommandError("timeout", said_of_stuck(query), "narrow it") from None
     except QueryError as error:
         codes = {QueryProblem.TIMEOUT: "timeout", QueryProblem.REFUSED: "denied", QueryProblem.INVALID: "usage"}
         raise CommandError(codes.get(error.problem, "failed"), error.message, error.hint or TABLES_HINT) from None
@@ -199,7 +202,7 @@ def _statement(query: str | None, file: str | None, values: Sequence[str]) -> tu
         raise usage("sql takes one of: a statement, the name of an analysis, or --from FILE", "actorctl sql --list")
     if file is not None:
         try:
-            text = sys.stdin.read(QUERY_LIMIT + 1) if file == "-" else Path(file).read_text("utf-8")
+            text = sys.stdin.read(QUERY_LIMIT + 1) if file == "-" else _read(Path(file))
         except (OSError, UnicodeDecodeError) as error:
             raise usage(f"cannot read {file}: {error}", "actorctl sql --from FILE; - is stdin") from None
         query = text
@@ -213,6 +216,12 @@ def _statement(query: str | None, file: str | None, values: Sequence[str]) -> tu
     if is_name:
         return _of_name(query, given)
     return query, {name: _scalar(text) for name, text in given.items()}
+
+
+def _read(file: Path) -> str:
+    """Return the statement in `file`, or as much of it as shows that it is too long: a device may have no end."""
+    with file.open(encoding="utf-8") as opened:
+        return opened.read(QUERY_LIMIT + 1)
 
 
 def _given(values: Sequence[str]) -> dict[str, str]:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import threading
 from contextlib import suppress
 
 import duckdb
@@ -10,7 +11,7 @@ from support.waiting import WAIT
 from actors.history.errors import HistoryUnavailableError, QueryError, QueryProblem
 from actors.history.files import FileSettings
 from actors.history.protocol import RESULT_BYTES_LIMIT, Outcome, Query, QueryResult
-from actors.history.sql import query_file, run
+from actors.history.sql import STATEMENT_LIMIT, query_file, run
 from actors.history.watch import Watch
 
 
@@ -207,12 +208,41 @@ def test_what_cannot_run_is_told_so(ask, sql):
     assert error.message
 
 
-@pytest.mark.parametrize("depth", [3_000, 20_000])
-def test_deep_nesting_is_answered_and_nothing_breaks(ask, depth):
+@pytest.mark.parametrize("pair", ["()", "[]", "{}"])
+@pytest.mark.parametrize("depth", [1_001, 49_000])
+def test_deep_nesting_is_told_so_before_anything_is_parsed(ask, monkeypatch, pair, depth):
+    monkeypatch.setattr("actors.history.sql._parsed", None)
+
+    error = refused(ask, "SELECT " + pair[0] * depth + "1" + pair[1] * depth)
+
+    assert error.problem is QueryProblem.INVALID
+    assert "nested deeper than 1,000" in error.message
+
+
+@pytest.mark.parametrize("depth", [900, 1_000])
+def test_nesting_that_is_allowed_is_answered_and_nothing_breaks(ask, depth):
     with suppress(QueryError):  # how deep is too deep is DuckDB's to say
         ask("(" * depth + "SELECT 1" + ")" * depth)
 
-    assert ask("SELECT 1").rows == [[1]]
+    assert ask("SELECT ')(' || ']'").rows == [[")(]"]]
+
+
+@pytest.mark.parametrize("size", [STATEMENT_LIMIT + 1, 10_000_000])
+def test_a_statement_that_is_too_long_is_told_so(ask, size):
+    assert "100,000 are the most" in refused(ask, "SELECT 1 --" + "x" * (size - 11)).message
+    assert ask("SELECT 1 --" + "x" * (STATEMENT_LIMIT - 11)).rows == [[1]]
+
+
+def test_who_asks_a_file_is_told_of_a_query_that_cannot_be_interrupted(store, monkeypatch):
+    monkeypatch.setattr("actors.history.sql.GRACE", 0.05)
+    store.close()
+    told = threading.Event()
+    endless = "SELECT levenshtein(repeat('ab', 10000), repeat('ba', 10000))"
+
+    with suppress(QueryError):  # it ends at last, its time over
+        query_file(store.path, Query(endless, timeout=0.05), on_stuck=told.set)
+
+    assert told.is_set()
 
 
 def test_python_variables_are_no_tables(ask):
