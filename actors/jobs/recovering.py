@@ -31,6 +31,9 @@ def recover(ledger: Ledger, job: Job, now: float, later: list[Callable[[], objec
     """
     spec = ledger.queues[job.queue].spec
     was = job.state
+    if was in {WAITING, RUNNING}:
+        job.run_at = min(job.run_at, now)  # it was due, though the clock may have been set back since
+    ending, job.ending = job.ending, ""
     try:
         handler_of(job.kind)
     except UnknownKindError as error:
@@ -52,10 +55,9 @@ def recover(ledger: Ledger, job: Job, now: float, later: list[Callable[[], objec
     job.why = f"in flight on {job.worker} as the runtime ended"
     job.state = WAITING
     ledger.add(job, now)
-    if job.ending == CANCEL:
+    if ending == CANCEL:
         later.append(partial(ledger.cancel, job.number, "cancelled, and in flight as the runtime ended", now))
         return FAILED
-    job.ending = ""
     if spec.in_flight == "fail" or job.repeats > spec.repeats:
         later.append(partial(ledger.give_up, job.number, job.why, now))
         return FAILED

@@ -378,3 +378,41 @@ def test_a_job_whose_end_cannot_be_written_says_so():
     bench.table.fails = None
     bench.engine.pass_time()
     assert viewing.why(bench.engine, f"job-{first}") == "it succeeded at try 1 of 3"
+
+
+def test_a_job_that_was_asked_to_end_as_the_runtime_was_killed_is_cancelled_and_not_done_again():
+    bench = Bench()
+    bench.workers(1)
+    (first,) = bench.add()
+    bench.engine.cancel([first], "enough")
+    again = Engine(
+        bench.table, now=lambda: bench.now, steady=lambda: bench.now - bench.ahead, perform=bench.effects.extend,
+        alarm=lambda _: None,
+    )  # fmt: skip
+
+    again.open([QueueSpec(name="default")])
+    again.worker_free("default", "/w/0", 1)
+
+    assert bench.states() == {first: "cancelled"}
+    assert bench.begun() == [first]
+
+
+def test_what_was_due_is_due_for_the_next_runtime_though_the_clock_was_set_back():
+    bench = Bench()
+    bench.workers(1)
+    runs, waits = bench.add(2)
+    (delayed,) = bench.add(delay=60.0)
+    bench.engine.close()
+    bench.clock_set(-3_600.0)
+    again = Engine(
+        bench.table, now=lambda: bench.now, steady=lambda: bench.now - bench.ahead, perform=bench.effects.extend,
+        alarm=lambda _: None,
+    )  # fmt: skip
+
+    again.open([QueueSpec(name="default")])
+
+    assert {job.number: job.state for job in again.ledger.jobs.values()} == {
+        runs: "waiting",
+        waits: "waiting",
+        delayed: "delayed",
+    }
