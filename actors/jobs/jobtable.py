@@ -22,7 +22,10 @@ from actors.jobs.specs import FAILED, SUCCEEDED, UNFINISHED, Keep
 from actors.jobs.tables import Changes
 from actors.state.file import StateError, open_state
 
-CLEANED_AT_ONCE = 1_000
+CLEANED_AT_ONCE = 10_000
+"""Old jobs that are looked for at a time: to look is a pass over all rows."""
+DELETED_AT_ONCE = 500
+"""Of them, those that are deleted in one transaction: other writes wait meanwhile."""
 
 
 class QueueState(Struct, frozen=True):
@@ -157,9 +160,9 @@ class FileTable:
             found += reader.execute(many, (queue, now, CLEANED_AT_ONCE, keep.most)).fetchall()
             return found
 
-        found = self._file.read(query)
-        if found:
-            self.delete([number for (number,) in found])
+        found = [number for (number,) in self._file.read(query)]
+        for start in range(0, len(found), DELETED_AT_ONCE):
+            self.delete(found[start : start + DELETED_AT_ONCE])
         return len(found)
 
     def close(self) -> None:

@@ -9,9 +9,10 @@ import pytest
 from msgspec.structs import asdict, replace
 
 from actors.jobs import tables
-from actors.jobs.jobtable import MemoryTable
+from actors.jobs.jobtable import FileTable, MemoryTable
 from actors.jobs.records import Job
-from actors.jobs.specs import RUNNING, SUCCEEDED
+from actors.jobs.selecting import Selection
+from actors.jobs.specs import RUNNING, SUCCEEDED, Keep
 from actors.policies.backoff import Backoff
 
 ODD: dict[str, dict[str, Any]] = {
@@ -92,3 +93,19 @@ def test_what_changed_since_the_row_said_running_is_written_with_the_end(connect
     tables.write(connection, changes)
 
     assert [asdict(found) for found in tables.read_jobs(connection, [7])] == [same(job)]
+
+
+def test_thousands_of_old_jobs_go_at_once_in_transactions_of_some_hundred(tmp_path, monkeypatch):
+    table = FileTable(tmp_path / "state.db")
+    ended = [a_job(number, state=SUCCEEDED, changed_at=5.0) for number in range(1, 1_301)]
+    table.submit(lambda: tables.changes_of(ended), lambda error: None)
+    deleted: list[int] = []
+    monkeypatch.setattr(table, "delete", lambda numbers: deleted.append(len(numbers)))
+    assert table.expire("mail", Keep(succeeded=10.0), 100.0) == 1_300
+    assert deleted == [500, 500, 300]
+    monkeypatch.undo()
+
+    assert table.expire("mail", Keep(succeeded=1_000.0, most=100), 100.0) == 1_200
+
+    assert [job.number for job in table.select(Selection())] == list(range(1_201, 1_301))
+    table.close()
