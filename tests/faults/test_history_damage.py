@@ -27,6 +27,7 @@ from actors.history.publishing import Publisher
 from actors.history.recorder import Recorder
 from actors.history.retention import DAY
 from actors.history.tending import Tend
+from actors.history.verifying import Soundness, check_published
 
 pytestmark = [
     pytest.mark.faults,
@@ -151,11 +152,19 @@ def test_a_file_that_goes_while_it_is_open_is_begun_anew_with_every_row(running:
     running.wait_published()
 
 
-@pytest.mark.parametrize("what", ["ring deleted", "ring cut", "ring garbage", "catalog garbage", "catalog deleted"])
+DAMAGED_WHILE_RUNNING = [
+    "ring deleted", "ring cut", "ring garbage", "catalog garbage", "catalog deleted", "manifest garbage",
+    "manifest deleted", "manifest cut",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("what", DAMAGED_WHILE_RUNNING)
 def test_published_files_are_put_right_while_the_recorder_runs(running: Running, what: str) -> None:
+    named = {"catalog": running.folder / CATALOG, "manifest": running.folder / MANIFEST}
+
     def harm() -> bool:
         """Whether there was a file to harm: those of a ring go when they are merged."""
-        path = running.folder / CATALOG if "catalog" in what else files_to_read(running.folder, "metrics")[-1]
+        path = named.get(what.split()[0]) or files_to_read(running.folder, "metrics")[-1]
         try:
             if "deleted" in what:
                 path.unlink()
@@ -177,6 +186,7 @@ def test_published_files_are_put_right_while_the_recorder_runs(running: Running,
     running.add()
     running.wait_published()
     assert running.told == []  # nothing is lost
+    until(lambda: {one.found for one in check_published(running.folder)} == {Soundness.OK}, WAIT)
 
 
 def test_a_manifest_that_is_garbage_costs_nothing_at_the_next_start(tmp_path: Path) -> None:
