@@ -9,7 +9,6 @@ it is; `verify` says whether that is still true.
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import os
 import stat
 import sys
@@ -175,7 +174,7 @@ def ipc_endpoint(run: Path, name: str) -> str:
     home = run.absolute() / f"{name}.sock"
     if len(os.fsencode(home)) <= SOCKET_PATH_LIMIT:
         return f"ipc://{private_directory(run.absolute()) / home.name}"
-    digest = hashlib.sha256(os.fsencode(run.absolute())).hexdigest()[:16]
+    digest = _digest(run.absolute())
     short = private_directory(_short_base() / digest) / home.name
     if len(os.fsencode(short)) > SOCKET_PATH_LIMIT:
         raise EndpointError(
@@ -219,7 +218,7 @@ def remove_socket(endpoint: str) -> None:
 def remove_sockets(run: Path, stem: str) -> None:
     """Remove what `ipc://` sockets called `stem`, or `stem.…`, of a process that was killed left behind in `run`."""
     usual = run.absolute()
-    digest = hashlib.sha256(os.fsencode(usual)).hexdigest()[:16]
+    digest = _digest(usual)
     for directory in (usual, _short_base() / digest):
         for left in (directory / f"{stem}.sock", *directory.glob(f"{stem}.*.sock")):
             with contextlib.suppress(OSError):
@@ -293,3 +292,9 @@ def _owner_of(path: Path) -> str:
         return f" (user {path.lstat().st_uid})"
     except OSError:
         return ""
+
+
+def _digest(folder: Path) -> str:
+    from hashlib import sha256  # loads OpenSSL, which a command that only asks the node has no use for
+
+    return sha256(os.fsencode(folder)).hexdigest()[:16]

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from actors.hiding import REDACTED, hidden
-from supervisors.views.documents import plain
+from supervisors.views.base import plain
 
 TAIL_BYTES: Final = 512 * 1024
 LOGS: Final = ("node.log", "error.log", "console.log", "wedged.log")

@@ -17,7 +17,7 @@ from supervisors.cli.terminal import Style
 from supervisors.cli.texts import plural, printable
 from supervisors.requests import Arguments, TreeArguments
 from supervisors.views import CheckOutcome, CheckView, PingView, StatusView, TreeView
-from supervisors.views.documents import plain
+from supervisors.views.base import plain
 from transport.endpoints import verify
 
 app = typer.Typer()

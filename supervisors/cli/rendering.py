@@ -25,7 +25,7 @@ from supervisors.cli.failures import CommandError, usage
 from supervisors.cli.terminal import Style, Terminal, cell_width, pad, wrap
 from supervisors.cli.texts import printable
 from supervisors.views import ColumnView, HeaderView
-from supervisors.views.documents import document, plain
+from supervisors.views.base import plain
 
 GAP = "  "
 LAST_LEAST: Final = 30
@@ -162,7 +162,7 @@ class Output:
         match choice.format:
             case Format.JSON:
                 extra = {"node": listing.header, "columns": listing.sql_columns}
-                self.json(document(listing.kind, tuple(items), is_truncated=is_truncated, **extra))
+                self.json(_document(listing.kind, tuple(items), is_truncated=is_truncated, **extra))
             case Format.JSONL:
                 for item in items:
                     self.json(plain(item), is_line=True)
@@ -187,7 +187,7 @@ class Output:
         flat = page.items if page.flat is None else page.flat
         match choice.format:
             case Format.JSON:
-                self.json(document(page.kind, tuple(page.items), node=page.header))
+                self.json(_document(page.kind, tuple(page.items), node=page.header))
             case Format.JSONL:
                 for item in page.items:
                     self.json(plain(item), is_line=True)
@@ -237,7 +237,7 @@ class Output:
         """Say what failed; under `-o json` and `-o jsonl` as a JSON document on one line of stderr."""
         self.out.flush()
         if format.is_json:
-            text = json.dumps(document("Error", (error.view(),)), ensure_ascii=not self.err_terminal.unicode)
+            text = json.dumps(_document("Error", (error.view(),)), ensure_ascii=not self.err_terminal.unicode)
             self.err.write(text + "\n")
             return
         self.err.write(f"{self.err_terminal.paint('error:', Style.BAD)} {printable(error.message, lines=True)}\n")
@@ -385,3 +385,10 @@ def _flatten(value: Any, key: str = "") -> Iterable[tuple[str, Any]]:
             yield from _flatten(inner, f"{key}[{number}]")
     else:
         yield key, value
+
+
+def _document(kind: str, items: tuple[Any, ...], **fields: Any) -> dict[str, Any]:
+    """Return a JSON document; the views of every command are loaded for it, which nothing else needs."""
+    from supervisors.views.documents import document
+
+    return document(kind, items, **fields)

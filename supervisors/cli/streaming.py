@@ -10,7 +10,7 @@ from typing import Any, Final
 
 from supervisors.cli.rendering import GAP, LAST_LEAST, Choice, Column, Format, Output, chosen, hung
 from supervisors.cli.terminal import Style, cell_width, pad, wrap
-from supervisors.views.documents import plain
+from supervisors.views.base import plain
 
 WIDTHS: Final[Mapping[str, int]] = {
     "seq": 8,

@@ -16,7 +16,7 @@ What is exported is imported when it is first asked for, so that a part of the p
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:  # what type checkers read; a test holds it against the names below
-    from supervisors.views.base import API_VERSION, Instant, View, from_wire, instant, to_wire
+    from supervisors.views.base import API_VERSION, Instant, View, from_wire, instant, plain, to_wire
     from supervisors.views.busyness import ActivityView, activity
     from supervisors.views.commands import (
         AnswerView,
@@ -55,7 +55,6 @@ if TYPE_CHECKING:  # what type checkers read; a test holds it against the names 
         TopicView,
         VersionView,
         document,
-        plain,
         schema,
     )
     from supervisors.views.history import (
@@ -110,6 +109,7 @@ else:
                 "View",
                 "from_wire",
                 "instant",
+                "plain",
                 "to_wire",
             ),
             "supervisors.views.commands": (
@@ -149,7 +149,6 @@ else:
                 "TopicView",
                 "VersionView",
                 "document",
-                "plain",
                 "schema",
             ),
             "supervisors.views.history": (

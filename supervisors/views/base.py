@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from datetime import UTC, datetime
 from typing import Annotated, Any, TypeVar
 
@@ -37,3 +38,18 @@ def from_wire(result: Any, view: type[ViewT]) -> ViewT:
         msgspec.ValidationError: `result` is not one, with the path of the field that is wrong.
     """
     return msgspec.convert(result, view)
+
+
+def plain(value: Any) -> Any:
+    """Return `value` as builtins with every field present, defaults included, in the order of the fields."""
+    if isinstance(value, Struct):
+        return {name: plain(getattr(value, name)) for name in value.__struct_fields__}
+    if isinstance(value, (tuple, list)):
+        return [plain(item) for item in value]
+    if isinstance(value, dict):
+        return {str(key): plain(item) for key, item in value.items()}
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None  # JSON has no NaN and no infinity
+    if value is None or isinstance(value, (str, bool, int)):
+        return value
+    return msgspec.to_builtins(value, enc_hook=str)

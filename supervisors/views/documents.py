@@ -8,14 +8,13 @@ Fields are only ever added within `actors/v1`. Here are also the views that `act
 
 from __future__ import annotations
 
-import math
 from enum import Enum
 from typing import Any, Generic, TypeVar
 
 import msgspec
 from msgspec import Struct, field
 
-from supervisors.views.base import API_VERSION, Instant, View
+from supervisors.views.base import API_VERSION, Instant, View, plain
 from supervisors.views.busyness import ActivityView
 from supervisors.views.commands import (
     AnswerView,
@@ -294,18 +293,3 @@ def schema(kind: str) -> dict[str, Any]:
     """
     found = msgspec.json.schema(Document[DOCUMENTS[kind]])  # type: ignore[valid-type]  # chosen at run time
     return {"$schema": "https://json-schema.org/draft/2020-12/schema", "title": kind, **found}
-
-
-def plain(value: Any) -> Any:
-    """Return `value` as builtins with every field present, defaults included, in the order of the fields."""
-    if isinstance(value, Struct):
-        return {name: plain(getattr(value, name)) for name in value.__struct_fields__}
-    if isinstance(value, (tuple, list)):
-        return [plain(item) for item in value]
-    if isinstance(value, dict):
-        return {str(key): plain(item) for key, item in value.items()}
-    if isinstance(value, float):
-        return value if math.isfinite(value) else None  # JSON has no NaN and no infinity
-    if value is None or isinstance(value, (str, bool, int)):
-        return value
-    return msgspec.to_builtins(value, enc_hook=str)
