@@ -170,6 +170,16 @@ class Engine:
             self._commits.watchers.setdefault(number, []).append(ended)
         return True
 
+    def unwatch(self, number: int, ended: Callable[[Job], object]) -> None:
+        """Nobody waits for that call any more; nothing where it was made already."""
+        with self._lock:
+            watchers = self._commits.watchers
+            left = [watcher for watcher in watchers.get(number, ()) if watcher is not ended]
+            if left:
+                watchers[number] = left
+            else:
+                watchers.pop(number, None)
+
     @property
     def is_settled(self) -> bool:
         """Whether everything is written, and all that follows from it done."""

@@ -53,6 +53,7 @@ from actors.jobs.orders import (
     WorkerReady,
 )
 from actors.jobs.performing import Performer
+from actors.jobs.records import Job
 from actors.jobs.selecting import Selection, SelectionError, number_of
 from actors.jobs.specs import QueueSpec
 from actors.messages import Message
@@ -201,10 +202,18 @@ class JobQueues(Actor):
     async def wait(self, message: WaitJob) -> FoundJobs:
         loop = asyncio.get_running_loop()
         ended = asyncio.Event()
+
+        def told(_: Job) -> None:
+            loop.call_soon_threadsafe(ended.set)
+
         try:
-            if self._running.watch(number_of(message.id), lambda _: loop.call_soon_threadsafe(ended.set)):
-                with contextlib.suppress(TimeoutError):
-                    await asyncio.wait_for(ended.wait(), max(0.0, message.timeout))
+            number = number_of(message.id)
+            if self._running.watch(number, told):
+                try:
+                    with contextlib.suppress(TimeoutError):
+                        await asyncio.wait_for(ended.wait(), max(0.0, message.timeout))
+                finally:
+                    self._running.unwatch(number, told)
             selection = Selection(ids=(message.id,), limit=1)
             return FoundJobs(await self._offload.run(viewing.find, self._running, selection, True))
         except ASKED_WRONG as error:

@@ -416,3 +416,25 @@ def test_what_was_due_is_due_for_the_next_runtime_though_the_clock_was_set_back(
         waits: "waiting",
         delayed: "delayed",
     }
+
+
+def test_who_no_longer_waits_for_a_job_is_not_told_of_its_end_and_costs_nothing():
+    bench = Bench()
+    bench.workers(1)
+    (first,) = bench.add()
+    told: list[str] = []
+
+    def one(_: object) -> None:
+        told.append("one")
+
+    def other(_: object) -> None:
+        told.append("other")
+
+    assert bench.engine.watch(first, one)
+    assert bench.engine.watch(first, other)
+    bench.engine.unwatch(first, one)
+    bench.engine.finished(first, 1, "1")
+
+    assert told == ["other"]
+    bench.engine.unwatch(first, other)
+    assert not bench.engine.watch(first, one)
