@@ -17,7 +17,7 @@ from supervisors.cli.calling import Call, Panel, command
 from supervisors.cli.connection import connect
 from supervisors.cli.discovery import home_of
 from supervisors.cli.ending import end_node
-from supervisors.cli.failures import CommandError
+from supervisors.cli.failures import CommandError, usage
 from supervisors.cli.starting import ConfigFile, Tree
 from supervisors.node.install.choosing import (
     FILE_NAME,
@@ -83,6 +83,8 @@ def install(
     from supervisors.node.faults import ConfigurationError
     from supervisors.node.loading import home_flag, load_config
 
+    if backend and backend not in KINDS:
+        raise usage(f"--backend: there is no {backend!r}", f"there are {', '.join(KINDS)}")
     given_home = Path(call.settings.home).expanduser() if call.settings.home else None
     try:
         loaded = load_config(

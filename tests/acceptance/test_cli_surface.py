@@ -304,6 +304,7 @@ FAILING: dict[str, tuple[list[str], int]] = {
     "not a number": (["tree", "--depth", "x"], 2),
     "below the least": (["ps", "--limit", "-1"], 2),
     "no duration": (["wait", "--timeout", "30"], 2),
+    "unknown backend": (["service", "install", "--dry-run", "--backend", "upstart"], 2),
     "no format": (["ps", "-o", "yaml"], 2),
     "missing argument": (["why"], 2),
     "relative path": (["why", "io/gmail"], 2),
