@@ -30,8 +30,8 @@ def rebuild(connection: duckdb.DuckDBPyConnection, folder: Path, manifest: Manif
     """
     back = 0
     notices: list[Notice] = []
-    lacking = _lacking(connection, manifest)
-    for table, slot in lacking:
+    missing = lacking(connection, manifest)
+    for table, slot, _ in missing:
         path = folder / ring_file(table, slot)
         try:
             back += _bring_back(connection, table, slot, path)
@@ -40,7 +40,7 @@ def rebuild(connection: duckdb.DuckDBPyConnection, folder: Path, manifest: Manif
             notices.append(
                 Notice(slot.rows[table], f"{path.name} of {table} cannot be read, its rows are gone: {said}")
             )
-    if lacking:
+    if missing:
         _bring_notes(connection, folder, manifest)
         notices.insert(0, Notice(0, f"{back} rows were brought back from what was published in {folder.name}"))
     if _sealed(connection) != manifest.sealed:
@@ -65,14 +65,13 @@ def let_go(connection: duckdb.DuckDBPyConnection, sealed: int) -> None:
         raise
 
 
-def _sealed(connection: duckdb.DuckDBPyConnection) -> int:
-    row = connection.execute("SELECT sealed FROM main.published").fetchone()
-    return int(row[0]) if row is not None else -1
+def lacking(connection: duckdb.DuckDBPyConnection, manifest: Manifest) -> list[tuple[str, Slot, int]]:
+    """Return the tables and files of the rings with more rows than the file has of their segments, and how many more.
 
-
-def _lacking(connection: duckdb.DuckDBPyConnection, manifest: Manifest) -> list[tuple[str, Slot]]:
-    """Return the tables and files of the rings with more rows than the file has of their segments."""
-    found: list[tuple[str, Slot]] = []
+    Raises:
+        duckdb.Error: The file cannot be read, or has not these tables yet.
+    """
+    found: list[tuple[str, Slot, int]] = []
     for table in {table for slot in manifest.slots for table in slot.rows} & BY_NAME.keys():
         counts = connection.execute(
             f"SELECT {SEGMENT.name}, count(*) FROM main.{table} WHERE {SEGMENT.name} > {manifest.sealed} GROUP BY ALL"
@@ -80,8 +79,13 @@ def _lacking(connection: duckdb.DuckDBPyConnection, manifest: Manifest) -> list[
         for slot in manifest.slots:
             there = sum(count for segment, count in counts if slot.first <= segment <= slot.last)
             if there < slot.rows.get(table, 0):
-                found.append((table, slot))
+                found.append((table, slot, slot.rows[table] - there))
     return sorted(found, key=lambda entry: (entry[1].first, entry[0]))
+
+
+def _sealed(connection: duckdb.DuckDBPyConnection) -> int:
+    row = connection.execute("SELECT sealed FROM main.published").fetchone()
+    return int(row[0]) if row is not None else -1
 
 
 def _bring_back(connection: duckdb.DuckDBPyConnection, table: str, slot: Slot, path: Path) -> int:

@@ -8,6 +8,7 @@ the recorder of a running node or a connection to the file of one that is down.
 from __future__ import annotations
 
 import contextlib
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from enum import Enum
 from pathlib import Path
@@ -21,6 +22,7 @@ from actors.history.errors import HistoryError, QueryError
 from actors.history.files import open_read_only, size_of
 from actors.history.folder import load_manifest, sealed_files
 from actors.history.publication import BOUNDS, Manifest, Slot, ring_file, sealed_through
+from actors.history.rebuilding import lacking
 from actors.history.schema import SEGMENT, TABLES
 from actors.history.sql import look_at_everything
 
@@ -41,10 +43,11 @@ class Checked(Struct, frozen=True):
     """One part of a history that was looked at.
 
     Attributes:
-        what: `table`, as queries see it; `published`, `sealed` or `catalog`, a file of the folder; `batches`.
+        what: `table`, as queries see it; `database`, the file beneath; `batches`; `published`, `sealed` or `catalog`, a
+            file of the folder.
         name: Its name; a file's path in the folder; the source of a gap.
         found: How it is.
-        rows: Rows in it; of a gap, batches missing.
+        rows: Rows in it; of a gap, batches missing, or rows of a table of the database.
         size_bytes: Of a file.
         about: What is wrong with it.
     """
@@ -96,6 +99,21 @@ def check_file(path: Path) -> Iterator[Checked]:
             yield Checked("database", path.name, Soundness.DAMAGED, size_bytes=size_of(path), about=_first_line(error))
         else:
             yield from check_rows(lambda sql: connection.execute(sql).fetchall())
+            yield from _check_against_published(connection, path)
+
+
+def _check_against_published(connection: duckdb.DuckDBPyConnection, path: Path) -> Iterator[Checked]:
+    """Name the tables that have lost rows which are published: a log that is torn opens without a word."""
+    manifest = load_manifest(folder_of(path))
+    if manifest is None:
+        return  # `check_published` says so where one should be there
+    rows: Counter[str] = Counter()
+    with contextlib.suppress(duckdb.Error):  # a table that cannot be read is named already
+        for table, _, count in lacking(connection, manifest):
+            rows[table] += count
+    for table, count in sorted(rows.items()):
+        about = "published, and not in the file; the recorder brings them back when it next starts"
+        yield Checked("database", table, Soundness.GAP, count, about=about)
 
 
 def check_published(folder: Path) -> Iterator[Checked]:

@@ -12,6 +12,7 @@ import pytest
 from support.nodes import Node, actorctl, node, wait_until
 
 from actors.history.catalog import CATALOG, MANIFEST
+from actors.history.files import wal_of
 from actors.history.folder import files_to_read
 
 pytestmark = [
@@ -61,7 +62,7 @@ def test_a_history_that_is_damaged_while_its_node_runs_is_mended_and_told_of_onc
         assert running.wait() == 0
 
 
-@pytest.mark.parametrize("damage", ["file garbage", "all but the file gone"])
+@pytest.mark.parametrize("damage", ["file garbage", "log garbage", "log gone", "all but the file gone"])
 def test_a_history_that_is_damaged_while_its_node_is_down_is_told_of_and_mended_at_the_next_start(
     tmp_path: Path, damage: str
 ) -> None:
@@ -73,6 +74,10 @@ def test_a_history_that_is_damaged_while_its_node_is_down_is_told_of_and_mended_
         running.close()  # kill -9: the log is there
     if damage == "file garbage":
         file.write_bytes(GARBAGE)
+    elif damage == "log garbage":
+        wal_of(file).write_bytes(GARBAGE)
+    elif damage == "log gone":
+        wal_of(file).unlink()
     else:
         (files / MANIFEST).unlink()
         (files / CATALOG).unlink()
