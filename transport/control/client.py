@@ -263,9 +263,12 @@ def _encoded(request: Request) -> bytes:
     """Return the bytes of `request`; a node would drop the connection of one that is too large, and say nothing.
 
     Raises:
-        ControlError: `usage`: it is too large.
+        ControlError: `usage`: it is too large, or holds what msgpack cannot carry, such as half a surrogate pair.
     """
-    data = encode_message(request)
+    try:
+        data = encode_message(request)
+    except CodecError as error:
+        raise ControlError(ErrorCode.USAGE, f"{request.command} cannot be sent: {error}") from None
     most = REQUEST_LIMITS.max_frame_bytes
     if len(data) > most:
         why = f"{request.command} would be a request of {len(data):,} bytes, and {most:,} are taken"
