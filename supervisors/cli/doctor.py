@@ -64,6 +64,8 @@ def doctor(
     for name in names or ():
         if name not in CHECKS:
             raise usage(f"there is no check {name!r}", f"there are {', '.join(CHECKS)}")
+    if bundle and not bundle.lower().endswith(".zip"):
+        raise usage(f"a bundle is a zip file, and {bundle!r} is not named like one", "actorctl doctor --bundle bug.zip")
     place = places(call.settings)[0]
     if fix:
         _fix(call, fix, place.home)

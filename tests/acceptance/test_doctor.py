@@ -93,6 +93,7 @@ def test_a_living_node_is_well_and_no_fix_touches_it_and_after_kill_it_is_said_w
         assert json.loads(texts["tree.json"])["nodes"]
         assert not [name for name, text in texts.items() if PLANTED in text or "another one" in text]
         assert running.ctl("doctor", "--bundle", "bug.zip").code == 7
+        assert running.ctl("doctor", "--bundle", "bug.tar.gz").code == 2
         running.signal(signal.SIGKILL)
         running.wait()
     last = checks(tmp_path, "last-end")["last-end"]
