@@ -5,6 +5,7 @@ import subprocess
 import sys
 
 import pytest
+from support.disks import mounted_disk
 from support.history import batch_of, metric_rows, open_store
 from support.waiting import WAIT
 
@@ -17,6 +18,7 @@ pytestmark = [
 LIMITED = """
 import resource, signal, sys, time
 from pathlib import Path
+from support.disks import mounted_disk
 from support.history import batch_of, metric_rows
 from actors.history.files import FileSettings
 from actors.history.protocol import Outcome, Query
@@ -98,6 +100,7 @@ SHARED = """
 import resource, signal, sys, time
 from pathlib import Path
 import duckdb
+from support.disks import mounted_disk
 from support.history import batch_of, metric_rows
 from actors.history.errors import HistoryUnavailableError
 from actors.history.files import FileSettings, configuration
@@ -133,16 +136,7 @@ def test_a_database_object_that_somebody_keeps_alive_is_no_damaged_file(tmp_path
 
 @pytest.fixture
 def small_disk(tmp_path):
-    """A disk of a few megabytes, where this user may mount one."""
-    folder = tmp_path / "disk"
-    folder.mkdir()
-    mounted = subprocess.run(
-        ["mount", "-t", "tmpfs", "-o", "size=6m", "tmpfs", str(folder)], capture_output=True, check=False
-    )
-    if mounted.returncode:
-        pytest.skip("this user may not mount a disk")
-    yield folder
-    subprocess.run(["umount", str(folder)], check=True)
+    yield from mounted_disk(tmp_path / "disk", "6m")
 
 
 def test_a_disk_that_is_full_and_gets_room_again_loses_no_acknowledged_batch(small_disk):
