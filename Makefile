@@ -11,7 +11,7 @@ STAMP := $(VENV)/.installed
 # Programs in Node.js that the tests run; where there is no npm, those tests are skipped and say so.
 NODE := $(if $(shell command -v npm),tests/node/node_modules/.installed)
 
-.PHONY: run test node check lint types contracts wheel bench bench-peers faults trial-subtrees trial-logs trial-jobs trial-schedules trial-history-damage trial-history-kills trial-history-readers trial-systemd trial-newcomer soak fuzz clean starts
+.PHONY: run test node check lint types contracts wheel bench bench-peers faults trial-subtrees trial-logs trial-jobs trial-schedules trial-history-damage trial-history-kills trial-history-readers trial-systemd trial-newcomer soak fuzz clean starts properties
 
 run: $(STAMP)
 	$(BIN)/actorctl run $(ARGS)
@@ -46,6 +46,10 @@ bench: $(STAMP)
 
 bench-peers: $(STAMP)
 	$(BIN)/python -m benchmarks.run --peers
+
+# Properties with inputs that no run has had before; the test suite has the same ones each time.
+properties: $(STAMP)
+	$(BIN)/python -m pytest -q -n $(JOBS) --hypothesis-profile=search tests/properties $(ARGS)
 
 # The long form of the fault trials; the test suite runs fewer rounds. A clean one is kept beside the benchmarks' results.
 faults: $(STAMP)

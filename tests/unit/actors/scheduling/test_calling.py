@@ -37,7 +37,7 @@ def test_a_coroutine_that_is_stopped_before_there_is_a_task_of_it_does_not_run()
             (),
             cancel,
             ("s", 0.0, 0),
-            0.0,
+            PATIENCE,
             Deadlines(system),
             lambda _key, _began, error, _answer: ends.append(error),
         )
