@@ -245,11 +245,13 @@ def _is_told_by_facts(before: State, event: ev.Event, effects: tuple[Effect, ...
 
 
 def _is_as_told(before: State, child: Child, event: ev.Event) -> bool:
-    """Whether `ActorStarted` tells all of what became of a child."""
+    """Whether `ActorStarted` tells all of what became of a child: not where a new specification came into force too."""
     if type(event) is not ev.ChildStarted or event.id != child.id or type(child.state) is not Running:
         return False
     old = before.children.get(child.id)
-    return old is not None and type(old.state) is Starting and old.generation == child.generation
+    if old is None or old.spec is not child.spec:
+        return False
+    return type(old.state) is Starting and old.generation == child.generation
 
 
 def _is_round_the_same(earlier: Any, phase: Any, strategy: Strategy) -> bool:

@@ -8,17 +8,18 @@ from typing import Any
 import msgspec
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from support.supervision import World
+from support.supervision import World, supervisor
+from support.supervision import child as spec_of
 from support.supervision_strategies import Chaos, supervisor_specs
 
 from actors.events import Event
 from actors.history.payloads import event_of, payload_of
 from supervisors.announcing import Announcer
-from supervisors.core import Begin, Fact, State
+from supervisors.core import Begin, Fact, Reconfigure, State
 from supervisors.core.states import Fresh, Over
 from supervisors.lines import Lines
 from supervisors.past.folding import Picture, fold, views
-from supervisors.specs import SupervisorSpec
+from supervisors.specs import Restart, Strategy, SupervisorSpec
 from supervisors.telling import Teller, process_finder
 from supervisors.tree import nodes
 from supervisors.views import NodeView
@@ -135,3 +136,24 @@ def test_the_events_say_so_after_they_were_rows_of_the_history_and_from_any_keyf
         told.check()
 
     Chaos(world, data).run(data.draw(st.integers(0, 15)))
+
+
+def test_a_new_specification_that_waited_for_a_start_is_told_with_it():
+    """Found by the property above: what was new of the child that became ready in that very step was not told."""
+    one_for_all = Strategy.ONE_FOR_ALL
+    spec = supervisor(spec_of("a"), spec_of("b", Restart.TRANSIENT), strategy=one_for_all)
+    world = World(spec, obeys=False, begins=False, path="/")
+    told = Told(world)
+    world.watch = told.follow
+    world.feed(Begin(now=world.now))
+    world.started("a")
+    world.started("b")
+    world.exited("a")
+    world.exited("b")
+    world.started("a")
+
+    world.call(Reconfigure, supervisor(spec_of("a"), spec_of("b"), strategy=one_for_all), apply=False)
+    world.started("b")
+
+    assert world.state.children["b"].spec.restart is Restart.PERMANENT
+    told.check()
