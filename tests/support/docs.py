@@ -198,7 +198,9 @@ class Page:
         while True:
             terminal = self._open(f"{{ {self._named(step.command)}\n}}; {self._keep_state()}")
             try:
-                code = terminal.wait_end()
+                code = terminal.wait_end(
+                    3 * TIMEOUT
+                )  # longer than what it waits for itself: it says then what did not come
                 text = self._localized(terminal.text)
             finally:
                 terminal.close()
