@@ -191,4 +191,4 @@ def test_after_all_that_the_node_is_the_same_and_nothing_was_written(running: No
     assert is_alive(homes["recorder"])
     assert running.process.poll() is None
     assert running.items("ps", "/sys/recorder")[0]["state"] == "ready"
-    assert not list(Path("/tmp").glob("hostile*"))
+    assert not Path("/tmp/hostile.parquet").exists()
