@@ -134,6 +134,8 @@ class ControlServer:
         )
         self._socket = reactor.open(spec, self._on_message, self._on_undelivered)
         self._silence = max(6 * keepalive, 6 * KEEPALIVE)
+        self._keepalive = keepalive
+        self._looked_at = monotonic()
         self._sweep = reactor.every(keepalive, self._keep_alive)
 
     @property
@@ -333,7 +335,10 @@ class ControlServer:
 
     def _keep_alive(self) -> None:
         now = monotonic()
+        stood_still = max(0.0, now - self._looked_at - 2 * self._keepalive)  # what readers said since may wait unread
+        self._looked_at = now
         for responder, pending in list(self._pending.items()):
+            pending.heard_at += stood_still
             if responder.is_stream and now - pending.heard_at > self._silence:
                 self._expire(responder, "cancelled", None)
             elif responder.is_stream:

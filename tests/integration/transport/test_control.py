@@ -334,6 +334,20 @@ def test_a_stream_that_has_nothing_to_say_is_kept_alive_without_a_part(loop, run
         assert stream.read(PATIENCE) == (True, "only")
 
 
+def test_a_node_that_stood_still_takes_no_reader_for_gone(loop, run, node, monkeypatch):
+    ahead = 0.0
+    monkeypatch.setattr("transport.control.server.monotonic", lambda: time.monotonic() + ahead)
+    server = ControlServer(loop, ipc_endpoint(run, "control"), node, keepalive=0.01)
+    with PatientClient(server.endpoint) as client, client.stream("hold", credit=1) as stream:
+        responder = node.held.get()
+        ahead = 10 * server._silence
+        sent = server._socket.statistics().sent
+        wait_until(lambda: server._socket.statistics().sent > sent + 3)
+        responder.part("only")
+
+        assert stream.read(PATIENCE) == (True, "only")
+
+
 def test_a_stream_fails_as_a_call_does(client):
     with client.stream("fail") as stream, pytest.raises(ControlError, match="gmial"):
         stream.read(PATIENCE)

@@ -467,8 +467,9 @@ def test_losing_the_peer_keeps_each_tell_of_a_run_that_was_not_accepted(counting
     assert len(kept) >= 50 - 8
 
 
-@pytest.mark.parametrize("is_sent", [True, False], ids=["under-way", "waiting"])
-def test_an_asker_that_gives_up_frees_the_actor_behind_a_relay(sides, is_sent):
+@pytest.fixture
+def relayed(sides):
+    """The near side, the side behind the middle, and an actor there that is held up and found through both."""
     near, middle = sides
     back, far = Side("back", 8, middle.system), Side("far", 8)
     back.other, far.other = far, back
@@ -476,6 +477,15 @@ def test_an_asker_that_gives_up_frees_the_actor_behind_a_relay(sides, is_sent):
     slow = back.ref("/slow")
     assert middle.system.registry.claim("/slow", slow)
     slow.tell(Gate())
+    yield near, back, slow
+    middle.system.registry.release("/slow", slow)
+    back.close()
+    far.close()
+
+
+@pytest.mark.parametrize("is_sent", [True, False], ids=["under-way", "waiting"])
+def test_an_asker_that_gives_up_frees_the_actor_behind_a_relay(relayed, is_sent):
+    near, back, slow = relayed
     if not is_sent:  # the window is used up: the ask waits in the middle
         for n in range(30):
             slow.tell(Add(n))
@@ -491,19 +501,10 @@ def test_an_asker_that_gives_up_frees_the_actor_behind_a_relay(sides, is_sent):
 
     assert 77 not in slow.ask(Get(), timeout=TIMEOUT)
     assert back.gateway.statistics().asking == 0
-    middle.system.registry.release("/slow", slow)
-    back.close()
-    far.close()
 
 
-def test_an_ask_that_was_passed_on_to_a_process_that_ends_names_the_actor_it_was_for(sides):
-    near, middle = sides
-    back, far = Side("back", 8, middle.system), Side("far", 8)
-    back.other, far.other = far, back
-    far.spawn(Gated, "/slow")
-    slow = back.ref("/slow")
-    assert middle.system.registry.claim("/slow", slow)
-    slow.tell(Gate())
+def test_an_ask_that_was_passed_on_to_a_process_that_ends_names_the_actor_it_was_for(relayed):
+    near, back, _ = relayed
     back.settle()
     asked = near.gateway.ask("/slow", Add(77), 600.0)
     near.settle()
@@ -515,6 +516,3 @@ def test_an_ask_that_was_passed_on_to_a_process_that_ends_names_the_actor_it_was
     with pytest.raises(ActorExitedError, match="/slow did not answer: its process ended"):
         asked.get(timeout=TIMEOUT)
     Gated.gate.set()
-    middle.system.registry.release("/slow", slow)
-    back.close()
-    far.close()
