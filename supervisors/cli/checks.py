@@ -15,8 +15,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 
-from msgspec import Struct
-
+from supervisors.cli.patient import Patient
 from supervisors.cli.texts import plural, size
 from supervisors.cli.upkeep import (
     check_inotify,
@@ -27,7 +26,7 @@ from supervisors.cli.upkeep import (
     check_supervised,
 )
 from supervisors.views import CheckOutcome, CheckView
-from transport.endpoints import Presence, Verdict, remove_socket, verify
+from transport.endpoints import Presence, remove_socket, verify
 from transport.identity import ProcessIdentity
 
 LEAST_PYTHON: Final = (3, 11)
@@ -38,27 +37,6 @@ WANTED_FILES: Final = 1024
 CLOCK_SLACK: Final = 5.0
 
 OK, WARNING, FAILED, SKIPPED = CheckOutcome.OK, CheckOutcome.WARNING, CheckOutcome.FAILED, CheckOutcome.SKIPPED
-
-
-class Patient(Struct, frozen=True):
-    """What is examined.
-
-    Attributes:
-        home: The runtime's home.
-        config: The configuration file, or None for the one that `run` would take.
-        verdict: Whether a node runs there.
-        ping: Asks the running node for a sign of life; raises when there is none.
-    """
-
-    home: Path
-    config: Path | None
-    verdict: Verdict
-    ping: Callable[[], str]
-
-    @property
-    def is_running(self) -> bool:
-        """Whether a living node owns the home."""
-        return self.verdict.presence in {Presence.RUNNING, Presence.OTHER_USER}
 
 
 def check_python(_patient: Patient) -> CheckView:

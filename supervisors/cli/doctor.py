@@ -8,10 +8,11 @@ from typing import Annotated, Any, Final
 import typer
 
 from supervisors.cli.calling import Call, Panel, Shape, command
-from supervisors.cli.checks import CHECKS, FIXES, Patient
+from supervisors.cli.checks import CHECKS, FIXES
 from supervisors.cli.connection import connect
 from supervisors.cli.discovery import places
 from supervisors.cli.failures import CommandError, usage
+from supervisors.cli.patient import Patient
 from supervisors.cli.rendering import Column, Listing
 from supervisors.cli.terminal import Style
 from supervisors.cli.texts import plural, printable

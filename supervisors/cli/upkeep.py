@@ -8,11 +8,11 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
+from supervisors.cli.patient import Patient
 from supervisors.cli.texts import duration, plural
 from supervisors.views import CheckOutcome, CheckView
 
 if TYPE_CHECKING:
-    from supervisors.cli.checks import Patient
     from supervisors.node.loading import Loaded
 
 LEAST_WATCHES: Final = 8192
