@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import calendar
 import contextlib
+import errno
 import gzip
 import json
 import os
@@ -33,6 +34,7 @@ TRACE_SHOWN: Final = 8
 """Folder of the log files in a home."""
 DAY: Final = 86_400.0
 _STAMP: Final = "%Y%m%dT%H%M%SZ"
+_NEWLINE: Final = ord("\n")
 _LOOK_EVERY: Final = 256
 """Lines between two looks at the room on the disk."""
 
@@ -89,9 +91,10 @@ class LogFile:
         self._clock = clock
         self._lost = self._since_look = 0
         self._has_room = True
+        self._is_torn = False  # the file ends in the middle of a line
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         self._path = folder / f"{name}.log"
-        self._file = self._open()
+        self._file: IO[bytes] | None = self._open()
         self._archive: SimpleQueue[Path | None] = SimpleQueue()
         self._archiver = threading.Thread(target=self._compress_all, name=f"log-archive-{name}", daemon=True)
         self._archiver.start()
@@ -118,40 +121,60 @@ class LogFile:
             if not self._has_room:
                 self._lost += 1
                 return
+            if self._file is None:
+                self._file = self._open()
             if self._size and (self._size + len(data) > self._limits.max_bytes or int(now // DAY) != self._day):
                 self._rotate(now)
             if self._lost:
                 data = _note(now, f"{self._lost} log records were not written: the disk was full") + data
-            self._file.write(data)
-            self._size += len(data)
+            self._put(self._file, data)
             self._lost = 0
         except OSError:  # a full or vanished disk: the node is not there for its log
             self._lost += 1
-            with contextlib.suppress(OSError):
-                self._file.close()
-                self._file = self._open()
+            self._has_room = False  # looked at with each line from here on, until there is some
+            self._let_go()
 
     def close(self) -> None:
         """Close the file and end the compression; blocks until what is being compressed is."""
         self._archive.put(None)
         self._archiver.join()
-        with contextlib.suppress(OSError):
-            self._file.close()
+        self._let_go()
+
+    def _let_go(self) -> None:
+        """Close the file, if it is open; the next line opens it."""
+        file, self._file = self._file, None
+        if file is not None:
+            with contextlib.suppress(OSError):
+                file.close()
+
+    def _put(self, file: IO[bytes], data: bytes) -> None:
+        """Write all of `data`, after the end of a line; a disk that takes a part of it is a full one.
+
+        Raises:
+            OSError: Not all of it was written.
+        """
+        whole = b"\n" + data if self._is_torn else data
+        written = file.write(whole)
+        self._size += written
+        if written:
+            self._is_torn = whole[written - 1] != _NEWLINE
+        if written < len(whole):
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(self._path))
 
     def _open(self) -> IO[bytes]:
         file = open(self._path, "ab", buffering=0, opener=_open_private)  # noqa: SIM115 (open for as long as it is written)
         self._size = file.tell()
         made = os.fstat(file.fileno()).st_mtime if self._size else self._clock()
         self._day = int(made // DAY)
+        self._is_torn = False
         if self._size:
             with open(self._path, "rb") as reader:
                 reader.seek(-1, os.SEEK_END)
-                if reader.read(1) != b"\n":
-                    self._size += file.write(b"\n")
+                self._is_torn = reader.read(1)[0] != _NEWLINE
         return file
 
     def _rotate(self, now: float) -> None:
-        self._file.close()
+        self._let_go()
         stamp = time.strftime(_STAMP, time.gmtime(now))
         rotated, more = self._folder / f"{self._name}-{stamp}.log", 1
         while rotated.exists() or rotated.with_name(rotated.name + ".gz").exists():
@@ -206,10 +229,14 @@ def _open_private(path: str, flags: int) -> int:
 
 def _compress(path: Path) -> None:
     part = path.with_name(path.name + ".gz.part")
-    with open(path, "rb") as source, gzip.open(part, "wb", compresslevel=6) as target:
-        shutil.copyfileobj(source, target, 1 << 20)
-    part.chmod(0o600)
-    part.replace(path.with_name(path.name + ".gz"))
+    try:
+        with open(path, "rb") as source, gzip.open(part, "wb", compresslevel=6) as target:
+            shutil.copyfileobj(source, target, 1 << 20)
+        part.chmod(0o600)
+        part.replace(path.with_name(path.name + ".gz"))
+    except OSError:
+        part.unlink(missing_ok=True)  # on a full disk it would take the room that others need
+        raise
     path.unlink()
 
 

@@ -5,6 +5,9 @@
 A process that is ended by a signal, or by `os._exit`, says nothing any more; what it has written into the mapping is
 there all the same, as the pages belong to the kernel. A slot has the message's number, the instant, and the name of its
 class: no field, since making those plain would cost more than most handlers. A power cut loses it.
+
+The file has all its room on the disk before it is mapped: to touch a page that the disk has no room for ends a process
+with SIGBUS. Where there is no room the ring is the process's own, and a kill leaves no last messages.
 """
 
 from __future__ import annotations
@@ -40,18 +43,21 @@ class SharedRing(list[Any]):
     """The ring of an actor, each entry also noted in shared memory. For the holder of the actor's turn."""
 
     def __init__(self, path: Path, rule: FlightRule) -> None:
-        """Make the file and map it.
+        """Make the file, take its room, and map it.
 
         Raises:
-            OSError: It cannot be made.
+            OSError: It cannot be made, or the disk is full; then there is no file.
         """
         size = places(rule.messages)
         super().__init__([None] * size)
         descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | getattr(os, "O_CLOEXEC", 0), 0o600)
         try:
             length = _HEAD.size + size * _SLOT.size
-            os.truncate(descriptor, length)
+            _take_room(descriptor, length)
             self._memory = mmap.mmap(descriptor, length)
+        except BaseException:
+            remove_box(path)
+            raise
         finally:
             os.close(descriptor)
         _HEAD.pack_into(self._memory, 0, MAGIC, size, _SLOT.size)
@@ -71,6 +77,20 @@ class SharedRing(list[Any]):
         memory = self._memory
         _BODY.pack_into(memory, at + _NUMBER.size, time.time(), name)
         _NUMBER.pack_into(memory, at, number)  # last: a slot that is half written has its old number
+
+
+def _take_room(descriptor: int, length: int) -> None:
+    """Make the file of `descriptor` `length` zeros that have their room on the disk.
+
+    Raises:
+        OSError: There is none.
+    """
+    if hasattr(os, "posix_fallocate"):
+        os.posix_fallocate(descriptor, 0, length)
+        return
+    written = 0
+    while written < length:
+        written += os.write(descriptor, bytes(length - written))
 
 
 def shared_ring(path: Path, rule: FlightRule) -> list[Any]:

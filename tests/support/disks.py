@@ -19,3 +19,17 @@ def mounted_disk(folder: Path, size: str) -> Iterator[Path]:
         pytest.skip("this user may not mount a disk")
     yield folder
     subprocess.run(["umount", "-l", str(folder)], check=True)
+
+
+def fill(folder: Path) -> list[Path]:
+    """Take every byte of the disk at `folder`; return the files that do, to be removed."""
+    files: list[Path] = []
+    for number, size in enumerate((1 << 20, 1 << 12, 1)):  # ever smaller, so that no gap is left
+        files.append(folder / f"filler{number}")
+        with files[-1].open("wb", buffering=0) as filler:
+            try:
+                while filler.write(bytes(size)):
+                    pass
+            except OSError:
+                continue
+    return files

@@ -6,11 +6,14 @@ import gzip
 import os
 import shutil
 import stat
+import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from support.disks import fill, mounted_disk
 
 from supervisors.node.logfiles import DAY, Limits, LogFile, Rotated, archived_lines, expired, rotated_files
 
@@ -145,6 +148,37 @@ def test_lines_for_which_there_is_no_room_are_counted_and_told_of(tmp_path, monk
     assert 0 < lost < 300
     assert f"{lost} log records were not written" in found[-2]
     assert found[-1] == "room again"
+
+
+@pytest.fixture
+def disk(tmp_path: Path) -> Iterator[Path]:
+    if sys.platform != "linux":
+        pytest.skip("a tmpfs is mounted")
+    yield from mounted_disk(tmp_path / "disk", "64k")
+
+
+def test_a_disk_that_takes_a_part_of_a_line_costs_lines_that_are_counted_and_no_more(disk):
+    file = LogFile(disk, "node", ROOMY, Clock())
+    file.write("the first")
+    files = fill(disk)
+    assert files
+
+    for number in range(200):
+        file.write(f"{number} " + "x" * 100)  # up to the end of the page, within a line
+    lost = file.lost
+    again = LogFile(disk, "node", ROOMY, Clock())  # a start on a disk that is still full
+    again.close()
+    for filler in files:
+        filler.unlink()
+    file.write("the last")
+    file.close()
+
+    found = lines(disk)
+    assert 100 < lost < 200
+    assert file.lost == 0
+    assert (found[0], found[-1]) == ("the first", "the last")
+    assert f"{lost} log records were not written: the disk was full" in found[-2]
+    assert [line.partition(" ")[0] for line in found[1 : 200 - lost + 1]] == [str(n) for n in range(200 - lost)]
 
 
 def test_files_are_for_their_owner_alone(tmp_path):

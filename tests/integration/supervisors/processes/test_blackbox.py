@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import os
 import signal
+import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from support.disks import fill, mounted_disk
 from support.launching import launching
 from support.process_actors import Add, Do, Fail
 from support.processes import TIMEOUT
@@ -98,3 +101,27 @@ def test_a_ring_wraps_and_a_torn_or_foreign_file_is_no_record(tmp_path: Path) ->
     remove_boxes(tmp_path)
     assert boxes(tmp_path) == []
     assert read_box(path) is None
+
+
+@pytest.fixture
+def disk(tmp_path: Path) -> Iterator[Path]:
+    if sys.platform != "linux":
+        pytest.skip("a tmpfs is mounted")
+    yield from mounted_disk(tmp_path / "disk", "1m")
+
+
+def test_a_child_on_a_full_disk_works_without_a_box_and_its_successor_has_one_when_there_is_room(disk: Path) -> None:
+    with launching(disk) as host:
+        files = fill(disk)
+        child = host.start("Counter")
+        assert child.started().ask(Add(1), timeout=TIMEOUT) is not None
+        assert boxes(disk) == []
+        child.handle.stop(child_reason())
+        child.exited()
+        for file in files:
+            file.unlink()
+
+        other = host.start("Counter", path="/work/two")
+        assert other.started().ask(Add(1), timeout=TIMEOUT) is not None
+
+        assert len(boxes(disk)) == 1
