@@ -265,9 +265,9 @@ class ScheduleChanged(Event, frozen=True):
 
     Attributes:
         schedule: Its id.
-        state: `added`, `changed`, `removed`, `paused`, `resumed`, `ended`, `disabled`, `unwritten`: its slots cannot be
-            claimed on disk and wait. Of all schedules together: `catching-up`, `given-up`: more was missed than is
-            caught up, `caught-up`.
+        state: `added`, `changed`, `removed`, `paused`, `resumed`, `ended`, `disabled`, `unwritten`: slots
+            cannot be claimed on disk and wait, `written`: they can again. Of all schedules together: `catching-up`,
+            `given-up`: more was missed than is caught up, `caught-up`.
         detail: The note, or why.
     """
 

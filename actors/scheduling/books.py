@@ -19,11 +19,16 @@ from actors.scheduling.states import Begin, Hold, Keep, Now, Run, Settle, Standi
 
 
 class Claim(Struct):
-    """What is written together, the attempts that begin once it is, and those that are claimed ahead by it."""
+    """What is written together, the attempts that begin once it is, and those that are claimed ahead by it.
+
+    Attributes:
+        refused_at: Monotonic instant at which it could not be written, the first time; 0.0: that never happened.
+    """
 
     batch: Batch
     begins: list[tuple[str, Run]]
     ahead: list[tuple[str, Run]] = []
+    refused_at: float = 0.0
 
 
 class Books:

@@ -253,7 +253,8 @@ def why(scheduler: SchedulerTick, name: str) -> tuple[str, ...]:
     id = _find(scheduler, name)
     if id is None:
         return ()
-    return tuple(why_lines(id, scheduler.engine, scheduler.books.figures.get(id), scheduler.now()))
+    figures = scheduler.books.figures.get(id)
+    return tuple(why_lines(id, scheduler.engine, figures, scheduler.now(), scheduler.hands.outage))
 
 
 def stamp_or_none(at: float) -> str | None:

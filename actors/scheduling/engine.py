@@ -50,6 +50,7 @@ Effects = list[tuple[str, Effect]]
 _COMPACT: Final = 1_000
 _LOOKED: Final = Looked()
 _FAILED: Final = frozenset({"failed", "timed-out"})
+_FORGONE: Final = frozenset({"cancelled", "missed", "merged"})  # they say nothing of what they would have done
 
 
 class Engine:
@@ -338,7 +339,7 @@ class Engine:
                 isinstance(effect, Settle) and effect.state in _FAILED and not effect.why.startswith("not tried again")
             ):
                 state = breakers.settle(state, rule, now.wall, ok=False)
-            elif isinstance(effect, Settle) and effect.state == "cancelled":
+            elif isinstance(effect, Settle) and effect.state in _FORGONE:
                 state = breakers.forgo(state)
             if effect is not None:
                 passed.append(effect)

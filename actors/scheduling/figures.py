@@ -167,8 +167,11 @@ def following(entry: Entry, now: Now, count: int) -> tuple[float, ...]:
     return tuple(found)
 
 
-def why_lines(id: str, engine: Engine, figures: Figures | None, now: Now) -> Iterator[str]:
-    """Yield, in sentences, why a schedule does not run now, the weightiest first, and what became of it lately."""
+def why_lines(id: str, engine: Engine, figures: Figures | None, now: Now, unwritten: str = "") -> Iterator[str]:
+    """Yield, in sentences, why a schedule does not run now, the weightiest first, and what became of it lately.
+
+    `unwritten` is why its slots cannot be claimed on disk, "" where they can.
+    """
     entry = engine.entries[id]
     schedule = entry.plan.schedule
     state, note = state_of(entry)
@@ -181,6 +184,8 @@ def why_lines(id: str, engine: Engine, figures: Figures | None, now: Now) -> Ite
             yield f"paused: {note}" if note else "paused"
         case "ended":
             yield f"ended: {note}"
+    if unwritten:
+        yield f"its slots cannot be claimed, and wait until the disk takes writes again: {unwritten}"
     place = engine.catch_up.places().get(id)
     if place is not None:
         yield f"it missed slots; {place} schedules that did wait their turn before it"

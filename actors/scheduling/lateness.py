@@ -11,7 +11,7 @@ from actors.scheduling import core
 from actors.scheduling.backlog import GRACE
 from actors.scheduling.catchup import Held
 from actors.scheduling.plans import Every, Missed, MissedPolicy
-from actors.scheduling.states import Effect, Entry, Looked, Now, Settle
+from actors.scheduling.states import Effect, Ended, Entry, Looked, Now, Run, Settle
 
 Item = tuple[float, int, str]
 """An instant, a number, and the schedule that it is about."""
@@ -23,6 +23,24 @@ def is_past(entry: Entry, now: Now) -> bool:
     if entry.due_at is None:
         return False
     return entry.due_mono <= now.mono if type(entry.plan.when) is Every else entry.fire_at <= now.wall
+
+
+def unrun(entry: Entry, run: Run, now: Now) -> Ended | None:
+    """Return the end of a slot whose claim came onto the disk long after its instant; None where it is run still.
+
+    It is a missed slot like any other: only `once` without a later one, and `all`, run it.
+    """
+    rule = entry.plan.schedule.missed
+    outcome, why = "", ""
+    if now.wall - run.slot_at > rule.window:
+        outcome, why = "missed", f"older than the window of {rule.window:g} s"
+    elif rule.policy is MissedPolicy.SKIP:
+        outcome, why = "missed", "missed slots are skipped"
+    elif rule.policy is MissedPolicy.ONCE and is_past(entry, now):
+        outcome, why = "merged", "merged into a later slot"
+    if not outcome:
+        return None
+    return Ended(run.slot_at, run.round, outcome, f"the clock was past it when its claim was on disk; {why}")
 
 
 def any_late(wall: list[Item], mono: list[Item], soon: Iterable[float], now: Now) -> bool:

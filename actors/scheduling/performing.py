@@ -4,7 +4,8 @@
     next instants --> ledger, ahead of them --on disk--> kept;   the instant --> Runner
 
 Ends are gathered and written together after what waits in the scheduler's mailbox; a claim is written at once. What
-cannot be written is tried again, and nothing is run for it until then.
+cannot be written is tried again, and nothing is run for it until then. Meanwhile no further slot is taken up: when the
+disk takes writes again, those whose instant has passed are missed, as if the machine had slept.
 """
 
 from __future__ import annotations
@@ -17,9 +18,11 @@ from typing import TYPE_CHECKING, Final
 from actors.events import BreakerChanged, RunFinished, ScheduleChanged
 from actors.messages import Message
 from actors.policies import breaker as breakers
+from actors.scheduling.backlog import GRACE
 from actors.scheduling.books import Claim, row_ahead
 from actors.scheduling.engine import Effects
 from actors.scheduling.figures import next_at
+from actors.scheduling.lateness import unrun
 from actors.scheduling.ledger import Batch, Ledger
 from actors.scheduling.plans import Schedule
 from actors.scheduling.running import Attempt, Finished
@@ -49,6 +52,7 @@ class Performer:
 
     Attributes:
         refused: What could not be written and is tried again.
+        outage: Why the ledger takes nothing, from the first refusal until all that was refused is written; else "".
     """
 
     def __init__(self, scheduler: SchedulerTick, ledger: Ledger) -> None:
@@ -58,6 +62,8 @@ class Performer:
         self._late: dict[tuple[str, float, int], float] = {}
         self._begun: list[tuple[list[tuple[str, Run]], float]] = []
         self.refused: list[Claim] = []
+        self.outage = ""
+        self._again = 0  # of what was refused: what is being written once more
 
     def do(self, effects: Effects, now: Now, *, is_told: bool = False) -> None:
         """Perform what the rules say, in order; `is_told` where an actor tells of its run's end itself."""
@@ -169,12 +175,21 @@ class Performer:
         if claim.ahead:
             scheduler.engine.kept(claim.ahead, is_kept=not why)
             return  # where it failed, they are claimed at their instant
+        if claim.refused_at:
+            self._again -= 1
         if not why:
-            self._begin(claim.begins)
+            self._begin(claim.begins, claim.refused_at)
+            if self.outage and not self._again and not self.refused:
+                self.outage = ""
+                logger.warning("slots are claimed again")
+                scheduler.publish(ScheduleChanged(scheduler.now().wall, scheduler.path, "", "written"))
+                scheduler.arm()
             return
-        if not self.refused:
+        if not self.outage:
             logger.error("slots cannot be claimed and wait: %s", why)
             scheduler.publish(ScheduleChanged(scheduler.now().wall, scheduler.path, "", "unwritten", why))
+        self.outage = why
+        claim.refused_at = claim.refused_at or scheduler.now().mono
         batch = claim.batch
         batch.schedules = [kept for kept in batch.schedules if kept[0].id in scheduler.engine.entries]
         self.refused.append(claim)
@@ -183,6 +198,7 @@ class Performer:
     def write_again(self) -> None:
         """Try again to write what was refused."""
         refused, self.refused = self.refused, []
+        self._again += len(refused)
         for claim in refused:
             self._write(claim)
 
@@ -228,17 +244,18 @@ class Performer:
         ref = self._scheduler.actor_ref
 
         def done(why: str) -> None:
-            if why or claim.begins or claim.ahead:
+            if why or claim.begins or claim.ahead or claim.refused_at:
                 ref.tell(Written(claim, why))
             if told is not None:
                 told(why)
 
         self._ledger.write(claim.batch, done)
 
-    def _begin(self, begins: list[tuple[str, Run]]) -> None:
-        """Start the attempts whose claim is on disk."""
+    def _begin(self, begins: list[tuple[str, Run]], refused_at: float) -> None:
+        """Start the attempts whose claim is on disk; slots that the disk kept waiting long are missed."""
         scheduler = self._scheduler
         now = scheduler.now()
+        is_late = bool(refused_at) and now.mono - refused_at > GRACE
         for id, run in begins:
             entry = scheduler.engine.entries.get(id)
             current = None
@@ -250,6 +267,9 @@ class Performer:
             if current.ending:
                 ended = Ended(run.slot_at, run.round, "cancelled", current.ending)
                 scheduler.feed(id, ended, now=now)
+                continue
+            if is_late and run.kind == "schedule" and run.attempt == 1 and (end := unrun(entry, run, now)) is not None:
+                scheduler.feed(id, end, now=now)
                 continue
             figures = scheduler.books.figures_of(id)
             figures.runs += 1

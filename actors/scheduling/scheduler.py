@@ -194,9 +194,10 @@ class SchedulerTick(Actor):
         has_begun = self.hands.begin_ready(now)
         if not has_begun or self.engine.wait(now) == 0.0:  # else the books wait until what began has the interpreter
             self._take_in()
-            self.hands.do(self.engine.look(now), now)
-            self._tell_catch_up(now)
-        if self._lead:
+            if not self.hands.outage:
+                self.hands.do(self.engine.look(now), now)
+                self._tell_catch_up(now)
+        if self._lead and not self.hands.outage:
             self.hands.make_ready(now, self._lead)
         if not has_begun:
             self.owners.forget(now, self._forget_after)
@@ -352,11 +353,10 @@ class SchedulerTick(Actor):
         """Wait for the next slot, or `wall_check` seconds, whichever is sooner."""
         clock = self.system.clock
         now = Now(clock.time(), clock.monotonic())
-        longest = min(self._wall_check, _AGAIN) if self.hands.refused else self._wall_check
         if self._home:
             self._lead = min(_LEAD + len(self.engine.entries) * _LEAD_EACH, _LONGEST_LEAD)
-        due = self.engine.wait(now, self._lead)
-        delay = longest if due is None else min(longest, max(due, _SHORTEST))
+        due = self.engine.wait(now, self._lead) if not self.hands.outage else min(self._wall_check, _AGAIN)
+        delay = self._wall_check if due is None else min(self._wall_check, max(due, _SHORTEST))
         if self._timer is not None and self._timer.is_active:
             if self._armed_for <= now.mono + delay:
                 return  # it looks before that anyway

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import sqlite3
+import sys
 
 import pytest
 from support import schedule_work
+from support.disks import fill, mounted_disk
 from support.schedule_work import Greeter
 from support.working import Stage
 
@@ -13,7 +15,7 @@ from actors.events import BreakerChanged, RunFinished, ScheduleChanged
 from actors.policies.breaker import Breaker
 from actors.policies.overlap import Overlap, Policy
 from actors.policies.retry import Retry, Strategy
-from actors.scheduling.plans import Schedule
+from actors.scheduling.plans import Missed, MissedPolicy, Schedule
 from actors.scheduling.requests import (
     Backfill,
     CancelRuns,
@@ -412,6 +414,52 @@ def test_nothing_is_run_before_its_claim_is_on_disk_and_nothing_is_lost_by_a_dis
     bench.advance(1.0)
 
     assert bench.ends(1) == [(60.0, "succeeded", 1)]
+
+
+@pytest.fixture
+def small_bench(tmp_path):
+    """A bench on a disk of its own."""
+    if sys.platform != "linux":
+        pytest.skip("a tmpfs is mounted")
+    disks = mounted_disk(tmp_path / "disk", "4m")
+    home = next(disks)
+    schedule_work.reset()
+    clock = ManualClock(time=NOON)
+    with Stage(clock=clock) as stage:
+        yield Bench(stage, clock, home)
+    for _ in disks:
+        pytest.fail("one disk is mounted")
+
+
+def test_slots_of_a_time_when_the_disk_was_full_have_one_end_each_by_the_policy_of_missed_slots(small_bench):
+    bench, stage = small_bench, small_bench.stage
+    bench.start()
+    for policy in MissedPolicy:
+        bench.put(policy.value, missed=Missed(policy), breaker=Breaker(failures=1))
+    files = fill(bench.home)
+    bench.advance(60.0)
+    assert "full" in stage.event(ScheduleChanged, state="unwritten").detail
+    for _ in range(3):
+        bench.advance(60.0)
+    bench.advance(26.0)
+    (why, *_) = bench.ask(WhySchedule("once"))
+    assert "its slots cannot be claimed, and wait until the disk takes writes again" in why
+    assert "full" in why
+    assert bench.put("new").state == "refused"
+    assert schedule_work.calls == []
+
+    for file in files:
+        file.unlink()
+    bench.advance(1.0)
+    stage.event(ScheduleChanged, state="written")
+    bench.advance(1.0)
+
+    assert bench.ends(3, "skip") == [(60.0, "missed", 1), (120.0, "missed", 2), (240.0, "succeeded", 1)]
+    assert bench.ends(3, "once") == [(60.0, "merged", 1), (120.0, "merged", 2), (240.0, "succeeded", 1)]
+    assert bench.ends(4, "all") == [(at, "succeeded", 1) for at in (60.0, 120.0, 180.0, 240.0)]
+    assert len(stage.found(ScheduleChanged, state="unwritten")) == 1
+    bench.advance(60.0)  # it goes on as before
+    assert bench.ends(4, "skip")[3] == (300.0, "succeeded", 1)
 
 
 def sqlite_row(bench, *, is_repeat):
