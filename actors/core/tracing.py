@@ -15,6 +15,7 @@ from __future__ import annotations
 import hashlib
 import os
 import re
+from collections.abc import Callable
 from contextvars import ContextVar
 from typing import Any, Final
 from urllib.parse import quote, unquote
@@ -100,6 +101,18 @@ def new_trace(id: str = "", *, run: str = "", job: str = "") -> Trace:
 def derived_id(*names: object) -> str:
     """Return the id that belongs to `names`, always the same: all tries of a job are one trace."""
     return hashlib.blake2b("\0".join(map(str, names)).encode(), digest_size=16).hexdigest()
+
+
+def deriving(*names: object) -> Callable[[str], str]:
+    """Return a function that returns `derived_id(*names, name)` of a `name`, in half the time."""
+    common = hashlib.blake2b("".join(f"{name}\0" for name in names).encode(), digest_size=16)
+
+    def derive(name: str) -> str:
+        hash = common.copy()
+        hash.update(name.encode())
+        return hash.hexdigest()
+
+    return derive
 
 
 class tracing:  # noqa: N801  # used as a function is, like `contextlib.suppress`

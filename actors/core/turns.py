@@ -21,7 +21,7 @@ from actors.core.future import Ask
 from actors.core.handlers import DEFERRED, PROXY_HANDLERS, Handler, is_coroutine
 from actors.core.life import ask_failed, end, failed, finish, start
 from actors.core.signals import Resume, Stop, Suspend
-from actors.core.tracing import Carried, handle_carried, tracing
+from actors.core.tracing import Carried, current, handle_carried
 from actors.errors import AskTimeoutError
 from actors.exits import NORMAL
 
@@ -102,8 +102,11 @@ def run_mixed(cell: ActorRef[Any]) -> None:
 def step(cell: ActorRef[Any], item: Any) -> bool:
     """Handle one message; return False where the turn went to the event loop or the actor has ended."""
     if type(item) is Carried:
-        with tracing(item.trace):
+        token = current.set(item.trace)
+        try:
             return step(cell, item.item)
+        finally:
+            current.reset(token)
     ask = item if type(item) is Ask else None
     message = item if ask is None else ask.message
     actor = cell._actor

@@ -140,6 +140,9 @@ class Acceptor:
 
     def _check_room(self, drafts: Sequence[Draft], now: float, is_child: bool) -> None:
         """See that the queues take what is new; jobs that are there already need no room."""
+        if len(drafts) == 1 and not drafts[0].spec.key:  # nearly always
+            self._check_queue(drafts[0].queue, 1, is_child)
+            return
         wanted: dict[str, int] = {}
         keys: set[tuple[str, str]] = set()
         for draft in drafts:
@@ -149,11 +152,14 @@ class Acceptor:
             keys.add((draft.queue, key))
             wanted[draft.queue] = wanted.get(draft.queue, 0) + 1
         for name, count in wanted.items():
-            queue = self._ledger.queues[name]
-            if queue.draining and not is_child:
-                raise JobsRefusedError(f"the queue {name} is being drained and takes no jobs")
-            if queue.count + count > queue.spec.capacity:
-                raise JobsRefusedError(f"the queue {name} is full: {queue.count} of {queue.spec.capacity} jobs")
+            self._check_queue(name, count, is_child)
+
+    def _check_queue(self, name: str, count: int, is_child: bool) -> None:
+        queue = self._ledger.queues[name]
+        if queue.draining and not is_child:
+            raise JobsRefusedError(f"the queue {name} is being drained and takes no jobs")
+        if queue.count + count > queue.spec.capacity:
+            raise JobsRefusedError(f"the queue {name} is full: {queue.count} of {queue.spec.capacity} jobs")
 
     def _job(self, draft: Draft, ids: Sequence[str], now: float) -> Job:
         spec, handler = draft.spec, draft.handler
@@ -165,13 +171,17 @@ class Acceptor:
             spec.kind,
             spec.payload,
             priority=spec.priority,
+            run_at=now,
             attempts=spec.attempts or handler.attempts or rules.attempts,
             timeout=spec.timeout or handler.timeout or rules.timeout,
+            backoff=spec.backoff,
+            every=spec.every,
+            slot_at=now,
+            batch=spec.batch,
+            source=spec.source,
             created_at=now,
             changed_at=now,
-            source=spec.source,
         )
-        job.run_at = job.slot_at = now
         if spec.delay or spec.run_at is not None:
             job.run_at = job.slot_at = spec.run_at if spec.run_at is not None else now + spec.delay
         if spec.cron:
@@ -183,7 +193,6 @@ class Acceptor:
         if spec.after:
             job.even_if = spec.even_if
             job.after = self._unfinished(spec, ids)
-        job.backoff, job.every, job.batch = spec.backoff, spec.every, spec.batch
         return job
 
     def _unfinished(self, spec: JobSpec, ids: Sequence[str]) -> set[int]:

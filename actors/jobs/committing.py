@@ -161,7 +161,7 @@ class Commits:
             for job in flush.inserted:
                 job.is_new = True
             for job in flush.jobs:
-                job.row_attempt = 0
+                job.is_plain = False
             for effect in flush.effects:
                 if isinstance(effect, Begin) and effect.job.number not in refused:
                     ledger.unclaim(effect.job, now)

@@ -43,7 +43,10 @@ class JobTable(Protocol):
     damaged: Path | None
 
     def submit(self, take: Callable[[], Changes], done: Callable[[BaseException | None], None]) -> None:
-        """Write what `take` returns, all or none, and call `done`; both are called on the writer's thread."""
+        """Write what `take` returns, all or none, and call `done`; both are called on the writer's thread.
+
+        `take` may be called more than once, and returns the same each time.
+        """
         ...
 
     def unfinished(self) -> list[Job]: ...
@@ -91,7 +94,11 @@ class FileTable:
         self.damaged = self._file.damaged
 
     def submit(self, take: Callable[[], Changes], done: Callable[[BaseException | None], None]) -> None:
-        self._file.submit(lambda connection: tables.write(connection, take()), lambda error, _: done(error))
+        self._file.submit(
+            lambda connection: tables.write(connection, take()),
+            lambda error, _: done(error),
+            alone=lambda: tables.statement_of(take()),
+        )
 
     def unfinished(self) -> list[Job]:
         return self._file.read(tables.read_unfinished)
@@ -202,11 +209,6 @@ class MemoryTable:
                     kept = list(found[:fixed])
                     kept[tables.FIXED.index("attempts")] = row[-2]
                     self._rows[row[-1]] = (*kept, *row[:-2])
-            for number, *values in changes.ended:
-                row = self._rows[number]
-                news = dict(zip((*tables.FIXED, *tables.MOVING), row, strict=True)) | tables.SUCCESS
-                news |= zip(tables.ENDED[1:], values, strict=True)
-                self._rows[number] = tuple(news.values())
             for line in changes.lines:
                 self._said += 1
                 if line[0] in self._rows:

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from actors.core.system import ActorSystem
-from actors.core.tracing import Trace, derived_id, tracing
+from actors.core.tracing import Trace, deriving, tracing
 from actors.errors import ActorExitedError
 from actors.events import JobRetried
 from actors.hiding import hidden
@@ -39,6 +39,7 @@ class Performer:
     def __init__(self, system: ActorSystem, path: str) -> None:
         self._system = system
         self._path = path
+        self._trace_id = deriving(system.name, path)
         self._tokens: dict[int, Token] = {}
         self._cells: dict[str, Any] = {}
         self._local: set[str] = set()
@@ -103,7 +104,7 @@ class Performer:
     def _trace_of(self, job: Job) -> Trace:
         """Return the trace of `job`, one and the same for all its tries."""
         name = f"job-{job.number}"
-        return Trace(derived_id(self._system.name, self._path, name), job=name)
+        return Trace(self._trace_id(name), "", name)
 
     def _answered(self, begin: Begin, future: Any) -> None:
         """A worker in another process said how a try ended, or ended itself; on any thread."""

@@ -30,7 +30,7 @@ class Job(Struct, eq=False, gc=False):
         why: Why its last try failed, or why it is as it is.
         worker: Path of the worker that has it, or had it last.
         is_new: It has no row yet.
-        row_attempt: The try that its row says is running; 0 for none.
+        is_plain: What its row has beside the columns that plain jobs share (`tables.SHORT`) is as for all of these.
     """
 
     number: int
@@ -67,7 +67,7 @@ class Job(Struct, eq=False, gc=False):
     halted_at: float = 0.0
     result: str | None = None
     is_new: bool = True
-    row_attempt: int = 0
+    is_plain: bool = False
 
 
 class Begin(Struct, gc=False):

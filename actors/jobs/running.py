@@ -12,7 +12,6 @@ import os
 import time
 import traceback
 from collections.abc import Callable, Mapping, Sequence
-from functools import partial
 from typing import Any
 
 from actors import Actor, on
@@ -50,6 +49,10 @@ class LocalJob(Message[None], frozen=True, local=True):
     attempt: int
     repeats: int
     token: Token
+
+    def keep(self, at: float, level: str, text: str) -> None:
+        """Keep a line that the try says."""
+        self.engine.logged(self.number, self.attempt, at, level, text)
 
 
 class AsyncJob(LocalJob, frozen=True, local=True):
@@ -93,7 +96,7 @@ class JobWorker(Actor):
     def do(self, message: LocalJob) -> None:
         engine, handler, number, attempt = message.engine, message.handler, message.number, message.attempt
         run: Run | None = None
-        lines = _lines_of(message)
+        lines = Lines(message.keep)
         before = current.set(lines)
         try:
             message.token.check()
@@ -118,7 +121,7 @@ class JobWorker(Actor):
     @on(AsyncJob)
     async def do_async(self, message: AsyncJob) -> None:
         engine, handler, number, attempt = message.engine, message.handler, message.number, message.attempt
-        lines = _lines_of(message)
+        lines = Lines(message.keep)
         run = _run_of(message, lines, self._options)
         try:
             message.token.check()
@@ -263,10 +266,6 @@ async def _cancellable(handler: Handler, payload: Any, run: Run, lines: Lines) -
         raise
     finally:
         run.token.on_set = None
-
-
-def _lines_of(job: LocalJob) -> Lines:
-    return Lines(partial(job.engine.logged, job.number, job.attempt))
 
 
 def _run_of(job: LocalJob, lines: Lines, options: Mapping[str, Any]) -> Run:

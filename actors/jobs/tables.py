@@ -15,7 +15,7 @@ from msgspec import Struct
 
 from actors.jobs.lines import PER_JOB
 from actors.jobs.records import Job
-from actors.jobs.specs import RUNNING, SUCCEEDED, UNFINISHED
+from actors.jobs.specs import UNFINISHED
 from actors.policies.backoff import Backoff
 
 STEP: Final = """
@@ -98,6 +98,13 @@ CREATE VIEW jobs_view AS SELECT
     FROM jobs_all;
 """
 
+LAST_STEP: Final = """
+CREATE TRIGGER jobs_last_deleted AFTER DELETE ON jobs_all
+WHEN old.number > (SELECT number FROM jobs_last)
+BEGIN UPDATE jobs_last SET number = old.number; END;
+"""
+"""No number is given twice: the highest is that of a row, or was kept as the row went."""
+
 FIXED: Final = (
     "number", "queue", "kind", "payload", "priority", "attempts", "timeout", "backoff", "key", "window_at", "even_if",
     "slot_at", "batch", "source", "created_at",
@@ -110,20 +117,19 @@ COLUMNS: Final = ", ".join((*FIXED, *MOVING))
 
 SHORT: Final = (
     "number", "queue", "kind", "payload", "priority", "attempts", "timeout", "created_at", "state", "run_at", "slot_at",
-    "attempt", "begun_at", "changed_at", "worker",
+    "attempt", "begun_at", "changed_at", "worker", "progress", "note", "result",
 )  # fmt: skip
 PLAIN: Final[dict[str, Any]] = {
     "backoff": None, "key": "", "window_at": 0.0, "even_if": 0, "every": 0.0, "cron": "", "timezone": "", "batch": "",
-    "source": "", "after": "",
-    "progress": 0.0, "note": "", "why": "", "repeats": 0, "ending": "", "result": None,
+    "source": "", "after": "", "why": "", "repeats": 0, "ending": "",
 }  # fmt: skip
 """The columns that a plain job leaves empty, and what is in them: half the cost of writing one is binding values."""
-SUCCESS: Final[dict[str, Any]] = {"state": SUCCEEDED, "progress": 1.0, "why": "", "ending": ""}
-"""What a job that has succeeded has in these columns."""
-ENDED: Final = ("number", "changed_at", "note", "result")
+_PLAIN_MOVING: Final = ("attempts", *(name for name in MOVING if name in SHORT))
 _CHANGED: Final = (*MOVING, "attempts", "number")
 _ROWS_AT_ONCE: Final = (64, 16, 4, 1)
 """Rows of one statement: a batch is cut into these, so that few statements are prepared and kept."""
+_SHORT_AT_ONCE: Final = (1, 2, 4, *range(8, 129, 8))
+"""The same of plain ones, of which the last is repeated until there are as many: one statement can be a commit."""
 
 
 def _marks(columns: int, rows: int) -> str:
@@ -134,10 +140,13 @@ def _insert(rows: int) -> str:
     return f"INSERT INTO jobs_all ({COLUMNS}) VALUES {_marks(len(FIXED) + len(MOVING), rows)}"
 
 
-def _insert_short(rows: int) -> str:
+def _upsert_short(rows: int) -> str:
     constants = ", ".join("NULL" if value is None else repr(value) for value in PLAIN.values())
     row = f"({', '.join('?' * len(SHORT))}, {constants})"
-    return f"INSERT INTO jobs_all ({', '.join((*SHORT, *PLAIN))}) VALUES {', '.join([row] * rows)}"
+    return (
+        f"INSERT INTO jobs_all ({', '.join((*SHORT, *PLAIN))}) VALUES {', '.join([row] * rows)} "
+        f"ON CONFLICT (number) DO UPDATE SET {', '.join(f'{name} = excluded.{name}' for name in _PLAIN_MOVING)}"
+    )
 
 
 def _update(rows: int) -> str:
@@ -148,18 +157,8 @@ def _update(rows: int) -> str:
     )
 
 
-def _end(rows: int) -> str:
-    news = ", ".join(f"{name} = news.{name}" for name in ENDED[1:])
-    return (
-        f"WITH news({', '.join(ENDED)}) AS (VALUES {_marks(len(ENDED), rows)}) "
-        f"UPDATE jobs_all SET {', '.join(f'{name} = {value!r}' for name, value in SUCCESS.items())}, {news} "
-        "FROM news WHERE jobs_all.number = news.number"
-    )
-
-
-INSERTS, SHORT_INSERTS, UPDATES, ENDS = (
-    {rows: statement(rows) for rows in _ROWS_AT_ONCE} for statement in (_insert, _insert_short, _update, _end)
-)
+INSERTS, UPDATES = ({rows: statement(rows) for rows in _ROWS_AT_ONCE} for statement in (_insert, _update))
+UPSERTS: Final = {rows: _upsert_short(rows) for rows in _SHORT_AT_ONCE}
 
 _backoff: Final = msgspec.json.Decoder(Backoff)
 
@@ -171,21 +170,20 @@ class Changes(Struct, frozen=True):
 
     Attributes:
         inserted: New ones, whole: the columns `COLUMNS`.
-        short: New ones with nothing out of the ordinary: the columns `SHORT`; the others are as `PLAIN` says.
+        short: Ones with nothing out of the ordinary, new or changed: the columns `SHORT`; the others are, and were
+            before, as `PLAIN` says.
         updated: Changed ones: the columns `MOVING`, attempts and number.
-        ended: Ones that succeeded at the try their row tells of: number, changed_at, note and result.
         lines: What handlers said: number, attempt, instant, level and text.
     """
 
     inserted: list[Row]
     short: list[Row]
     updated: list[Row]
-    ended: list[Row]
     lines: list[Row]
 
     @property
     def whole(self) -> Iterator[Row]:
-        """The new rows, all of them whole."""
+        """The new rows and the plain ones, all of them whole."""
         yield from self.inserted
         for row in self.short:
             values = PLAIN | dict(zip(SHORT, row, strict=True))
@@ -194,20 +192,16 @@ class Changes(Struct, frozen=True):
 
 def changes_of(jobs: Iterable[Job], lines: Iterable[Row] = ()) -> Changes:
     """Return the rows of `jobs` as they are now, and `lines`; what is in them is what their rows say from then on."""
-    changes = Changes([], [], [], [], list(lines))
+    changes = Changes([], [], [], list(lines))
     for job in jobs:
-        is_new = job.is_new
-        if job.state == SUCCEEDED and not is_new and job.row_attempt == job.attempt and not job.why:
-            changes.ended.append((job.number, job.changed_at, job.note, job.result))
-            continue
-        if job.state == RUNNING:
-            job.row_attempt = job.attempt
-        if is_new and _is_plain(job):
+        is_new, was_plain = job.is_new, job.is_plain
+        job.is_plain = _is_plain(job)
+        if job.is_plain and (is_new or was_plain):
             changes.short.append(
                 (
                     job.number, job.queue, job.kind, job.payload, job.priority, job.attempts, job.timeout,
                     job.created_at, job.state, job.run_at, job.slot_at, job.attempt, job.begun_at, job.changed_at,
-                    job.worker,
+                    job.worker, job.progress, job.note, job.result,
                 )
             )  # fmt: skip
             continue
@@ -234,22 +228,30 @@ def _is_plain(job: Job) -> bool:
     """Whether the columns `PLAIN` of a job are as it says."""
     return not (
         job.backoff is not None or job.key or job.every or job.cron or job.batch or job.source or job.after
-        or job.progress or job.note or job.why or job.repeats or job.ending or job.even_if or job.window_at
-        or job.result is not None
+        or job.why or job.repeats or job.ending or job.even_if or job.window_at
     )  # fmt: skip
 
 
 def write(connection: sqlite3.Connection, changes: Changes) -> None:
     """Write rows, many with one statement: while SQLite carries one out, other threads of the program go on."""
-    if changes.inserted or changes.short:
-        _write_rows(connection, INSERTS, changes.inserted)
-        _write_rows(connection, SHORT_INSERTS, changes.short)
-        last = max(row[0] for row in chain(changes.inserted, changes.short))
-        connection.execute("UPDATE jobs_last SET number = max(number, ?)", (last,))
+    _write_rows(connection, INSERTS, changes.inserted)
+    for at in range(0, len(changes.short), _SHORT_AT_ONCE[-1]):
+        connection.execute(*_upsert(changes.short[at : at + _SHORT_AT_ONCE[-1]]))
     _write_rows(connection, UPDATES, changes.updated)
-    _write_rows(connection, ENDS, changes.ended)
     if changes.lines:
         _write_lines(connection, changes.lines)
+
+
+def statement_of(changes: Changes) -> tuple[str, Row] | None:
+    """Return the one statement, and its values, that writes `changes`; None where it takes more than one."""
+    if changes.inserted or changes.updated or changes.lines or not 0 < len(changes.short) <= _SHORT_AT_ONCE[-1]:
+        return None
+    return _upsert(changes.short)
+
+
+def _upsert(rows: list[Row]) -> tuple[str, Row]:
+    size = next(size for size in _SHORT_AT_ONCE if size >= len(rows))
+    return UPSERTS[size], tuple(chain.from_iterable((*rows, *rows[-1:] * (size - len(rows)))))
 
 
 def _write_rows(connection: sqlite3.Connection, statements: dict[int, str], rows: list[Row]) -> None:
@@ -298,12 +300,14 @@ def job_of(row: Row) -> Job:
     fixed, moving = row[: len(FIXED)], row[len(FIXED) :]
     values = dict(zip((*FIXED, *MOVING), (*fixed, *moving), strict=True))
     backoff, after = values.pop("backoff"), values.pop("after")
-    return Job(
+    job = Job(
         **values | {"even_if": bool(values["even_if"])},
         backoff=_backoff.decode(backoff) if backoff is not None else None,
         after=set(map(int, after.split(","))) if after else set(),
         is_new=False,
     )
+    job.is_plain = _is_plain(job)
+    return job
 
 
 def read_unfinished(connection: sqlite3.Connection) -> list[Job]:
@@ -334,4 +338,5 @@ def read_jobs(connection: sqlite3.Connection, numbers: Iterable[int]) -> list[Jo
 
 def last_number(connection: sqlite3.Connection) -> int:
     """Return the highest number ever given, 0 for none."""
-    return int(connection.execute("SELECT number FROM jobs_last").fetchone()[0])
+    query = "SELECT max(number, (SELECT coalesce(max(number), 0) FROM jobs_all)) FROM jobs_last"
+    return int(connection.execute(query).fetchone()[0])

@@ -26,7 +26,8 @@ from actors.state.migrations import Migrations, NewerFileError, begin, bring_up
 T = TypeVar("T")
 Work = Callable[[sqlite3.Connection], Any]
 Done = Callable[[BaseException | None, Any], None]
-_Entry = tuple[Work, Done]
+Alone = Callable[[], tuple[str, tuple[Any, ...]] | None]
+_Entry = tuple[Work, Done, Alone | None]
 
 _BATCH: Final = 1_000
 
@@ -86,11 +87,16 @@ class StateFile:
         self.submit(work, settle)
         return future
 
-    def submit(self, work: Work, done: Done) -> None:
-        """Like `write`, but call `done(error, result)`, on the writer's thread; it must be quick and never raise."""
+    def submit(self, work: Work, done: Done, alone: Alone | None = None) -> None:
+        """Like `write`, but call `done(error, result)`, on the writer's thread; it must be quick and never raise.
+
+        Where `work` is all that waits, and `alone` returns the one statement (with its values) that does the same, that
+        statement is the transaction: the interpreter is free for other threads until it is on disk, and asked for once.
+        Its result is None.
+        """
         with self._lock:
             if not self._closed:
-                self._waiting.put((work, done))
+                self._waiting.put((work, done, alone))
                 return
         done(StateError(self.path, "the file is closed"), None)
 
@@ -192,10 +198,12 @@ class StateFile:
 
     def _settle(self, entries: list[_Entry]) -> None:
         """Write `entries` together; where that fails, each by itself, so that one cannot cost the others theirs."""
+        if len(entries) == 1 and self._is_written_alone(entries[0]):
+            return
         results: list[Any] = []
         try:
             self._connection.execute("BEGIN IMMEDIATE")
-            for work, _ in entries:
+            for work, _, _ in entries:
                 results.append(work(self._connection))
             self._connection.execute("COMMIT")
         except BaseException as error:
@@ -206,11 +214,30 @@ class StateFile:
                     self._settle([entry])
                 return
             reported = StateError(self.path, f"not written: {error}") if isinstance(error, sqlite3.Error) else error
-            for _, done in entries:
+            for _, done, _ in entries:
                 done(reported, None)
             return
-        for (_, done), result in zip(entries, results, strict=True):
+        for (_, done, _), result in zip(entries, results, strict=True):
             done(None, result)
+
+    def _is_written_alone(self, entry: _Entry) -> bool:
+        """Write `entry` by one statement that commits itself; return whether that was possible, and done."""
+        _, done, alone = entry
+        if alone is None:
+            return False
+        try:
+            statement = alone()
+        except BaseException as error:
+            done(error, None)
+            return True
+        if statement is None:
+            return False
+        try:
+            self._connection.execute(*statement)
+        except sqlite3.Error:  # `work`, in a transaction, meets it again and reports it
+            return False
+        done(None, None)
+        return True
 
 
 _lock = threading.Lock()

@@ -138,7 +138,8 @@ def traced(connection):
 
 import actors.jobs.jobtable as jobtable
 from actors.state.migrations import Migrations
-jobtable.JOBS = Migrations("jobs", (*jobtable.JOBS.steps[:-1], traced))
+steps_of_jobs = (traced if step is earlier.bring_over else step for step in jobtable.JOBS.steps)
+jobtable.JOBS = Migrations("jobs", tuple(steps_of_jobs))
 FileTable(Path({path!r})).close()
 print("done", flush=True)
 """

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import queue
 import sqlite3
+import threading
 
 import pytest
 
@@ -104,4 +106,49 @@ def test_a_reader_cannot_write(tmp_path):
 
     with pytest.raises(StateError, match="readonly"):
         file.read(note("no"))
+    file.close()
+
+
+def test_what_waits_alone_is_written_by_the_one_statement_that_does_the_same(tmp_path):
+    file = open_state(tmp_path / "state.db", NOTES)
+    ends = queue.SimpleQueue()
+    entered, held = threading.Event(), threading.Event()
+
+    def hold(_):
+        entered.set()
+        held.wait(TIMEOUT)
+
+    def never():
+        raise AssertionError("it does not wait alone")
+
+    def submit(statement):
+        file.submit(note("by work"), lambda error, result: ends.put((error, result)), alone=lambda: statement)
+        return ends.get(timeout=TIMEOUT)
+
+    assert submit(("INSERT INTO notes (text) VALUES (?)", ("alone",))) == (None, None)
+    assert submit(None) == (None, 1)
+    assert submit(("INSERT INTO nowhere VALUES (1)", ())) == (None, 1)
+    file.write(hold)
+    assert entered.wait(TIMEOUT)
+    for _ in range(2):
+        file.submit(note("together"), lambda error, result: ends.put((error, result)), alone=never)
+    held.set()
+
+    assert [ends.get(timeout=TIMEOUT) for _ in range(2)] == [(None, 1)] * 2
+    assert texts(file) == ["alone", "by work", "by work", "together", "together"]
+    file.close()
+
+
+def test_one_statement_that_cannot_be_said_costs_no_other_write(tmp_path):
+    file = open_state(tmp_path / "state.db", NOTES)
+    ends = queue.SimpleQueue()
+
+    def fail():
+        raise ValueError("not like this")
+
+    file.submit(note("never"), lambda error, result: ends.put(error), alone=fail)
+
+    assert str(ends.get(timeout=TIMEOUT)) == "not like this"
+    assert file.write(note("next")).result(TIMEOUT) == 1
+    assert texts(file) == ["next"]
     file.close()

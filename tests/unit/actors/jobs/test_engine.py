@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
 import pytest
 
 from actors.jobs import viewing
@@ -9,13 +13,15 @@ from actors.jobs.accepting import Accepted, JobsRefusedError
 from actors.jobs.engine import Engine
 from actors.jobs.handlers import job as handler
 from actors.jobs.handlers import spec_of
-from actors.jobs.jobtable import MemoryTable, QueueState
+from actors.jobs.jobtable import FileTable, JobTable, MemoryTable, QueueState
 from actors.jobs.records import Again, Begin, Ended, Halt, Stop
 from actors.jobs.selecting import Selection
 from actors.jobs.specs import QueueSpec
+from actors.jobs.tables import Changes
 from actors.jobs.viewing import end_of
 from actors.policies.backoff import Backoff
 from actors.policies.ratelimit import RateLimit
+from actors.state.file import StateError
 
 
 @handler("engine.work")
@@ -23,14 +29,31 @@ def work(_: int) -> None:
     """Never called."""
 
 
+class FullTable(FileTable):
+    """A file whose disk is full while `fails` says so."""
+
+    fails: str | None = None
+
+    def submit(self, take: Callable[[], Changes], done: Callable[[BaseException | None], None]) -> None:
+        if self.fails is None:
+            super().submit(take, done)
+            return
+        take()
+        done(StateError(Path("state.db"), self.fails))
+
+    def settle(self) -> None:
+        """Wait until what was submitted is written."""
+        self.select(Selection())
+
+
 class Bench:
     """An engine over memory, with a clock moved by hand, and what it wanted done."""
 
-    def __init__(self, **rules: object) -> None:
+    def __init__(self, table: JobTable | None = None, **rules: object) -> None:
         self.now = 1_000.0
         self.ahead = 0.0
         self.effects: list[object] = []
-        self.table = MemoryTable()
+        self.table: Any = table if table is not None else MemoryTable()
         self.engine = Engine(
             self.table, now=lambda: self.now, steady=lambda: self.now - self.ahead,
             perform=self.effects.extend, alarm=lambda _: None
@@ -40,6 +63,8 @@ class Bench:
     def add(self, count: int = 1, **options: object) -> list[int]:
         answers: list[Accepted | JobsRefusedError] = []
         self.engine.add([spec_of(work, 1, **options) for _ in range(count)], answers.append)
+        if isinstance(self.table, FullTable):
+            self.table.settle()
         (answer,) = answers
         if isinstance(answer, JobsRefusedError):
             raise answer
@@ -59,6 +84,28 @@ class Bench:
 
     def states(self) -> dict[int, str]:
         return {job.number: job.state for job in self.table.select(Selection())}
+
+
+def test_an_end_that_could_not_be_written_is_written_in_whole_with_the_next_commit(tmp_path):
+    bench = Bench(table=FullTable(tmp_path / "state.db"))
+    bench.workers(1)
+    (number,) = bench.add()
+    bench.engine.failed(number, 1, "the line was busy", True)
+    bench.now += 1.0
+    bench.engine.pass_time()
+    bench.table.settle()
+    bench.table.fails = "no space left"
+
+    bench.engine.finished(number, 2, "7")
+    bench.table.settle()
+    assert bench.engine.trouble
+    bench.table.fails = None
+    bench.engine.pass_time()
+    bench.table.settle()
+
+    (found,) = bench.table.select(Selection())
+    assert (found.state, found.attempt, found.result, found.why) == ("succeeded", 2, "7", "")
+    bench.engine.close()
 
 
 def test_on_a_full_disk_new_jobs_are_refused_nothing_begins_and_what_ended_is_written_later():

@@ -6,7 +6,7 @@ import sqlite3
 from typing import Any
 
 import pytest
-from msgspec.structs import asdict, replace
+from msgspec.structs import asdict
 
 from actors.jobs import tables
 from actors.jobs.jobtable import FileTable, MemoryTable
@@ -53,13 +53,13 @@ def written(connection: sqlite3.Connection, memory: MemoryTable, jobs: list[Job]
 @pytest.fixture
 def connection() -> Any:
     connection = sqlite3.connect(":memory:")
-    connection.executescript(tables.STEP + tables.LINES_STEP + tables.CRON_STEP)
+    connection.executescript(tables.STEP + tables.LINES_STEP + tables.CRON_STEP + tables.LAST_STEP)
     yield connection
     connection.close()
 
 
 def same(job: Job) -> dict[str, Any]:
-    return asdict(replace(job, row_attempt=0))
+    return asdict(job)
 
 
 @pytest.mark.parametrize("fields", ODD.values(), ids=ODD)
@@ -81,6 +81,46 @@ def test_a_batch_of_any_size_is_written_whole(connection: sqlite3.Connection, co
         job.note, job.why, job.ending = "done", "", ""
     assert [asdict(found) for found in written(connection, memory, jobs)] == [same(job) for job in jobs]
     assert tables.last_number(connection) == count
+
+
+def test_plain_jobs_are_written_and_changed_by_one_statement(connection: sqlite3.Connection) -> None:
+    jobs = [a_job(number) for number in range(1, 12)]
+    for changed in ({}, {"state": SUCCEEDED, "result": "8", "progress": 1.0, "note": "done", "changed_at": 9.5}):
+        for job in jobs:
+            for name, value in changed.items():
+                setattr(job, name, value)
+        statement = tables.statement_of(tables.changes_of(jobs))
+        for job in jobs:
+            job.is_new = False
+        assert statement is not None
+        connection.execute(*statement)
+
+        assert [asdict(found) for found in tables.read_jobs(connection, range(20))] == [same(job) for job in jobs]
+
+
+@pytest.mark.parametrize("changed", [{"why": "w"}, {"ending": "cancel"}, {"repeats": 1}, {"after": {3}}], ids=str)
+def test_a_row_that_was_out_of_the_ordinary_once_is_rewritten_in_all_its_columns(
+    connection: sqlite3.Connection, changed: dict[str, Any]
+) -> None:
+    job = a_job(7)
+    memory = MemoryTable()
+    for values in ({}, changed, {name: getattr(job, name) for name in changed}):
+        for name, value in values.items():
+            setattr(job, name, value)
+        assert [asdict(found) for found in written(connection, memory, [job])] == [same(job)]
+
+
+def test_the_number_of_a_job_that_was_deleted_is_not_given_again(tmp_path):
+    table = FileTable(tmp_path / "state.db")
+    table.submit(lambda: tables.changes_of([a_job(4), a_job(9, state=SUCCEEDED)]), lambda error: None)
+    assert table.delete([9]) == [9]
+    table.close()
+
+    table = FileTable(tmp_path / "state.db")
+
+    assert [job.number for job in table.unfinished()] == [4]
+    assert table.last_number() == 9
+    table.close()
 
 
 def test_what_changed_since_the_row_said_running_is_written_with_the_end(connection: sqlite3.Connection) -> None:
