@@ -18,6 +18,7 @@ from types import CodeType, TracebackType
 from msgspec import Struct
 
 from actors.hiding import hidden
+from actors.texts import storable
 
 
 class ExitKind(Enum):
@@ -93,7 +94,7 @@ class Crash:
     @property
     def message(self) -> str:
         error = self._error
-        return _message(error) if error is not None else self.record.message
+        return message_of(error) if error is not None else self.record.message
 
     @property
     def traceback(self) -> str:
@@ -223,10 +224,11 @@ def _type_name(error: BaseException) -> str:
 
 def said(error: BaseException) -> str:
     """Return the class and the message of `error` in at most `MESSAGE_LIMIT` characters and some; never raises."""
-    return f"{type(error).__name__}: {_message(error)}"
+    return f"{type(error).__name__}: {message_of(error)}"
 
 
-def _message(error: BaseException) -> str:
+def message_of(error: BaseException) -> str:
+    """Return the message of `error` as it can be stored, without secrets, in so many characters; never raises."""
     try:
         text = str(error)
     except BaseException as failed:  # `SystemExit` too: who formats an error must not end by it
@@ -239,7 +241,7 @@ def _format(error: BaseException, trace: TracebackType | None) -> CrashRecord:
         text = _whole_text(error, trace)
     except BaseException as failed:  # as above
         text = f"<the traceback could not be formatted: {type(failed).__name__}>"
-    return CrashRecord(_type_name(error), _message(error), _cut(hidden(text), TRACEBACK_LIMIT))
+    return CrashRecord(_type_name(error), message_of(error), _cut(hidden(text), TRACEBACK_LIMIT))
 
 
 def _whole_text(error: BaseException, trace: TracebackType | None) -> str:
@@ -272,7 +274,7 @@ _frames: dict[tuple[CodeType | int, ...], str] = {}
 
 
 def _cut(text: str, limit: int) -> str:
-    text = text.encode("utf-8", "backslashreplace").decode("utf-8")  # a lone surrogate would not cross the wire
+    text = storable(text)  # a lone surrogate would not cross the wire
     if len(text) <= limit:
         return text
     half = limit // 2

@@ -5,7 +5,9 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Sequence
 
+import msgspec
 from msgspec import Struct
+from msgspec.structs import asdict
 
 from actors.errors import ActorRuntimeError
 from actors.jobs.handlers import Handler, check_payload, handler_of
@@ -14,6 +16,7 @@ from actors.jobs.ledger import Ledger
 from actors.jobs.records import Job
 from actors.jobs.selecting import SelectionError, number_of
 from actors.jobs.specs import DEPENDENCIES_MAX, PRIORITY_MAX, SUCCEEDED, JobSpec
+from actors.policies.backoff import Backoff
 
 ADDED_AT_ONCE = 10_000
 _YEARS = 100 * 366 * 86_400.0
@@ -59,11 +62,19 @@ class Acceptor:
         Raises:
             UnknownKindError: No handler does it.
             PayloadError: Its payload is not what the handler takes.
-            JobsRefusedError: Something else about it is wrong.
+            JobsRefusedError: Something else about it is wrong, also a field that is of another type or no text.
         """
         if len(specs) > ADDED_AT_ONCE:
             raise JobsRefusedError(f"at most {ADDED_AT_ONCE} jobs are added at once, got {len(specs)}")
-        return [self._draft(spec) for spec in specs]
+        try:
+            return [self._draft(spec) for spec in specs]
+        except (
+            TypeError,
+            AttributeError,
+            UnicodeError,
+            msgspec.ValidationError,
+        ) as error:  # made in this process, where no wire checked it
+            raise JobsRefusedError(f"a job has a field of the wrong type: {error}") from None
 
     def _draft(self, spec: JobSpec) -> Draft:
         handler = handler_of(spec.kind)
@@ -77,9 +88,13 @@ class Acceptor:
             _check_times(spec)
         if spec.cron or spec.timezone:
             self._check_cron(spec)
+        if spec.backoff is not None:
+            msgspec.convert(asdict(spec.backoff), Backoff)
+        if type(spec.priority) is not int:
+            raise JobsRefusedError(f"a priority is a whole number, got {spec.priority!r}")
         if not -PRIORITY_MAX <= spec.priority <= PRIORITY_MAX:
             raise JobsRefusedError(f"a priority lies between -{PRIORITY_MAX} and {PRIORITY_MAX}, got {spec.priority}")
-        if spec.attempts is not None and not 1 <= spec.attempts <= 1000:
+        if spec.attempts is not None and not (type(spec.attempts) is int and 1 <= spec.attempts <= 1000):
             raise JobsRefusedError(f"attempts are 1 to 1000, got {spec.attempts}")
         if spec.timeout is not None and not 0 < spec.timeout < _YEARS:
             raise JobsRefusedError(f"timeout is positive seconds, got {spec.timeout}")
@@ -87,6 +102,10 @@ class Acceptor:
             len(spec.key) > 500 or len(spec.batch) > 200 or len(spec.source) > 500
         ):
             raise JobsRefusedError("a key or source has at most 500 characters, a batch 200")
+        if not (spec.key.isascii() and spec.batch.isascii() and spec.source.isascii()):
+            f"{spec.key}{spec.batch}{spec.source}".encode()
+        if spec.after and not all(type(id) is str for id in spec.after):
+            raise JobsRefusedError("what a job comes after is named by ids")
         if spec.after and len(spec.after) > DEPENDENCIES_MAX:
             raise JobsRefusedError(f"a job comes after at most {DEPENDENCIES_MAX} others, got {len(spec.after)}")
         return Draft(spec, handler, name)

@@ -27,8 +27,10 @@ import msgspec
 from msgspec import Struct
 
 from actors.errors import ActorRuntimeError
-from actors.jobs.lines import Lines
+from actors.hiding import hidden
+from actors.jobs.lines import LEVELS, Lines
 from actors.jobs.specs import JobSpec
+from actors.texts import storable
 
 __all__ = [
     "CancelledJobError",
@@ -43,6 +45,9 @@ __all__ = [
 F = TypeVar("F", bound=Callable[..., Any])
 
 _KIND: Final = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._:-"
+_SHOWN: Final = 100
+NOTE_LENGTH: Final = 1_000
+"""Characters of what a job says of how far it is."""
 _encode: Final = msgspec.json.Encoder().encode
 
 
@@ -50,9 +55,10 @@ class UnknownKindError(ActorRuntimeError, LookupError):
     """No handler is registered for a kind of job."""
 
     def __init__(self, kind: str) -> None:
-        near = get_close_matches(kind, _handlers, n=1)
+        shown = str(kind) if len(str(kind)) <= _SHOWN else f"{str(kind)[: _SHOWN - 1]}…"
+        near = get_close_matches(shown, _handlers, n=1)
         known = f"did you mean {near[0]}?" if near else f"there are {', '.join(sorted(_handlers)) or 'none'}"
-        super().__init__(f"no handler for jobs of kind {kind!r}; {known}")
+        super().__init__(f"no handler for jobs of kind {shown!r}; {known}")
         self.kind = kind
 
 
@@ -161,12 +167,18 @@ class Run:
         return self.token.wait(timeout)
 
     def report(self, progress: float, note: str = "") -> None:
-        """Say how far the job is: `progress` from 0 to 1, and a line for people."""
-        self._report(min(1.0, max(0.0, progress)), note)
+        """Say how far the job is: `progress` from 0 to 1, and a line for people, of which `NOTE_LENGTH` is kept."""
+        self._report(min(1.0, max(0.0, progress)), storable(hidden(str(note)))[:NOTE_LENGTH])
 
     def log(self, text: str, level: str = "info") -> None:
-        """Keep a line with the job, as what its handler logs is: `actorctl jobs logs ID`."""
-        self._lines.say(level, text)
+        """Keep a line with the job, as what its handler logs is: `actorctl jobs logs ID`.
+
+        Raises:
+            ValueError: `level` is none of `LEVELS`.
+        """
+        if level not in LEVELS:
+            raise ValueError(f"a level is one of {', '.join(LEVELS)}, got {str(level)[:80]!r}")
+        self._lines.say(level, str(text))
 
     def add(self, kind: str | Callable[..., Any], payload: object = None, **options: Any) -> None:
         """Add a job if this one succeeds: both are written together or neither is. Options are those of `JobSpec`."""
@@ -296,6 +308,8 @@ def check_payload(handler: Handler, payload: str, limit: int) -> None:
     Raises:
         PayloadError: It is not, or it is larger than `limit` bytes.
     """
+    if type(payload) is not str:
+        raise PayloadError(f"the payload of {handler.kind} is JSON text, got {type(payload).__name__}")
     if len(payload) > limit or (not payload.isascii() and len(payload.encode()) > limit):
         raise PayloadError(f"the payload of {handler.kind} has {len(payload)} characters, {limit} bytes are allowed")
     try:

@@ -16,6 +16,7 @@ from contextvars import ContextVar
 from typing import Final
 
 from actors.hiding import hidden
+from actors.texts import storable
 
 FIRST: Final = 900
 """Lines of one try that are kept as they come."""
@@ -25,6 +26,8 @@ PER_JOB: Final = 2_000
 """Lines of one job, over all its tries; the newest stay."""
 LENGTH: Final = 4_000
 """Characters of a line; a traceback is one."""
+
+LEVELS: Final = ("debug", "info", "warning", "error", "critical")
 
 Keep = Callable[[float, str, str], None]
 
@@ -47,8 +50,8 @@ class Lines:
         self._last: deque[tuple[float, str, str]] | None = None
 
     def say(self, level: str, text: str, at: float | None = None) -> None:
-        """Take a line; `level` is `debug`, `info`, `warning`, `error` or `critical`."""
-        text = hidden(text)
+        """Take a line; `level` is one of `LEVELS`, or what a logger calls one."""
+        text = storable(hidden(text))
         if len(text) > LENGTH:
             text = f"{text[:LENGTH]}… ({len(text) - LENGTH} more characters)"
         line = (time.time() if at is None else at, level, text)

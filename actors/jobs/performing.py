@@ -14,7 +14,7 @@ from actors.core.system import ActorSystem
 from actors.core.tracing import Trace, deriving, tracing
 from actors.errors import ActorExitedError
 from actors.events import JobRetried
-from actors.hiding import hidden
+from actors.exits import said
 from actors.jobs import viewing
 from actors.jobs.engine import Engine
 from actors.jobs.handlers import Token, UnknownKindError, handler_of
@@ -115,7 +115,7 @@ class Performer:
             engine.worker_lost(job.queue, begin.path, f"{begin.path} ended: {error}")
             return
         except Exception as error:  # the message did not get there, or the answer is none
-            engine.failed(job.number, begin.attempt, hidden(f"{type(error).__name__}: {error}"), True)
+            engine.failed(job.number, begin.attempt, said(error), True)
             return
         match answer:
             case DoneJob(result, children):

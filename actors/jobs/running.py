@@ -15,7 +15,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from actors import Actor, on
-from actors.hiding import hidden
+from actors.exits import message_of
 from actors.jobs.engine import Engine
 from actors.jobs.handlers import (
     CancelledJobError,
@@ -290,10 +290,10 @@ def _seldom(report: Callable[[float, str], None]) -> Callable[[float, str], None
 
 def _fault(error: Exception, lines: Lines) -> tuple[str, bool]:
     """Return why a try failed, and whether another may end otherwise; what nobody meant is said with its traceback."""
-    said = hidden(str(error))[:2000]
+    text = message_of(error)[:2000]
     if isinstance(error, DoNotRetry):
-        return said or "the handler said not to try again", False
+        return text or "the handler said not to try again", False
     if isinstance(error, CancelledJobError):
-        return said, True
+        return text, True
     lines.say("error", "".join(traceback.format_exception(error)).rstrip())
-    return f"{type(error).__name__}: {said}", not isinstance(error, UnknownKindError | PayloadError)
+    return f"{type(error).__name__}: {text}", not isinstance(error, UnknownKindError | PayloadError)

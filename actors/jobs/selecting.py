@@ -81,6 +81,10 @@ def check(selection: Selection) -> None:
         raise SelectionError(f"a selection has 1 to {CAP} jobs, got {selection.limit}")
     if len(selection.where) > 10_000:
         raise SelectionError("a condition has at most 10,000 characters")
+    try:
+        f"{selection.where}{selection.queue}{selection.kind}{selection.batch}".encode()
+    except UnicodeEncodeError:
+        raise SelectionError("a selection holds a lone surrogate, which is no text") from None
 
 
 def numbers(connection: sqlite3.Connection, selection: Selection) -> list[int]:

@@ -5,6 +5,7 @@ The table is `jobs_all`; people and `--where` see it as the view `jobs_view`, wh
 
 from __future__ import annotations
 
+import logging
 import sqlite3
 from collections.abc import Iterable, Iterator
 from itertools import chain
@@ -17,6 +18,8 @@ from actors.jobs.lines import PER_JOB
 from actors.jobs.records import Job
 from actors.jobs.specs import UNFINISHED
 from actors.policies.backoff import Backoff
+
+logger = logging.getLogger(__name__)
 
 STEP: Final = """
 CREATE TABLE jobs_all (
@@ -302,12 +305,21 @@ def job_of(row: Row) -> Job:
     backoff, after = values.pop("backoff"), values.pop("after")
     job = Job(
         **values | {"even_if": bool(values["even_if"])},
-        backoff=_backoff.decode(backoff) if backoff is not None else None,
+        backoff=_backoff_of(values["number"], backoff) if backoff is not None else None,
         after=set(map(int, after.split(","))) if after else set(),
         is_new=False,
     )
     job.is_plain = _is_plain(job)
     return job
+
+
+def _backoff_of(number: int, text: str) -> Backoff | None:
+    """Return what a row says of the back-off; None, which is the queue's own, where it cannot be read."""
+    try:
+        return _backoff.decode(text)
+    except msgspec.MsgspecError as error:  # one such row must not keep the queues from beginning
+        logger.warning("the back-off of job-%d cannot be read, so its queue's holds: %s", number, error)
+        return None
 
 
 def read_unfinished(connection: sqlite3.Connection) -> list[Job]:

@@ -20,6 +20,8 @@ from actors.jobs.orders import (
 from actors.jobs.records import Job
 from actors.jobs.selecting import Selection, SelectionError, number_of
 from actors.jobs.specs import BLOCKED, CANCELLED, DELAYED, DISABLED, FAILED, RUNNING, SUCCEEDED, UNFINISHED, WAITING
+from actors.policies.ratelimit import RateLimit
+from actors.texts import storable
 
 ACTIONS = ("retry", "cancel", "promote", "delete")
 LINES_MAX = 10_000
@@ -112,6 +114,8 @@ def grep(engine: Engine, order: GrepJobs) -> tuple[JobLine, ...]:
     _check_limit(order.limit)
     if not 1 <= len(order.text) <= 1_000:
         raise SelectionError(f"the text to look for has 1 to 1,000 characters, got {len(order.text)}")
+    if storable(order.text) != order.text:
+        raise SelectionError("the text to look for holds a lone surrogate, which is no text")
     jobs = engine.overlay(engine.table.select(order.selection))
     wanted = order.text.lower()
     found = [
@@ -163,7 +167,7 @@ def change(engine: Engine, order: ChangeJobs) -> list[int]:
         case "retry":
             return [*engine.retry(numbers), *engine.promote(numbers)]
         case "cancel":
-            return engine.cancel(numbers, order.why or "cancelled by hand")
+            return engine.cancel(numbers, storable(order.why) or "cancelled by hand")
         case "promote":
             return engine.promote(numbers)
         case "delete":
@@ -213,11 +217,11 @@ def changed_queue(state: QueueState, order: ChangeQueue) -> QueueState:
     """
     match order.action:
         case "pause":
-            return replace(state, paused=True, note=order.note)
+            return replace(state, paused=True, note=storable(order.note))
         case "resume":
             return replace(state, paused=False, draining=False, note="")
         case "drain":
-            return replace(state, draining=True, note=order.note)
+            return replace(state, draining=True, note=storable(order.note))
         case "rate":
             return replace(state, rate=_rate(order.rate))
     raise SelectionError(f"there is no action {order.action!r}; there are {', '.join(QUEUE_ACTIONS)}")
@@ -230,8 +234,8 @@ def _rate(said: str) -> str | None:
         return ""
     count, _, per = said.partition("/")
     try:
-        if int(count) >= 1 and float(per or "1") > 0:
-            return f"{int(count)}/{float(per or '1'):g}"
+        rate = RateLimit(int(count), float(per or "1"))
+        return f"{rate.count}/{rate.per!r}"
     except ValueError:
         pass
     raise SelectionError(f"a rate is COUNT/SECONDS, as 100/1, got {said!r}")

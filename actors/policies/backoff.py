@@ -23,15 +23,15 @@ class Backoff(Struct, frozen=True):
     reset_after: float = 600.0
 
     def __post_init__(self) -> None:
-        if self.first < 0:
+        if not 0 <= self.first < float("inf"):
             raise ValueError(f"first is 0 or more seconds, got {self.first}")
-        if self.factor < 1:
+        if not 1 <= self.factor < float("inf"):
             raise ValueError(f"factor is 1 or more, got {self.factor}")
-        if self.max < self.first:
+        if not self.first <= self.max < float("inf"):
             raise ValueError(f"max is at least first ({self.first} s), got {self.max}")
         if not 0 <= self.jitter <= 1:
             raise ValueError(f"jitter lies in 0..1, got {self.jitter}")
-        if self.reset_after < 0:
+        if not self.reset_after >= 0:
             raise ValueError(f"reset_after is 0 or more seconds, got {self.reset_after}")
 
 

@@ -9,16 +9,19 @@ class RateLimit(Struct, frozen=True):
     """At most `count` in any `per` seconds for long; up to `count` at once after a quiet time.
 
     Attributes:
-        count: 1 or more.
-        per: Seconds, positive.
+        count: 1 to 1,000,000,000.
+        per: Seconds, 1e-6 to 1e10.
+
+    Raises:
+        ValueError: A number is out of its range.
     """
 
     count: int
     per: float = 1.0
 
     def __post_init__(self) -> None:
-        if self.count < 1 or self.per <= 0:
-            raise ValueError(f"a rate is 1 or more in a positive number of seconds, got {self.count} in {self.per}")
+        if not 1 <= self.count <= 1_000_000_000 or not 1e-6 <= self.per <= 1e10:
+            raise ValueError(f"a rate is 1 to 10**9 in 1 µs to 10**10 seconds, got {self.count} in {self.per}")
 
     def __str__(self) -> str:
         return f"{self.count}/{self.per:g}s"

@@ -14,6 +14,8 @@ from typing import assert_never
 
 from msgspec import Struct
 
+from actors.exits import said
+
 
 class Strategy(Enum):
     """How delays grow."""
@@ -98,7 +100,7 @@ def failure_of(error: BaseException) -> Failure:
         if cls is BaseException:
             break
         kinds += [cls.__name__, f"{cls.__module__}.{cls.__qualname__}"]
-    return Failure(tuple(kinds), f"{type(error).__name__}: {error}")
+    return Failure(tuple(kinds), said(error))
 
 
 def again_after(

@@ -16,6 +16,7 @@ from actors.scheduling.figures import Figures
 from actors.scheduling.ledger import Batch, Row, Slot
 from actors.scheduling.plans import Plan, Schedule
 from actors.scheduling.states import Begin, Hold, Keep, Now, Run, Settle, Standing
+from actors.texts import storable
 
 
 class Claim(Struct):
@@ -226,7 +227,7 @@ def _row(
         run.round,
         run.kind,
         state,
-        why,
+        storable(why),
         run.attempt,
         run.is_repeat,
         began_at,

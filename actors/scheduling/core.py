@@ -25,7 +25,8 @@ from actors.policies import retry as retries
 from actors.policies.overlap import Delay, Overlap, Policy, Queue, Refuse, Replace, Start, decide
 from actors.policies.retry import Again
 from actors.scheduling.backlog import Due, cron_due, first_interval, interval_due
-from actors.scheduling.plans import Every, Plan, Schedule, stamp
+from actors.scheduling.differences import differences, timing_of
+from actors.scheduling.plans import Every, Plan, stamp
 from actors.scheduling.states import (
     NEVER,
     Barred,
@@ -331,18 +332,12 @@ def _changed(entry: Entry, plan: Plan, now: Now, effects: list[Effect]) -> Entry
     entry = replace(entry, plan=plan, disabled="")
     if before == plan.schedule:
         return entry
-    effects.append(Tell("changed", ""))
-    if timing_of(before) == timing_of(plan.schedule) and not entry.standing.ended:
+    effects.append(Tell("changed", differences(before, plan.schedule)))
+    if timing_of(before) == timing_of(plan.schedule):
         return entry
     standing = replace(entry.standing, since=now.wall, ended="", runs=0)
     effects.append(Keep(standing))
     return scheduled(replace(entry, standing=standing), now, now.wall)
-
-
-def timing_of(schedule: Schedule) -> tuple[object, ...]:
-    """Return what decides when the slots are; slots count anew where it changes."""
-    names = ("cron", "every", "at", "timezone", "jitter", "start_at", "end_at", "exclude", "max_runs")
-    return tuple(getattr(schedule, name) for name in names)
 
 
 def _find(runs: tuple[Run, ...], slot_at: float, round: int) -> Run | None:

@@ -89,7 +89,7 @@ class Times:
         self._zone = zone
         self._walls = walls_of(expression)
         self._next = _next_fixed if expression.fixed else _next_interval
-        self._latest: tuple[int, int] = (-1, -1)
+        self._latest: tuple[int | None, int] = (None, 0)
         self._table: array[int] | None = None
         self._day = _NO_DAY
         self._is_asked_again = False  # what is asked once, as a program starts with many schedules, needs no table

@@ -9,14 +9,18 @@ from collections.abc import Callable, Iterator
 from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING, Final
 
+import msgspec
+from msgspec.structs import asdict, replace
+
 from actors.events import ScheduleChanged
 from actors.policies import breaker as breakers
 from actors.policies.overlap import Overlap
 from actors.scheduling import core
-from actors.scheduling.figures import following, run_id, slot_id, view_of, why_lines
+from actors.scheduling.differences import differences, timing_of
+from actors.scheduling.figures import following, run_id, slot_id, state_of, view_of, why_lines
 from actors.scheduling.ledger import Ledger, Slot
 from actors.scheduling.ledger import Wanted as WantedSlots
-from actors.scheduling.plans import Every, ScheduleError, plan_of, stamp
+from actors.scheduling.plans import Every, Schedule, ScheduleError, plan_of, stamp
 from actors.scheduling.requests import (
     Backfill,
     BackfillAnswer,
@@ -33,6 +37,7 @@ from actors.scheduling.requests import (
     Touched,
 )
 from actors.scheduling.states import Cancelled, Changed, Entry, Now, Paused, Resumed, Run, Settle, Standing, Wanted
+from actors.texts import storable
 
 if TYPE_CHECKING:
     from actors.scheduling.scheduler import SchedulerTick
@@ -43,12 +48,12 @@ _MOST_SLOTS: Final = 10_000
 
 def put(scheduler: SchedulerTick, message: PutSchedule) -> Touched:
     """Put a schedule in force, or change it."""
-    schedule = message.schedule
-    id = schedule.id
     try:
+        schedule = msgspec.convert(asdict(message.schedule), Schedule)  # made in this process, no wire checked it
+        id = schedule.id
         plan = plan_of(schedule, scheduler.timezone)
-    except ScheduleError as error:
-        return Touched(id, "refused", str(error))
+    except (ScheduleError, msgspec.ValidationError) as error:
+        return Touched(str(message.schedule.id), "refused", str(error))
     if schedule.to and not schedule.message:
         return Touched(id, "refused", f"schedule {id!r}: message: say what the actor is asked, package.module:Class")
     entry = scheduler.engine.entries.get(id)
@@ -58,13 +63,18 @@ def put(scheduler: SchedulerTick, message: PutSchedule) -> Touched:
         return Touched(id, "unknown", f"there is no schedule {id!r}")
     if entry is not None and entry.plan.schedule.origin == "actor":
         return Touched(id, "refused", f"{id!r} is the schedule of an actor, which registers it itself")
-    if entry is not None and entry.plan.schedule == schedule:
-        return Touched(id, "unchanged")
+    before = entry.plan.schedule if entry is not None else None
+    if before is not None and before == replace(schedule, origin=before.origin):
+        return Touched(id, "unchanged", _unlike_waiting(scheduler.engine.entries[id]))
     why = scheduler.runner.why_not(schedule)
     if why:
         return Touched(id, "refused", f"schedule {id!r}: {why}")
     now = scheduler.now()
-    if entry is None:
+    has_other_slots = before is None or timing_of(before) != timing_of(schedule)
+    if has_other_slots and core.scheduled(Entry(plan, Standing(since=now.wall)), now, now.wall).due_at is None:
+        past = f"at: {stamp(schedule.at)} is past" if schedule.at else "it has no slot from now on"
+        return Touched(id, "refused", f"schedule {id!r}: {past}")
+    if before is None:
         standing = Standing(since=now.wall)
         scheduler.restore(plan, now, standing, 0.0, ())
         scheduler.books.define(schedule, standing)
@@ -81,8 +91,14 @@ def put(scheduler: SchedulerTick, message: PutSchedule) -> Touched:
     return (
         Touched(id, "refused", f"in force until the end of the node, not on disk: {why}")
         if why
-        else Touched(id, "changed")
+        else Touched(id, "changed", differences(before, schedule))
     )
+
+
+def _unlike_waiting(entry: Entry) -> str:
+    """Return why a schedule that is as it should be has no slots, "" where it has."""
+    state, note = state_of(entry)
+    return f"{state}: {note}" if state in {"paused", "ended", "disabled"} else ""
 
 
 def remove(scheduler: SchedulerTick, message: RemoveSchedules) -> tuple[Touched, ...]:
@@ -116,7 +132,7 @@ def pause(scheduler: SchedulerTick, message: PauseSchedules) -> tuple[Touched, .
     def hold(id: str, entry: Entry) -> Touched:
         if entry.standing.paused is not None:
             return Touched(id, "unchanged", "it is paused already")
-        scheduler.feed(id, Paused(message.note, message.by))
+        scheduler.feed(id, Paused(storable(message.note), storable(message.by)))
         return Touched(id, "paused")
 
     return _each(scheduler, message.selection, hold)

@@ -104,6 +104,8 @@ def state_of(entry: Entry) -> tuple[str, str]:
         return "paused", standing.paused + (f" (by {standing.paused_by})" if standing.paused_by else "")
     if standing.ended:
         return "ended", standing.ended
+    if entry.due_at is None and not entry.waiting:
+        return "ended", "no further slot"
     return "waiting", ""
 
 

@@ -18,6 +18,7 @@ from actors.core.links import Down
 from actors.events import ScheduleChanged
 from actors.jobs.cycles import Register
 from actors.scheduling import core
+from actors.scheduling.differences import timing_of
 from actors.scheduling.ledger import Slot
 from actors.scheduling.plans import Plan, Schedule
 from actors.scheduling.states import Came, Changed, Ended, Now, Run, Settle, Standing, Wanted, Went
@@ -121,7 +122,7 @@ class Owners:
             scheduler.books.define(schedule, standing)
             return
         standing, cursor, slots = left.standing, left.cursor, left.slots
-        if core.timing_of(left.schedule) != core.timing_of(schedule):
+        if timing_of(left.schedule) != timing_of(schedule):
             standing = replace(standing, since=now.wall)
         if left.schedule != schedule or standing is not left.standing:
             scheduler.books.define(schedule, standing)

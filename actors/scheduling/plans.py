@@ -39,6 +39,8 @@ _TAG: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:-]{0,99}\Z", re.ASCII)
 _IMPORT: Final = re.compile(r"[A-Za-z_]\w*(?:\.[A-Za-z_]\w*)*:[A-Za-z_]\w*(?:\.[A-Za-z_]\w*)*\Z", re.ASCII)
 _PAYLOAD_LIMIT: Final = 1 << 20
 _EXCLUDED_LIMIT: Final = 1_000
+_LONGEST: Final = 100 * 366 * DAY
+_FIRST_YEAR, _LAST_YEAR = 1970, 9998
 
 
 class MissedPolicy(Enum):
@@ -294,8 +296,8 @@ def _check_numbers(schedule: Schedule) -> None:
         value = getattr(schedule, field)
         if not low <= value < 253_402_300_800:  # the year 10000
             raise ScheduleError(schedule.id, field, f"0 or more seconds before the year 10000, got {value}")
-    if schedule.every and schedule.every < 0.001:
-        raise ScheduleError(schedule.id, "every", f"at least a millisecond, got {schedule.every}")
+    if schedule.every and not 0.001 <= schedule.every <= _LONGEST:
+        raise ScheduleError(schedule.id, "every", f"from a millisecond to a hundred years, got {schedule.every}")
     if not 0 < schedule.timeout < math.inf:
         raise ScheduleError(schedule.id, "timeout", f"positive seconds, got {schedule.timeout}")
     if schedule.end_at and schedule.end_at < schedule.start_at:
@@ -353,6 +355,8 @@ def _excluded(texts: tuple[str, ...], timezone: str) -> tuple[tuple[float, float
             ) from None
         if high < low:
             raise ValueError(f"{text!r} ends before it begins; write {last}..{first}")
+        if low.year < _FIRST_YEAR or high.year > _LAST_YEAR:
+            raise ValueError(f"{text!r} is none of the years {_FIRST_YEAR} to {_LAST_YEAR}")
         spans.append((_midnight(low, timezone), _midnight(high + timedelta(days=1), timezone)))
     return tuple(sorted(spans))
 

@@ -28,7 +28,7 @@ class Touched(Struct, frozen=True):
     Attributes:
         state: `added`, `changed`, `unchanged`, `removed`, `paused`, `resumed`, `started`, `waiting`, `cancelled`,
             `refused`, `unknown`.
-        why: Why not, where it was refused.
+        why: Why not, where it was refused; what is different, where it was changed.
         run: Id of the run that was started or waits, or "".
     """
 

@@ -39,8 +39,10 @@ from actors.scheduling.calling import Call, Calls, Deadlines, Key
 from actors.scheduling.figures import slot_id
 from actors.scheduling.plans import Schedule
 from actors.scheduling.states import Run
+from actors.texts import storable
 
 _DETAIL: Final = 500
+_LOOKED_AT: Final = 20 * _DETAIL
 
 logger = logging.getLogger(__name__)
 
@@ -289,7 +291,12 @@ class Runner:
 
     def _finish(self, key: Key, began: float, error: BaseException | None, answer: object) -> None:
         seconds = self._system.clock.monotonic() - began
-        detail = "" if answer is None else one_line(str(answer))
+        detail = ""
+        if error is None and answer is not None:
+            try:
+                detail = one_line(str(answer))
+            except Exception as failed:  # whatever stands for its result must not keep the run from its end
+                detail = f"a {type(answer).__name__}, whose text could not be made: {type(failed).__name__}"
         if error is None:
             finished = Finished(key, "succeeded", detail, seconds)
         elif isinstance(error, CancelledWorkError | asyncio.CancelledError):
@@ -323,7 +330,7 @@ class _LoopCycle:
 
 def one_line(text: str) -> str:
     """Return `text` on one line of bounded length."""
-    line = " ".join(text.split())
+    line = storable(" ".join(text[:_LOOKED_AT].split()))
     return line if len(line) <= _DETAIL else line[: _DETAIL - 1] + "…"
 
 

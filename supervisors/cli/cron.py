@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from datetime import UTC, datetime
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
 from supervisors.cli import cronos, schedules
 from supervisors.cli.calling import Call, Panel, Shape, command
 from supervisors.cli.cronapp import app, cron_app
+from supervisors.cli.cronoptions import zone as zone_of_option
 from supervisors.cli.failures import CommandError, usage
 from supervisors.cli.rendering import Column, Listing, Page, facts
 from supervisors.cli.terminal import Style, Terminal
@@ -67,7 +68,7 @@ def show_next(
     from actors.scheduling.cron import check, next_after
     from actors.scheduling.expression import CronError
 
-    zone, start = _zone(tz), _start(since, tz)
+    zone, start = zone_of_option(tz), _start(since, tz)
     runs: list[RunView] = []
     try:
         checked = check(expression)
@@ -124,7 +125,7 @@ def _short(text: str) -> str:
 def _view(text: str, tz: str, since: str) -> CronView:
     from actors.scheduling.explaining import explain as explanation
 
-    zone = _zone(tz)
+    zone = zone_of_option(tz)
     found = explanation(text, zone, _start(since, tz))
     error = None
     if found.error is not None:
@@ -144,15 +145,6 @@ def _view(text: str, tz: str, since: str) -> CronView:
     )
 
 
-def _zone(name: str) -> Any:
-    from actors.scheduling.zones import ZoneError, zone_of
-
-    try:
-        return zone_of(name)
-    except ZoneError as error:
-        raise usage(f"--tz: {error}") from None
-
-
 def _start(text: str, tz: str) -> datetime:
     """Return the instant that `--from` names; one without an offset is read in the zone."""
     if not text:
@@ -163,7 +155,10 @@ def _start(text: str, tz: str) -> datetime:
         raise usage(
             f"--from: {text!r} is no instant", "e.g. --from 2026-03-08 or --from 2026-03-08T01:30-05:00"
         ) from None
-    return found if found.tzinfo else found.replace(tzinfo=_zone(tz))
+    found = found if found.tzinfo else found.replace(tzinfo=zone_of_option(tz))
+    if not 1970 < found.year < 9900:
+        raise usage(f"--from: {text!r} is none of the years 1971 to 9899")
+    return found
 
 
 def _lines(view: CronView, terminal: Terminal) -> Iterable[str]:

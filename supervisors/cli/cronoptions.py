@@ -20,7 +20,12 @@ Tags = Annotated[list[str] | None, typer.Option("--tag", metavar="TAG", help="Al
 State = Annotated[str, typer.Option("--state", metavar="STATE", help="Only those in this state.")]
 Cron = Annotated[str | None, typer.Option("--cron", metavar="EXPRESSION", help="When: a cron expression or a name.")]
 Every = Annotated[str | None, typer.Option("--every", metavar="DURATION", help="When: from one slot to the next.")]
-At = Annotated[str | None, typer.Option("--at", metavar="INSTANT", help="When: once, ISO 8601.")]
+At = Annotated[
+    str | None,
+    typer.Option(
+        "--at", metavar="INSTANT", help="When: once, ISO 8601; where it has no offset, in --tz or else local time."
+    ),
+]
 Zone = Annotated[str | None, typer.Option("--tz", metavar="ZONE", help="Whose wall clock: an IANA name.")]
 Handler = Annotated[str | None, typer.Option("--handler", metavar="NAME", help="A function, package.module:name.")]
 To = Annotated[
@@ -37,15 +42,25 @@ Priority = Annotated[str | None, typer.Option("--priority", metavar="WORD", help
 Limit = Annotated[str | None, typer.Option("--run-limit", metavar="DURATION", help="Longest time of one attempt.")]
 Jitter = Annotated[str | None, typer.Option("--jitter", metavar="DURATION", help="Fire up to this much later.")]
 Overlap = Annotated[str | None, typer.Option("--overlap", metavar="POLICY", help=", ".join(OVERLAPS) + ".")]
-OverlapLimit = Annotated[int | None, typer.Option("--overlap-limit", metavar="N", help="With queue or concurrent.")]
+OverlapLimit = Annotated[
+    int | None, typer.Option("--overlap-limit", metavar="N", min=1, max=10_000, help="With queue or concurrent.")
+]
 Missed = Annotated[str | None, typer.Option("--missed", metavar="POLICY", help="skip, once or all.")]
 Window = Annotated[str | None, typer.Option("--missed-window", metavar="DURATION", help="Older slots are not run.")]
-Attempts = Annotated[int | None, typer.Option("--attempts", metavar="N", help="Tries of a run in all.")]
+Attempts = Annotated[
+    int | None, typer.Option("--attempts", metavar="N", min=1, max=1_000, help="Tries of a run in all.")
+]
 Strategy = Annotated[str | None, typer.Option("--retry", metavar="STRATEGY", help="fixed, linear or exponential.")]
 First = Annotated[str | None, typer.Option("--retry-first", metavar="DURATION", help="Delay before the second try.")]
-MaxRuns = Annotated[int | None, typer.Option("--max-runs", metavar="N", help="Runs after which it ends.")]
+MaxRuns = Annotated[
+    int | None,
+    typer.Option("--max-runs", metavar="N", min=0, max=1_000_000_000, help="Runs after which it ends; 0: never."),
+]
 PauseAfter = Annotated[
-    int | None, typer.Option("--pause-after", metavar="N", help="Failed runs in a row that pause it.")
+    int | None,
+    typer.Option(
+        "--pause-after", metavar="N", min=0, max=1_000_000_000, help="Failed runs in a row that pause it; 0: never."
+    ),
 ]
 Exclude = Annotated[
     list[str] | None, typer.Option("--exclude", metavar="DAY", help="A day without slots; again for more.")
@@ -59,6 +74,8 @@ def changed(schedule: dict[str, Any], given: dict[str, Any]) -> dict[str, Any]:
     if times:
         for name in ("cron", "every", "at"):
             made.pop(name, None)
+    if given["at"] is not None:
+        made["at"] = _instant(given["at"], given["tz"] or schedule.get("timezone"))
     for option, field, read in _FIELDS:
         if given[option] is not None:
             made[field] = read(given[option])
@@ -78,12 +95,25 @@ def seconds(text: str) -> float:
         raise usage(str(error), 'for example 30s or "1h30m"') from None
 
 
-def _instant(text: str) -> float:
+def _instant(text: str, tz: str | None) -> float:
+    """Return the instant of `--at`; one without an offset is read in the zone, without that in local time."""
     try:
         found = datetime.fromisoformat(text)
-    except ValueError:
+        if found.tzinfo is None and tz:
+            found = found.replace(tzinfo=zone(tz))
+        return found.astimezone(UTC).timestamp()
+    except (ValueError, OverflowError):
         raise usage(f"--at: {text!r} is no instant", "e.g. --at 2026-12-24T18:00") from None
-    return found.astimezone(UTC).timestamp()
+
+
+def zone(name: str) -> Any:
+    """Return the time zone that the value of `--tz` names."""
+    from actors.scheduling.zones import ZoneError, zone_of
+
+    try:
+        return zone_of(name)
+    except ZoneError as error:
+        raise usage(f"--tz: {error}") from None
 
 
 def when(text: str, option: str) -> float:
@@ -101,7 +131,6 @@ def _same(value: Any) -> Any:
 _FIELDS: Final = (
     ("cron", "cron", _same),
     ("every", "every", seconds),
-    ("at", "at", _instant),
     ("tz", "timezone", _same),
     ("handler", "handler", _same),
     ("to", "to", _same),

@@ -53,6 +53,8 @@ from supervisors.cli.rendering import Column, Listing, Page
 from supervisors.cli.texts import duration, plural
 from supervisors.views import ReasonView, ScheduleChangeView, ScheduleView, SlotView
 
+_CONFIGURED = "the configuration has it: at the next start the node takes what stands there"
+
 
 @command(
     cron_app,
@@ -113,6 +115,7 @@ def describe(call: Call, id: Id) -> Page:
     examples=(
         'cron add backup --cron "0 2 * * *" --tz Europe/Berlin --handler my_jobs:backup --attempts 3',
         "cron add poll --every 30s --to /io/gmail --message my_actors:Fetch --overlap queue",
+        "cron add once --at 2030-12-24T18:00 --handler my_jobs:greet --new",
     ),
 )
 def add(
@@ -141,11 +144,18 @@ def add(
     max_runs: MaxRuns = None,
     pause_after: PauseAfter = None,
     exclude: Exclude = None,
+    new: Annotated[bool, typer.Option("--new", help="Refuse it where there is one with its id.")] = False,
 ) -> Listing:
-    """Add a schedule. It is kept across restarts until it is removed."""
-    given = {key: value for key, value in locals().items() if key not in {"call", "id"}}
+    """Add a schedule, or put it in the place of the one with its id; the same one again changes nothing.
+
+    It is kept across restarts until it is removed. What is not given is as for a new one; `cron update` keeps it.
+    """
+    given = {key: value for key, value in locals().items() if key not in {"call", "id", "new"}}
     with connect(call) as node:
-        found = ask(node, "PutSchedule", {"schedule": changed({"id": id}, given), "is_new": True})
+        before = None if new else ask(node, "GetSchedule", {"id": id})
+        found = ask(node, "PutSchedule", {"schedule": changed({"id": id}, given), "is_new": new})
+    if before is not None and before["schedule"].get("origin") == "config" and found["state"] == "changed":
+        call.note(_CONFIGURED)
     return changes([found])
 
 
@@ -184,12 +194,12 @@ def update(
     pause_after: PauseAfter = None,
     exclude: Exclude = None,
 ) -> Listing:
-    """Change a schedule: what is given, and nothing else. What runs goes on."""
+    """Change a schedule: what is given, and nothing else; say what is different. What runs goes on."""
     given = {key: value for key, value in locals().items() if key not in {"call", "id"}}
     with connect(call) as node:
         schedule = detail(node, id).schedule
         if schedule.get("origin") == "config":
-            call.note("the configuration has it: at the next start the node takes what stands there")
+            call.note(_CONFIGURED)
         found = ask(node, "PutSchedule", {"schedule": changed(schedule, given), "is_known": True})
     return changes([found])
 

@@ -93,9 +93,12 @@ def parse_when(text: str, now: datetime, zone: tzinfo | None = None) -> datetime
             raise WhenError(
                 f"{text!r} names no time: write 30m, 2d, 14:00, 'yesterday 14:00' or 2026-11-20T10:00"
             ) from None
-    if found.tzinfo is None:
-        found = found.astimezone() if zone is None else found.replace(tzinfo=zone)  # naive text is local time
-    return found.astimezone(UTC)
+    try:
+        if found.tzinfo is None:
+            found = found.astimezone() if zone is None else found.replace(tzinfo=zone)  # naive text is local time
+        return found.astimezone(UTC)
+    except (ValueError, OverflowError):
+        raise WhenError(f"{text!r} lies outside the years 1 to 9999 of UTC") from None
 
 
 def _of_ago(text: str) -> str:

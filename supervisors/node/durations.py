@@ -112,7 +112,10 @@ def read_rate(text: str) -> tuple[int, float]:
     if not slash or not count.strip().isdecimal() or not 1 <= int(count) <= 1_000_000_000:
         raise ValueError(text)
     per = per.strip()
-    return int(count), parse_duration(per if per[:1].isdecimal() else f"1{per}")
+    seconds = parse_duration(per if per[:1].isdecimal() else f"1{per}")
+    if not seconds:
+        raise ValueError(text)
+    return int(count), seconds
 
 
 def format_duration(seconds: float) -> str:
