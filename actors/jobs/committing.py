@@ -3,7 +3,9 @@
     noted under the lock --go_on--> Flush --the table's writer--> written: answers, effects, watchers
                                                             +--> not written: new jobs refused, claims taken back
 
-Where a commit fails (a full disk) what ended is kept and written again; until then nothing new begins.
+Where a commit fails (a full disk) new jobs in it are refused, and the rest is tried again without them at once. Where
+that fails too, what ended is kept and written again every second; until then nothing new begins. A large end that would
+hold up all others is given up: after `HOLD` seconds in which something small could be written and it could not.
 """
 
 from __future__ import annotations
@@ -13,6 +15,7 @@ import threading
 from collections import deque
 from collections.abc import Callable, Sequence
 
+from actors.jobs import oversize
 from actors.jobs.accepting import JobsRefusedError
 from actors.jobs.flushing import Add, Flush
 from actors.jobs.jobtable import JobTable
@@ -24,6 +27,11 @@ logger = logging.getLogger(__name__)
 
 RETRY_WRITE = 1.0
 """Seconds between two tries to write what a full disk refused."""
+
+HOLD = 5.0
+"""Seconds that a large end holds up all others, for there may be room soon."""
+TIGHT = 60.0
+"""Seconds after one was given up in which none is waited for: the disk has room for small ones alone."""
 
 LINES_MAX = 10_000
 
@@ -74,6 +82,9 @@ class Commits:
         self.armed = float("inf")
         self.is_relaxed = False
         self.is_closed = False
+        self._stuck_at = 0.0  # since when commits fail; 0: they do not
+        self._tight_until = 0.0
+        self._has_given_up = False  # since the last commit that worked
 
     @property
     def is_settled(self) -> bool:
@@ -145,6 +156,11 @@ class Commits:
             return
         with self.lock:
             self._flush = None
+            if self._stuck_at:
+                self._stuck_at = 0.0
+                self._tight_until = self._now() + TIGHT * self._has_given_up
+                self._has_given_up = False
+                logger.warning("jobs are written again")
         for add in flush.adds:
             add.answer(add.accepted)
         self._carry_out(flush.effects)
@@ -153,7 +169,6 @@ class Commits:
     def _not_written(self, flush: Flush, error: BaseException) -> None:
         """Refuse what was new, take claims back, and keep everything else for the next try."""
         now = self._now()
-        logger.error("jobs are not written, and will be tried again: %s", error)
         with self.lock:
             ledger = self.ledger
             self._flush = None
@@ -173,12 +188,45 @@ class Commits:
                     ledger.dirty.setdefault(job.number, job)
             ledger.effects[:0] = [effect for effect in flush.effects if not isinstance(effect, Begin)]
             self.lines = deque([*flush.lines, *self.lines], maxlen=LINES_MAX)
-            self.trouble = "" if self.is_closed else f"nothing can be written: {error}"
-            self.armed = min(self.armed, now + RETRY_WRITE)
+            has_refused = bool(flush.adds) and not self.is_closed
+            if has_refused:  # that may be all that there was no room for
+                self._claim_all(now)
+            else:
+                self.trouble = "" if self.is_closed else f"nothing can be written: {error}"
+                self.armed = min(self.armed, now + RETRY_WRITE)
+                if not self._stuck_at:
+                    self._stuck_at = now
+                    logger.error("jobs are not written, and will be tried again: %s", error)
+            is_held_up = now >= self._stuck_at + HOLD or now < self._tight_until
         for add in flush.adds:
             add.answer(JobsRefusedError(str(error)))
-        if not self.is_closed:
+        if has_refused:
+            self.go_on()
+        elif not self.is_closed:
             self._alarm(now + RETRY_WRITE)
+            if is_held_up:
+                self._table.probe(lambda probed: self._probed(probed, error))
+
+    def _probed(self, probed: BaseException | None, error: BaseException) -> None:
+        """Give up the largest end where the disk takes what is small; without the lock."""
+        now = self._now()
+        with self.lock:
+            job = oversize.largest(self.ledger) if probed is None and not self.is_closed else None
+            if job is None:
+                return
+            why = f"its end has {oversize.size_of(self.ledger, job):,} characters, for which there was no room: {error}"
+            logger.error("job-%d has failed: %s", job.number, why)
+            oversize.fail(self.ledger, job, why, now)
+            self._has_given_up = True
+            self._stuck_at = now
+            self.trouble = ""
+            self._claim_all(now)
+        self.go_on()
+
+    def _claim_all(self, now: float) -> None:
+        """Let jobs begin whose claims were taken back; under the lock."""
+        for name in tuple(self.ledger.queues):
+            self.ledger.claim(name, now)
 
     def _carry_out(self, effects: Sequence[Effect]) -> None:
         if not effects:

@@ -8,8 +8,9 @@ All methods may be called on any thread; a lock keeps them apart, and nothing un
 way everything else gathers for the next. A job is begun, and its end told, only once that is on disk; so after a kill
 the rows say which jobs were in flight. A queue that is `relaxed` does not wait for the disk.
 
-Where a commit fails (a full disk) the new jobs in it are refused with the reason, claims are taken back, and what ended
-is written again every second until that works; meanwhile nothing new begins.
+Where a commit fails (a full disk) the new jobs in it are refused with the reason, claims are taken back, and the rest
+is tried again at once; where that fails too, what ended is written again every second until that works, and meanwhile
+nothing new begins. A large end that the disk does not take while it takes others is given up: the job has failed.
 """
 
 from __future__ import annotations
@@ -232,7 +233,7 @@ class Engine:
         except (UnknownKindError, PayloadError, JobsRefusedError) as error:
             why = f"its jobs were not added: {error}"
         with self._lock:
-            touched = {job.queue}
+            touched, added = {job.queue}, list[Job]()
             if drafts and job.state == RUNNING and job.attempt == attempt:
                 try:
                     _, added = self._acceptor.accept(drafts, now, is_child=True)
@@ -241,8 +242,8 @@ class Engine:
                     why = f"its jobs were not added: {error}"
             if why:
                 self.ledger.failed(number, attempt, why, True, now, self._chance.random())
-            else:
-                self.ledger.succeeded(number, attempt, result, now)
+            elif self.ledger.succeeded(number, attempt, result, now):
+                job.children = tuple(child.number for child in added)
             self._claim(touched, now)
         self._go_on()
 

@@ -49,6 +49,10 @@ class JobTable(Protocol):
         """
         ...
 
+    def probe(self, done: Callable[[BaseException | None], None]) -> None:
+        """Write something small that changes nothing, and call `done`, on the writer's thread."""
+        ...
+
     def unfinished(self) -> list[Job]: ...
     def windows(self, now: float) -> list[tables.Row]: ...
     def last_number(self) -> int: ...
@@ -98,6 +102,12 @@ class FileTable:
             lambda connection: tables.write(connection, take()),
             lambda error, _: done(error),
             alone=lambda: tables.statement_of(take()),
+        )
+
+    def probe(self, done: Callable[[BaseException | None], None]) -> None:
+        self._file.submit(
+            lambda connection: connection.execute("UPDATE jobs_last SET number = number").rowcount,
+            lambda error, _: done(error),
         )
 
     def unfinished(self) -> list[Job]:
@@ -181,11 +191,13 @@ class MemoryTable:
 
     Attributes:
         fails: Why the next writes fail, or None.
+        room: Most characters of payloads and results that one write may have; None: any number.
     """
 
     def __init__(self) -> None:
         self.damaged: Path | None = None
         self.fails: str | None = None
+        self.room: int | None = None
         self._rows: dict[int, tables.Row] = {}
         self._lines: list[tables.Row] = []
         self._said = 0
@@ -197,6 +209,9 @@ class MemoryTable:
         changes = take()
         if self.fails is not None:
             done(StateError(Path("memory"), self.fails))
+            return
+        if self.room is not None and _characters(changes) > self.room:
+            done(StateError(Path("memory"), "no room for so much"))
             return
         with self._lock:
             fixed = len(tables.FIXED)
@@ -217,6 +232,9 @@ class MemoryTable:
                         self._lines.remove(mine[0])
                     self._lines.append((self._said, *line))
         done(None)
+
+    def probe(self, done: Callable[[BaseException | None], None]) -> None:
+        done(StateError(Path("memory"), self.fails) if self.fails is not None else None)
 
     def lines(self, numbers: Iterable[int], text: str = "", after: int = 0, limit: int = 1_000) -> list[tables.Row]:
         wanted = set(numbers)
@@ -295,3 +313,9 @@ class MemoryTable:
         with self._lock:
             rows: list[tuple[int, Any]] = sorted(self._rows.items())
         return [tables.job_of(row) for _, row in rows]
+
+
+def _characters(changes: Changes) -> int:
+    """Return how long the texts of all rows are together."""
+    rows = (*changes.inserted, *changes.short, *changes.updated)
+    return sum(len(value) for row in rows for value in row if isinstance(value, str))

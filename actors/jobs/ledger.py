@@ -189,6 +189,7 @@ class Ledger:
         if queue.running.pop(job.number, None) is not None:
             queue.give_back(job.worker)
         queue.count -= 1
+        self._dependents.pop(job.number, None)
         self.dirty.pop(job.number, None)
         if job.key and self.keys.get((job.queue, job.key)) == job.number:
             del self.keys[job.queue, job.key]
@@ -366,7 +367,8 @@ class Ledger:
     def _settle(self, ended: Job, woken: set[str], now: float) -> None:
         """Let go on, or fail, what came straight after a job; its queue goes into `woken` where it may run."""
         has_succeeded = ended.state == SUCCEEDED
-        for number in self._dependents.pop(ended.number, ()):
+        ended.released = self._dependents.pop(ended.number, ())
+        for number in ended.released:
             job = self.jobs.get(number)
             if job is None or ended.number not in job.after:
                 continue

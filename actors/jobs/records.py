@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Final
 
 from msgspec import Struct
@@ -29,6 +30,8 @@ class Job(Struct, eq=False, gc=False):
         repeats: How often it was found in flight after a kill.
         why: Why its last try failed, or why it is as it is.
         worker: Path of the worker that has it, or had it last.
+        children: Numbers of the jobs that were added with its success.
+        released: Numbers of the jobs that came after it, once it has ended.
         is_new: It has no row yet.
         is_plain: What its row has beside the columns that plain jobs share (`tables.SHORT`) is as for all of these.
     """
@@ -66,6 +69,8 @@ class Job(Struct, eq=False, gc=False):
     ending: str = ""
     halted_at: float = 0.0
     result: str | None = None
+    children: tuple[int, ...] = ()
+    released: Sequence[int] = ()
     is_new: bool = True
     is_plain: bool = False
 

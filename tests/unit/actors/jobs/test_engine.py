@@ -46,6 +46,11 @@ class FullTable(FileTable):
         self.select(Selection())
 
 
+@handler("engine.text")
+def text(_: str) -> None:
+    """Never called."""
+
+
 class Bench:
     """An engine over memory, with a clock moved by hand, and what it wanted done."""
 
@@ -485,3 +490,110 @@ def test_who_no_longer_waits_for_a_job_is_not_told_of_its_end_and_costs_nothing(
     assert told == ["other"]
     bench.engine.unwatch(first, other)
     assert not bench.engine.watch(first, one)
+
+
+LARGE_END = "x" * 50_000
+
+
+def full_but_for_small(**rules: object) -> Bench:
+    """A bench whose store takes what is small."""
+    bench = Bench(**rules)
+    bench.workers(2)
+    bench.table.room = 30_000
+    return bench
+
+
+def pass_seconds(bench: Bench, count: int) -> None:
+    for _ in range(count):
+        bench.now += 1.0
+        bench.engine.pass_time()
+
+
+def test_a_large_end_that_the_store_does_not_take_is_given_up_and_small_ones_go_on():
+    bench = full_but_for_small()
+    large, small = bench.add(2)
+    (after,) = bench.add(after=(f"job-{large}",))
+    (even_if,) = bench.add(after=(f"job-{large}",), even_if=True)
+    told: list[object] = []
+    assert bench.engine.watch(large, told.append)
+
+    bench.engine.finished(large, 1, LARGE_END)
+    bench.engine.finished(small, 1, "1")
+    pass_seconds(bench, 4)  # there may be room soon
+    assert bench.states() == {large: "running", small: "running", after: "blocked", even_if: "blocked"}
+    assert "no room" in viewing.why(bench.engine, f"job-{large}")
+    assert told == []
+    pass_seconds(bench, 1)
+
+    assert bench.states() == {large: "failed", small: "succeeded", after: "failed", even_if: "running"}
+    (job,) = bench.table.find([large])
+    assert "50,000 characters, for which there was no room" in job.why
+    assert job.result is None
+    assert bench.begun() == [large, small, even_if]
+    assert sorted(effect.job.number for effect in bench.effects if isinstance(effect, Ended)) == [large, small, after]
+    assert [end_of(effect.job, "/").outcome for effect in bench.effects if isinstance(effect, Ended)].count(
+        "failed"
+    ) == 2
+    assert len(told) == 1
+    assert bench.engine.trouble == ""
+
+    bench.engine.finished(even_if, 1, LARGE_END)  # from here on none holds up others
+    assert bench.states()[even_if] == "failed"
+    bench.table.room = None
+    assert bench.engine.retry([large]) == [large]
+    bench.engine.finished(large, 1, LARGE_END)
+    assert bench.states()[large] == "succeeded"
+
+
+def test_the_jobs_that_a_large_end_adds_are_not_there_when_it_is_given_up():
+    bench = full_but_for_small()
+    (parent,) = bench.add()
+
+    children = [spec_of(work, 2), spec_of(work, 3, after=("+0",))]
+    bench.engine.finished(parent, 1, LARGE_END, children)
+    pass_seconds(bench, 5)
+
+    assert bench.states() == {parent: "failed"}
+    assert bench.begun() == [parent]
+    assert bench.engine.ledger.jobs == {}
+    assert sorted(bench.add(2)) == [parent + 3, parent + 4]
+    assert bench.begun() == [parent, parent + 3, parent + 4]  # both workers are free
+
+
+def test_no_end_is_given_up_while_nothing_at_all_can_be_written():
+    bench = full_but_for_small()
+    (large,) = bench.add()
+    bench.table.fails = "no space left"
+
+    bench.engine.finished(large, 1, LARGE_END)
+    pass_seconds(bench, 100)
+    bench.table.room = bench.table.fails = None
+    pass_seconds(bench, 1)
+
+    assert bench.states() == {large: "succeeded"}
+
+
+def test_a_job_too_large_for_the_store_is_refused_by_itself():
+    bench = full_but_for_small()
+    (small,) = bench.add()
+
+    refused: list[Accepted | JobsRefusedError] = []
+    bench.engine.add([spec_of(text, LARGE_END)], refused.append)
+
+    assert "no room" in str(refused[0])
+    assert bench.engine.trouble == ""
+    bench.engine.finished(small, 1, "1")
+    assert bench.states() == {small: "succeeded"}
+    assert len(bench.add()) == 1
+
+
+def test_a_large_end_of_a_relaxed_queue_loses_its_result_alone_since_it_was_told_of():
+    bench = full_but_for_small(relaxed=True)
+    (large,) = bench.add()
+
+    bench.engine.finished(large, 1, LARGE_END)
+    pass_seconds(bench, 5)
+
+    (job,) = bench.table.find([large])
+    assert (job.state, job.result) == ("succeeded", None)
+    assert "no room" in job.why
