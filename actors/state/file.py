@@ -196,7 +196,7 @@ class StateFile:
             self._settle([entry for entry in batch if entry is not None])
         self._connection.close()
 
-    def _settle(self, entries: list[_Entry]) -> None:
+    def _settle(self, entries: list[_Entry], *, is_again: bool = False) -> None:
         """Write `entries` together; where that fails, each by itself, so that one cannot cost the others theirs."""
         if len(entries) == 1 and self._is_written_alone(entries[0]):
             return
@@ -213,12 +213,28 @@ class StateFile:
                 for entry in entries:
                     self._settle([entry])
                 return
+            if not is_again and self._is_log_emptied(error):
+                self._settle(entries, is_again=True)
+                return
             reported = StateError(self.path, f"not written: {error}") if isinstance(error, sqlite3.Error) else error
             for _, done, _ in entries:
                 done(reported, None)
             return
         for (_, done, _), result in zip(entries, results, strict=True):
             done(None, result)
+
+    def _is_log_emptied(self, error: BaseException) -> bool:
+        """On a full disk, bring all of the log into the file; return whether that was possible.
+
+        The room of the log is used again then: what changes rows, or fits where others were, goes on.
+        """
+        if getattr(error, "sqlite_errorcode", 0) != sqlite3.SQLITE_FULL:
+            return False
+        try:
+            _, pages, brought_in = self._connection.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchone()
+        except sqlite3.Error:  # the file would have to grow
+            return False
+        return bool(pages == brought_in)
 
     def _is_written_alone(self, entry: _Entry) -> bool:
         """Write `entry` by one statement that commits itself; return whether that was possible, and done."""

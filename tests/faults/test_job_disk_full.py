@@ -12,6 +12,7 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -146,24 +147,28 @@ def why_not() -> str:
     return "" if done.returncode == 0 else f"a tmpfs in a namespace is not permitted: {done.stderr.strip()}"
 
 
-def test_a_full_disk_refuses_jobs_and_snapshots_loses_none_and_goes_on_when_there_is_room(tmp_path: Path) -> None:
+def run_on_a_small_disk(program: str, size: str, tmp_path: Path) -> Any:
+    """Run a program on a disk of `size`, and return what it found."""
     reason = why_not()
     if reason:
         pytest.skip(reason)
     disk = tmp_path / "disk"
     disk.mkdir()
-
     done = subprocess.run(
-        [*MOUNT, "8m", str(disk), sys.executable, "-c", FILLING, str(disk)],
+        [*MOUNT, size, str(disk), sys.executable, "-c", program, str(disk)],
         check=False,
         capture_output=True,
         text=True,
         timeout=540,
         env={**os.environ, "PYTHONPATH": os.pathsep.join(path for path in sys.path if path)},
     )
-
     assert done.returncode == 0, done.stderr[-3_000:]
-    found = json.loads(done.stdout.splitlines()[-1])
+    return json.loads(done.stdout.splitlines()[-1])
+
+
+def test_a_full_disk_refuses_jobs_and_snapshots_loses_none_and_goes_on_when_there_is_room(tmp_path: Path) -> None:
+    found = run_on_a_small_disk(FILLING, "8m", tmp_path)
+
     assert found["accepted"] > 10
     assert "disk is full" in found["refused"]
     assert "disk is full" in found["again"]
@@ -172,3 +177,93 @@ def test_a_full_disk_refuses_jobs_and_snapshots_loses_none_and_goes_on_when_ther
     assert (found["ends"], found["runs"], found["strangers"]) == ([1], [1], 0)
     assert "disk is full" in found["not_kept"]
     assert (found["kept"], found["kept_later"]) == ("before", "after")
+
+
+LARGE = """
+import json, sys, threading
+from pathlib import Path
+
+from support.disks import fill
+
+from actors.core.outcomes import Started
+from actors.core.system import ActorSystem
+from actors.jobs.accepting import JobsRefusedError
+from actors.jobs.client import Jobs
+from actors.jobs.handlers import job
+from actors.jobs.queues import JobQueues
+from actors.jobs.running import JobWorker
+from actors.jobs.selecting import Selection
+
+disk = Path(sys.argv[1])
+room = threading.Event()
+
+@job("large")
+def large(size: int) -> str:
+    assert room.wait(120)
+    return "x" * size
+
+@job("small")
+def small(number: int) -> int:
+    return number
+
+@job("keep")
+def keep(text: str) -> int:
+    return len(text)
+
+system = ActorSystem("full")
+system.home = disk
+ready = threading.Semaphore(0)
+
+def start(make, path):
+    def told(outcome):
+        if isinstance(outcome, Started):
+            ready.release()
+
+    system.spawn(make, path=path, placement="thread", on_outcome=told)
+    assert ready.acquire(timeout=60)
+
+queue = {"name": "default", "workers": ["/work/w*"], "payload_max_bytes": 8 << 20}
+start(lambda: JobQueues(home=str(disk), queues=[queue]), "/work/jobs")
+for number in range(2):
+    start(JobWorker, f"/work/w{number}")
+jobs = Jobs(system)
+for number in range(20):
+    assert jobs.wait(jobs.add("small", number), 120).state == "succeeded"
+
+heavy = jobs.add("large", 4_000_000)
+after = jobs.add("small", 1, after=[heavy])
+ballast = disk / "ballast"
+ballast.write_bytes(bytes(3 << 20))
+files = fill(disk)
+ballast.unlink()  # three megabytes are free: room for many small ends, and none for one of four
+room.set()
+try:
+    jobs.add("keep", "y" * 4_000_000)
+    refused = ""
+except JobsRefusedError as error:
+    refused = str(error)
+failed = jobs.wait(heavy, 120)
+later = [jobs.wait(jobs.add("small", number), 120).state for number in range(10)]
+dependent = jobs.wait(after, 120)
+for file in files:
+    file.unlink()
+print(json.dumps({
+    "refused": refused, "state": failed.state, "why": failed.why, "later": later,
+    "dependent": [dependent.state, dependent.why], "again": jobs.wait(jobs.add("large", 4_000_000), 120).state,
+    "records": len(jobs.find(Selection(limit=1_000))),
+}))
+system.shutdown()
+"""
+
+
+def test_one_result_that_is_too_large_for_the_disk_fails_its_job_alone_and_small_ones_go_on(tmp_path: Path) -> None:
+    found = run_on_a_small_disk(LARGE, "12m", tmp_path)
+
+    assert "disk is full" in found["refused"]
+    assert found["state"] == "failed"
+    assert "4,000,002 characters, for which there was no room" in found["why"]
+    assert "disk is full" in found["why"]
+    assert found["later"] == ["succeeded"] * 10
+    assert found["dependent"] == ["failed", "job-21, which it comes after, failed"]
+    assert found["again"] == "succeeded"
+    assert found["records"] == 20 + 2 + 10 + 1

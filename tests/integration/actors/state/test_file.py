@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import queue
 import sqlite3
+import sys
 import threading
 
 import pytest
+from support.disks import fill, mounted_disk
 
 from actors.jobs.schema import JOBS
 from actors.state.file import StateError, open_state
@@ -151,4 +153,39 @@ def test_one_statement_that_cannot_be_said_costs_no_other_write(tmp_path):
     assert str(ends.get(timeout=TIMEOUT)) == "not like this"
     assert file.write(note("next")).result(TIMEOUT) == 1
     assert texts(file) == ["next"]
+    file.close()
+
+
+@pytest.fixture
+def disk(tmp_path):
+    if sys.platform != "linux":
+        pytest.skip("a tmpfs is mounted")
+    yield from mounted_disk(tmp_path / "disk", "4m")
+
+
+def test_on_a_full_disk_what_needs_no_more_room_is_written_and_what_does_is_refused_until_there_is_some(disk):
+    def change(number):
+        return lambda writer: writer.execute("UPDATE notes SET text = ?", (f"{number:08}",)).rowcount
+
+    open_state(disk / "state.db", NOTES).close()
+    file = open_state(disk / "state.db", NOTES)
+    for number in range(20):
+        file.write(note("x" * 8) if number == 0 else change(number)).result(TIMEOUT)
+    with sqlite3.connect(disk / "state.db") as other:
+        other.execute("PRAGMA wal_checkpoint")  # as now and then on a node that has run for long
+    file.write(change(20)).result(TIMEOUT)
+    files = fill(disk)
+
+    for number in range(100):  # five times as much as the log has room for
+        file.write(change(number)).result(TIMEOUT)
+    assert texts(file) == ["00000099"]
+    error = file.write(note("y" * 1_000_000)).exception(TIMEOUT)
+    assert isinstance(error, StateError)
+    assert "full" in str(error)
+    file.write(change(100)).result(TIMEOUT)
+    for filler in files:
+        filler.unlink()
+
+    file.write(note("y" * 1_000_000)).result(TIMEOUT)
+    assert len(texts(file)) == 2
     file.close()
