@@ -31,7 +31,8 @@ from measuring import Row, Spread, percentile, report
 
 from actors.core.system import ActorSystem
 from actors.history.catalog import CATALOG, folder_of
-from actors.history.protocol import Query, QueryResult, Store, Stored, TableRows, encode_rows
+from actors.history.packing import pack
+from actors.history.protocol import Query, QueryResult, Store, Stored, encode_rows
 from actors.history.recorder import Recorder
 from actors.history.schema import BY_NAME
 
@@ -146,7 +147,7 @@ class Stream:
                 number += 1
                 part = rows[at : at + 4_000]
                 self.seq += len(part)
-                data = encode_rows([TableRows("events", COLUMNS, part)])
+                data = encode_rows([pack(BY_NAME["events"], part)])
                 batch = Store(f"bench#{self._first}", number, data, len(part), 0)
                 self._peer.send(batch, lambda answer, seq=self.seq: self._done(answer, seq))
 

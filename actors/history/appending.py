@@ -8,9 +8,10 @@ from datetime import UTC, datetime
 import duckdb
 from msgspec import Struct
 
-from actors.history.columns import Columns, can_pass
+from actors.history.columns import Columns
+from actors.history.packing import PackedRows, can_pack, fits, pack
 from actors.history.payloads import text
-from actors.history.protocol import TableRows
+from actors.history.protocol import TableRows, as_rows
 from actors.history.schema import BY_NAME, INSTANT, SEGMENT, TABLES, Table
 
 COLUMNS_FROM = 500
@@ -44,24 +45,31 @@ class Appenders:
         self._appenders: dict[str, duckdb.Appender] = {}
         self._columns: dict[str, Columns] = {}
         for table in TABLES:
-            if can_pass(table):
+            if can_pack(table):
                 columns = self._columns[table.name] = Columns(table)
                 connection.register(_source(table), columns)
 
-    def append(self, table: TableRows, segment: int, rejects: list[Reject]) -> int:
+    def append(self, table: TableRows | PackedRows, segment: int, rejects: list[Reject]) -> int:
         """Append the rows of one table to the open transaction; those it cannot take are added to `rejects`.
 
         Returns how many were appended.
         """
+        if isinstance(table, PackedRows):
+            if fits(table):
+                self._insert(table, segment)
+                return table.count
+            table = as_rows(table)  # an older program's
         spec = BY_NAME.get(table.table)
         if spec is None or not set(table.columns) <= set(spec.column_names):
             why = "no such table" if spec is None else f"no such columns in {table.columns}"
             rejects.extend(Reject(text(table.table), why, _content(row)) for row in table.rows)
             return 0
         whole = table.columns == spec.column_names
-        if whole and len(table.rows) >= COLUMNS_FROM and self._insert(spec, table.rows, segment):
-            self._count(table.table, len(table.rows))
-            return len(table.rows)
+        if whole and len(table.rows) >= COLUMNS_FROM:
+            packed = _packed(spec, table.rows)
+            if packed is not None:
+                self._insert(packed, segment)
+                return packed.count
         appender = self._of(table.table) if whole else self._made(table.table, table.columns)  # an older program's
         types = {column.name: column.type for column in spec.columns}
         instants = [at for at, name in enumerate(table.columns) if types[name] == INSTANT]
@@ -101,20 +109,14 @@ class Appenders:
         for columns in self._columns.values():
             columns.close()
 
-    def _insert(self, table: Table, rows: list[list[object]], segment: int) -> bool:
-        """Insert `rows` as columns; False where they are for the appender, and nothing was inserted."""
-        columns = self._columns.get(table.name)
-        if columns is None:
-            return False
+    def _insert(self, packed: PackedRows, segment: int) -> None:
+        columns = self._columns[packed.table]
+        columns.fill(packed)
         try:
-            columns.fill(rows)
-        except (TypeError, ValueError, OverflowError):  # one of them is odd: row by row it is found
-            return False
-        try:
-            self._connection.execute(_insertion(table, segment))
+            self._connection.execute(_insertion(BY_NAME[packed.table], segment))
         finally:
             columns.clear()
-        return True
+        self._count(packed.table, packed.count)
 
     def _of(self, table: str) -> duckdb.Appender:
         appender = self._appenders.get(table)
@@ -136,17 +138,19 @@ def _source(table: Table) -> str:
 
 
 def _insertion(table: Table, segment: int) -> str:
-    """Return the INSERT of the rows that the columns of `table` hold; its instants as Python rounds them."""
+    """Return the INSERT of the rows that the columns of `table` hold."""
     names = ", ".join(table.column_names)
-    values = ", ".join(
-        _INSTANT.format(name=column.name) if column.type == INSTANT else column.name for column in table.columns
-    )
-    return f"INSERT INTO {table.name} ({names}, {SEGMENT.name}) SELECT {values}, {segment} FROM {_source(table)}"
+    return f"INSERT INTO {table.name} ({names}, {SEGMENT.name}) SELECT {names}, {segment} FROM {_source(table)}"
 
 
-_INSTANT = (
-    "make_timestamptz(trunc({name})::BIGINT * 1000000 + round_even(({name} - trunc({name})) * 1000000, 0)::BIGINT)"
-)
+def _packed(table: Table, rows: list[list[object]]) -> PackedRows | None:
+    """Return `rows` packed; None where one of them is odd, and is found row by row."""
+    if not can_pack(table):
+        return None
+    try:
+        return pack(table, rows)
+    except (TypeError, ValueError, OverflowError):
+        return None
 
 
 def _append_singly(appender: duckdb.Appender, table: TableRows, instants: list[int], rejects: list[Reject]) -> int:

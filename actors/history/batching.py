@@ -6,12 +6,17 @@ from collections.abc import Callable
 from typing import Any
 
 from actors.events import Event
+from actors.history.packing import PackedRows, can_pack, pack
 from actors.history.payloads import CONTAINERS, is_huge, text
 from actors.history.protocol import TableRows, encode_rows
 from actors.history.rows import NodeRun, Row, row_of_run, rows_of
 from actors.history.schema import BY_NAME
 
+PACKED_FROM = 250
+"""Rows of a table from which they are packed: an INSERT has a price of its own, a few milliseconds."""
+
 _COLUMNS = {name: table.column_names for name, table in BY_NAME.items()}
+_PACKED = {name for name, table in BY_NAME.items() if can_pack(table)}
 _REJECT_LIMIT = 10_000
 _ROW_BYTES_LIMIT = 5 * 1024 * 1024
 _CUT = 100_000
@@ -136,4 +141,13 @@ def _cut(value: str) -> str:
 
 
 def _encoded(tables: dict[str, list[Row]]) -> bytes:
-    return encode_rows([TableRows(table, _COLUMNS[table], rows) for table, rows in tables.items()])  # type: ignore[arg-type]  # rows are tuples here and lists once decoded
+    return encode_rows([_part(table, rows) for table, rows in tables.items()])
+
+
+def _part(table: str, rows: list[Row]) -> TableRows | PackedRows:
+    if table in _PACKED and len(rows) >= PACKED_FROM:
+        try:
+            return pack(BY_NAME[table], rows)
+        except (TypeError, ValueError, OverflowError):
+            pass  # as rows the odd one is told from the others
+    return TableRows(table, _COLUMNS[table], rows)  # type: ignore[arg-type]  # rows are tuples here and lists once decoded

@@ -1,7 +1,7 @@
-"""Rows as columns in memory, in the form DuckDB reads without looking at each value: Arrow's C data interface.
+"""Packed rows in the form DuckDB reads without looking at each value: Arrow's C data interface.
 
 A batch of thousands of rows goes into its table by one INSERT; an appender takes every value from Python by itself, at
-twice the price. Structures and rules are those of the C data interface and the C stream interface, version 1
+several times the price. Structures and rules are those of the C data interface and the C stream interface, version 1
 (https://arrow.apache.org/docs/format/CDataInterface.html), written with ctypes because what the recorder needs of them
 is less than any library for them brings along.
 
@@ -12,19 +12,16 @@ releases that DuckDB calls, on whatever thread and however late, free nothing an
 from __future__ import annotations
 
 import ctypes
-import math
 from array import array
-from collections.abc import Sequence
-from itertools import accumulate, count
+from itertools import count
 from typing import Any, Final
 
-from actors.history.schema import INSTANT, Table
+from actors.history.packing import KINDS, Packed, PackedRows, ends_of
+from actors.history.schema import Table
 
-FORMATS: Final = {"BIGINT": b"l", "DOUBLE": b"g", INSTANT: b"g", "VARCHAR": b"u"}
-"""Types of columns that are passed, and how Arrow calls them; an instant is passed as its seconds since the epoch."""
-
-LAST_INSTANT: Final = 4_102_444_800.0
-"""Instants from here on (the year 2100), or before 1970, are left to the appender."""
+_FORMATS: Final = {"integer": b"l", "real": b"g", "instant": b"tsu:UTC", "text": b"u"}
+_CODES: Final = b"C"
+"""How Arrow calls the kinds of columns, and codes of a byte."""
 
 _KEPT: Final = 2
 """Streams that are kept, with their buffers, after what reads them has ended."""
@@ -84,55 +81,40 @@ _Stream._fields_ = [
 ]
 
 
-def can_pass(table: Table) -> bool:
-    """Whether all columns of `table` are of types that are passed."""
-    return all(column.type in FORMATS for column in table.columns)
-
-
 class Columns:
-    """Rows of one table, for DuckDB to read: registered once with a connection, filled before each INSERT.
+    """Packed rows of one table, for DuckDB to read: registered once with a connection, filled before each INSERT.
 
-    Belongs to the thread of the connection. It has the table's columns, instants as seconds since the epoch.
+    Belongs to the thread of the connection.
 
     Args:
-        table: One that `can_pass`.
+        table: One that `packing.can_pack`.
     """
 
     def __init__(self, table: Table) -> None:
         self._names = [column.name.encode() for column in table.columns]
-        self._types = [column.type for column in table.columns]
+        self._nothing = [_Column(Packed(KINDS[column.type], b""), 0) for column in table.columns]
+        self._columns = self._nothing
         self._length = 0
-        self._columns: list[_Column] = []
         self._streams: list[_Reading] = []
 
-    def fill(self, rows: Sequence[Sequence[Any]]) -> None:
-        """Take `rows`, each whole and in the order of the table's columns.
-
-        Raises:
-            TypeError: A value is not of its column's type.
-            ValueError: A row is too short or too long, an instant is none that is passed, or a text holds a lone
-                surrogate (`UnicodeEncodeError`).
-            OverflowError: An integer has more than 64 bits.
-        """
-        if any(len(row) != len(self._types) for row in rows):
-            raise ValueError("a row is too short or too long")
-        columns = [_column(kind, values) for kind, values in zip(self._types, zip(*rows, strict=True), strict=True)]
+    def fill(self, packed: PackedRows) -> None:
+        """Take rows that are `packing.checked` and of this table: `packing.fits`."""
         self.clear()
-        self._columns, self._length = columns, len(rows)
+        self._columns, self._length = [_Column(cells, packed.count) for cells in packed.cells], packed.count
 
     def clear(self) -> None:
         """Hold no rows; the buffers of those there were are kept until the next time."""
         self._let_go(_KEPT)
-        self._columns, self._length = [], 0
+        self._columns, self._length = self._nothing, 0
 
     def close(self) -> None:
         """Let go of everything; nothing reads any more."""
         self._let_go(0)
-        self._columns, self._length = [], 0
+        self._columns, self._length = self._nothing, 0
 
     def __arrow_c_stream__(self, requested_schema: object = None) -> object:
         """Return a capsule with a stream of these rows, as DuckDB asks for one each time it reads."""
-        reading = _Reading(self._names, self._types, self._columns, self._length)
+        reading = _Reading(self._names, self._columns, self._length)
         self._streams.append(reading)
         return _new_capsule(ctypes.addressof(reading.stream), _CAPSULE, None)
 
@@ -142,33 +124,53 @@ class Columns:
 
 
 class _Column:
-    """The buffers of one column, and the objects that own them."""
+    """The buffers of one column, and the objects that own them; `words`: the texts its codes stand for."""
 
-    __slots__ = ("addresses", "nulls", "owners")
+    __slots__ = ("addresses", "format", "length", "nulls", "owners", "words")
 
-    def __init__(self, values: Sequence[Any], *buffers: array[Any] | bytes) -> None:
-        self.nulls = values.count(None)
-        validity = _validity(values) if self.nulls else None
-        self.owners = (validity, *buffers)
+    def __init__(self, cells: Packed, length: int) -> None:
+        self.length = length
+        self.nulls = cells.nulls
+        self.words: _Column | None = None
+        self.format = _FORMATS[cells.kind]
+        buffers: tuple[array[Any] | bytes, ...] = (cells.data,)
+        if cells.codes:
+            self.words = _Column(Packed(cells.kind, cells.data, cells.lengths), len(cells.lengths) // 4)
+            self.format, buffers = _CODES, (cells.codes,)
+        elif cells.kind == "text":
+            buffers = (ends_of(cells), cells.data)
+        self.owners = (cells.validity or None, *buffers)
         self.addresses = (ctypes.c_void_p * len(self.owners))(*map(_address, self.owners))
+
+    def tell_schema(self, name: bytes, kept: list[object]) -> _Schema:
+        words = None
+        if self.words is not None:
+            words = ctypes.pointer(self.words.tell_schema(b"", kept))
+            kept.append(words)
+        return _Schema(self.format, name, None, _NULLABLE, 0, None, words, _release_schema, None)
+
+    def tell_rows(self, kept: list[object]) -> _Array:
+        words = None
+        if self.words is not None:
+            words = ctypes.pointer(self.words.tell_rows(kept))
+            kept.append(words)
+        buffers = len(self.addresses)
+        return _Array(self.length, self.nulls, 0, buffers, 0, self.addresses, None, words, _release_array, None)
 
 
 class _Reading:
     """One stream: its structures, kept as long as anybody may look at them."""
 
-    def __init__(self, names: list[bytes], types: list[str], columns: list[_Column], length: int) -> None:
+    def __init__(self, names: list[bytes], columns: list[_Column], length: int) -> None:
         self.key = next(_keys)
-        self.names, self.types, self.columns, self.length = names, types, columns, length
+        self.names, self.columns, self.length = names, columns, length
         self.kept: list[object] = []
-        self.is_read = not columns
+        self.is_read = not length
         self.stream = _Stream(_get_schema, _get_next, _get_last_error, _release_stream, self.key)
         _readings[self.key] = self
 
     def tell_schema(self, out: _Schema) -> None:
-        children = [
-            _Schema(FORMATS[kind], name, None, _NULLABLE, 0, None, None, _release_schema, None)
-            for name, kind in zip(self.names, self.types, strict=True)
-        ]
+        children = [column.tell_schema(name, self.kept) for name, column in zip(self.names, self.columns, strict=True)]
         pointers = (ctypes.POINTER(_Schema) * len(children))(*map(ctypes.pointer, children))
         self.kept += (children, pointers)
         out.format, out.name, out.metadata, out.flags = b"+s", b"", None, 0
@@ -176,13 +178,7 @@ class _Reading:
         out.release, out.private_data = _release_schema, None
 
     def tell_rows(self, out: _Array) -> None:
-        children = [
-            _Array(
-                self.length, column.nulls, 0, len(column.addresses), 0, column.addresses, None, None, _release_array,
-                None,
-            )
-            for column in self.columns
-        ]  # fmt: skip
+        children = [column.tell_rows(self.kept) for column in self.columns]
         pointers = (ctypes.POINTER(_Array) * len(children))(*map(ctypes.pointer, children))
         no_validity = (ctypes.c_void_p * 1)(None)
         self.kept += (children, pointers, no_validity)
@@ -194,27 +190,6 @@ class _Reading:
 
 _readings: dict[int, _Reading] = {}
 _keys = count(1)
-
-
-def _column(kind: str, values: tuple[Any, ...]) -> _Column:
-    if kind == "VARCHAR":
-        texts = values if None not in values else ["" if value is None else value for value in values]
-        text = "".join(texts)
-        data = text.encode()
-        lengths = map(len, texts) if len(data) == len(text) else (len(value.encode()) for value in texts)
-        return _Column(values, array("i", accumulate(lengths, initial=0)), data or b"\0")
-    numbers = values if None not in values else [0 if value is None else value for value in values]
-    if kind == "BIGINT":
-        return _Column(values, array("q", numbers))
-    if kind == INSTANT and not (math.isfinite(sum(numbers)) and min(numbers) >= 0.0 and max(numbers) < LAST_INSTANT):
-        raise ValueError("an instant is out of range")
-    return _Column(values, array("d", numbers))
-
-
-def _validity(values: Sequence[Any]) -> bytes:
-    """Return a bit for each value, the first the lowest of the first byte: 0 for None."""
-    bits = "".join("0" if value is None else "1" for value in reversed(values))
-    return int(bits, 2).to_bytes((len(values) + 7) // 8, "little")
 
 
 def _address(buffer: array[Any] | bytes | None) -> int | None:

@@ -117,6 +117,7 @@ def configuration(settings: FileSettings, path: Path) -> dict[str, str | bool | 
     """Return the settings a connection is opened with; one thread, and no extension ever fetched."""
     return {
         "threads": "1",
+        "async_threads": "1",
         "memory_limit": f"{settings.memory_bytes}B",
         "wal_autocheckpoint": f"{settings.wal_bytes}B",
         "temp_directory": f"{path}.spill",

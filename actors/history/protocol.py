@@ -6,11 +6,13 @@
 A batch is known by (source, batch): sent again it is stored once. A `Stored` with outcome `stored` or `duplicate` is a
 promise: the rows survive kill -9 of every process. `refused` promises nothing and the batch is to be sent again.
 
-Rows and cells travel as msgpack inside `bytes`, so that a message stays typed while its tables stay open-ended.
+Rows and cells travel as msgpack inside `bytes`, so that a message stays typed while its tables stay open-ended. Many
+rows of a table are packed as columns (`packing`); few, or odd ones, are rows.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from enum import Enum
 from typing import Any
 
@@ -18,6 +20,7 @@ import msgspec
 from msgspec import Struct, structs
 
 from actors.history.errors import QueryProblem
+from actors.history.packing import Packed, PackedRows, checked, unpack
 from actors.messages import Message
 
 Scalar = str | int | float | bool | None
@@ -47,12 +50,22 @@ class TableRows(Struct, frozen=True, array_like=True):
     rows: list[list[Any]]
 
 
+class _Wired(Struct, frozen=True, array_like=True):
+    """A `TableRows`, or the `PackedRows` that have nothing where it has its rows."""
+
+    table: str
+    columns: tuple[str, ...]
+    rows: list[list[Any]] | None
+    count: int = 0
+    cells: tuple[Packed, ...] = ()
+
+
 _encoder = msgspec.msgpack.Encoder()
-_tables = msgspec.msgpack.Decoder(list[TableRows])
+_tables = msgspec.msgpack.Decoder(list[_Wired])
 _cells = msgspec.msgpack.Decoder(list[list[Any]])
 
 
-def encode_rows(tables: list[TableRows]) -> bytes:
+def encode_rows(tables: Sequence[TableRows | PackedRows]) -> bytes:
     """Return the form `Store.rows` has.
 
     Raises:
@@ -63,13 +76,34 @@ def encode_rows(tables: list[TableRows]) -> bytes:
     return _encoder.encode(tables)
 
 
-def decode_rows(data: bytes) -> list[TableRows]:
-    """Return what `encode_rows` was given.
+def decode_tables(data: bytes) -> list[TableRows | PackedRows]:
+    """Return what `encode_rows` was given, packed rows checked.
 
     Raises:
         msgspec.DecodeError: `data` is not such a form (`ValidationError` among them).
+        ValueError: A text is no UTF-8, or packed rows lead outside their buffers.
     """
-    return _tables.decode(data)
+    return [
+        TableRows(wired.table, wired.columns, wired.rows)
+        if wired.rows is not None
+        else checked(PackedRows(wired.table, wired.columns, None, wired.count, wired.cells))
+        for wired in _tables.decode(data)
+    ]
+
+
+def decode_rows(data: bytes) -> list[TableRows]:
+    """Return what `encode_rows` was given, all of it as rows.
+
+    Raises:
+        msgspec.DecodeError: As `decode_tables`.
+        ValueError: As `decode_tables`.
+    """
+    return [part if isinstance(part, TableRows) else as_rows(part) for part in decode_tables(data)]
+
+
+def as_rows(packed: PackedRows) -> TableRows:
+    """Return packed rows, checked, as rows."""
+    return TableRows(packed.table, packed.columns, unpack(packed))
 
 
 class Outcome(Enum):

@@ -42,7 +42,7 @@ from actors.history.joining import join_published
 from actors.history.ledger import Range
 from actors.history.migrations import migrate, version_of
 from actors.history.notes import merge, read_ledger
-from actors.history.protocol import Notice, Outcome, Store, Stored, decode_rows
+from actors.history.protocol import Notice, Outcome, Store, Stored, decode_tables
 from actors.history.publication import Manifest
 from actors.history.publishing import BATCHES_MERGED, Fresh
 from actors.history.rebuilding import let_go
@@ -307,8 +307,8 @@ class HistoryStore:
     def _commit(self, batch: Store) -> tuple[int, int]:
         """Store `batch` in one transaction; return how many rows were rejected and how many stored."""
         try:
-            tables = decode_rows(batch.rows)
-        except (msgspec.DecodeError, UnicodeDecodeError) as error:
+            tables = decode_tables(batch.rows)
+        except (msgspec.DecodeError, ValueError) as error:
             tables, rejects = [], [Reject("", f"unreadable batch of {batch.count} rows: {error}", "")]
         else:
             rejects = []

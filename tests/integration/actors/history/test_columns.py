@@ -8,12 +8,14 @@ import random
 
 import duckdb
 import pytest
+from msgspec import structs
 from support.history import NOW, batch_of, open_store
 
 from actors.history import appending
-from actors.history.columns import Columns, can_pass
+from actors.history.columns import Columns
 from actors.history.migrations import migrate
-from actors.history.protocol import Outcome
+from actors.history.packing import can_pack, pack
+from actors.history.protocol import Outcome, Store, Stored, encode_rows
 from actors.history.schema import BY_NAME, INSTANT, TABLES
 
 MANY = appending.COLUMNS_FROM
@@ -48,7 +50,7 @@ def stored(folder, batches, monkeypatch, columns_from: int) -> list[tuple[object
     return found
 
 
-@pytest.mark.parametrize("table", [t.name for t in TABLES if can_pass(t) and t.instant])
+@pytest.mark.parametrize("table", [t.name for t in TABLES if can_pack(t) and t.instant])
 def test_rows_are_the_same_whichever_way_they_went_in(tmp_path, monkeypatch, table):
     batches = [batch_of(n, rows_for(table, MANY + n), table=table) for n in (1, 2, 3)]
 
@@ -120,7 +122,7 @@ def test_columns_may_be_read_again_read_late_and_let_go_unread():
     columns = Columns(table)
     connection.register("source", columns)
     for count in (1, 7, 8, 9, 2_049, 10_000):
-        columns.fill([[n, None, NOW, "/a", "é", float(n), None] for n in range(count)])
+        columns.fill(pack(table, [[n, None, NOW, "/a", "é", float(n), None] for n in range(count)]))
         for _ in range(3):
             found = connection.execute("SELECT count(*), sum(seq), count(epoch), max(name) FROM source").fetchall()
             assert found == [(count, count * (count - 1) // 2, 0, "é")]
@@ -131,3 +133,45 @@ def test_columns_may_be_read_again_read_late_and_let_go_unread():
         gc.collect()
         assert connection.execute("SELECT count(*) FROM source").fetchall() == [(0,)]
     connection.close()
+
+
+@pytest.mark.parametrize("count", [1, 2_047, 2_048, 2_049, 4_000])
+def test_packed_rows_go_in_whether_their_texts_repeat_or_not(tmp_path, count):
+    table = BY_NAME["metrics"]
+    store = open_store(tmp_path)
+    for number, texts in enumerate((2, count, 3, 1), 1):
+        rows = [[n, 1, NOW + n, f"/é/{n % texts}", None if n % 3 else "a", float(n), ""] for n in range(count)]
+        batch = Store("node#7", number, encode_rows([pack(table, rows)]), count, 0)
+
+        assert store.store(batch) == Stored("node#7", number, Outcome.STORED)
+        found = store.execute("SELECT seq, path, name, unit, epoch(happened_at) FROM metrics ORDER BY seq")
+        assert found == [(row[0], row[3], row[4], row[6], row[2]) for row in rows]
+        assert store.execute("SELECT rows FROM batches WHERE batch = $1", [number]) == [(count,)]
+        store.execute("DELETE FROM metrics")
+    store.close()
+
+
+def test_packed_rows_of_an_older_program_and_for_no_table_are_not_lost(tmp_path):
+    store = open_store(tmp_path)
+    packed = pack(BY_NAME["metrics"], [[n, 1, NOW, "/", "n", 1.0, "count"] for n in range(20)])
+    older = structs.replace(packed, columns=packed.columns[:-1], cells=packed.cells[:-1])
+    foreign = structs.replace(packed, table="nothing")
+
+    answer = store.store(Store("node#7", 1, encode_rows([older, foreign]), 40, 0))
+
+    assert (answer.outcome, answer.rejected) == (Outcome.STORED, 20)
+    assert store.execute("SELECT count(*), count(unit) FROM metrics") == [(20, 0)]
+    assert store.execute("SELECT count(*), max(table_name) FROM rejects") == [(20, "nothing")]
+    store.close()
+
+
+def test_packed_rows_that_lead_outside_their_buffers_are_one_reject(tmp_path):
+    store = open_store(tmp_path)
+    packed = pack(BY_NAME["metrics"], [[n, 1, NOW, "/", "n", 1.0, "count"] for n in range(20)])
+    torn = structs.replace(packed, cells=(structs.replace(packed.cells[0], data=b"\0" * 8), *packed.cells[1:]))
+
+    answer = store.store(Store("node#7", 1, encode_rows([torn]), 20, 0))
+
+    assert (answer.outcome, answer.rejected) == (Outcome.STORED, 1)
+    assert "unreadable batch of 20 rows" in store.execute("SELECT error FROM rejects")[0][0]
+    store.close()

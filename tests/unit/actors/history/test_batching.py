@@ -6,8 +6,9 @@ import pytest
 from support.history import NOW, RUN
 
 from actors.events import ActorStarted, Event, MetricSampled, RunFinished
-from actors.history.batching import BatchMaker
-from actors.history.protocol import TableRows, decode_rows
+from actors.history.batching import PACKED_FROM, BatchMaker
+from actors.history.packing import PackedRows
+from actors.history.protocol import TableRows, decode_rows, decode_tables
 from actors.history.schema import BY_NAME
 
 
@@ -18,12 +19,14 @@ class Made:
         self.sizes: list[int] = []
         self.counts: list[int] = []
         self.tables: list[TableRows] = []
+        self.packed: set[str] = set()
         self.maker = BatchMaker(RUN, self._put, rows_limit=rows_limit, bytes_limit=bytes_limit)
 
     def _put(self, data: bytes, count: int) -> None:
         self.sizes.append(len(data))
         self.counts.append(count)
         self.tables += decode_rows(data)
+        self.packed |= {part.table for part in decode_tables(data) if isinstance(part, PackedRows)}
 
     def rows(self, table: str) -> list[dict[str, object]]:
         return [
@@ -53,6 +56,29 @@ def test_rows_go_by_table_with_the_columns_of_the_schema():
         name: BY_NAME[name].column_names for name in ("runs_of_node", "events", "starts", "metrics")
     }
     assert made.maker.rows == sum(made.counts) == 4
+
+
+def test_many_rows_of_a_table_are_packed_and_few_are_not():
+    made = Made()
+    for seq in range(PACKED_FROM):
+        made.maker.add(seq, MetricSampled(NOW, "/", "memory", math.inf, "ratio"))
+    made.maker.add(PACKED_FROM, ActorStarted(NOW, "/a", 1, "pool", 5, 0.1))
+    made.maker.finish()
+
+    assert made.packed == {"metrics"}
+    assert [row["seq"] for row in made.rows("metrics")] == list(range(PACKED_FROM))
+    assert len(made.rows("starts")) == 1
+
+
+def test_one_row_that_cannot_be_packed_leaves_all_of_its_table_as_rows():
+    made = Made()
+    for seq in range(PACKED_FROM):
+        made.maker.add(seq, MetricSampled(NOW if seq else 1e10, "/", "memory", 0.5, "ratio"))
+    made.maker.finish()
+
+    assert made.packed == set()
+    assert len(made.rows("metrics")) == PACKED_FROM
+    assert made.rows("rejects") == []
 
 
 def test_a_batch_is_full_at_its_limit_of_rows():
