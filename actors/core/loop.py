@@ -291,7 +291,15 @@ class EventLoop:
         enter_loop()
         asyncio.set_event_loop(loop)
         try:
-            loop.run_forever()
+            while True:
+                try:
+                    loop.run_forever()
+                    break
+                except (
+                    SystemExit,
+                    KeyboardInterrupt,
+                ):  # asyncio lets it through, past everybody
+                    logger.exception("a task on the loop of %s raised what ends a program", self._owner.name)
             tasks = asyncio.all_tasks(loop)
             for task in tasks:
                 task.cancel()

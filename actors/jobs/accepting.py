@@ -203,6 +203,7 @@ class Acceptor:
         )
         if spec.delay or spec.run_at is not None:
             job.run_at = job.slot_at = spec.run_at if spec.run_at is not None else now + spec.delay
+            job.is_delay = not spec.cron and bool(spec.delay)
         if spec.cron:
             job.cron, job.timezone = spec.cron, spec.timezone or self.timezone
             job.run_at = job.slot_at = self._slots(job.cron, job.timezone, job.run_at)

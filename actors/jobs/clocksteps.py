@@ -17,7 +17,7 @@ def clock_set(ledger: Ledger, by: float) -> None:
     """Have times that are counted from an instant count on as before, though the wall clock is `by` seconds ahead.
 
     Those are how long a try may take, how long it may take to end, and the rates of queues. Instants at which jobs are
-    to run stay; but a clock set back makes no back-off and no interval longer.
+    to run stay; but a clock set back makes no delay, no back-off and no interval longer.
     """
     for queue in ledger.queues.values():
         for job in queue.running.values():
@@ -28,7 +28,7 @@ def clock_set(ledger: Ledger, by: float) -> None:
     ledger.throttled = {name: at + by for name, at in ledger.throttled.items()}
     if by < 0:
         for job in ledger.jobs.values():
-            if job.state == DELAYED and (job.attempt or (job.every and not job.cron)):
+            if job.state == DELAYED and (job.attempt or job.is_delay or (job.every and not job.cron)):
                 job.run_at += by
                 job.slot_at += by
                 ledger.dirty[job.number] = job

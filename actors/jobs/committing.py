@@ -109,7 +109,7 @@ class Commits:
             return
         flush: Flush | None = None
         at_once: list[Effect] = []
-        alarm = 0.0
+        alarm: float | None = None
         with self.lock:
             ledger = self.ledger
             if self.is_relaxed and ledger.effects:
@@ -118,7 +118,7 @@ class Commits:
                 flush = self._flush = Flush(self._take, self._flushed)
             if ledger.alarm < self.armed:
                 alarm = self.armed = ledger.alarm
-        if alarm:
+        if alarm is not None:  # 0 is one: all is to be looked at at once
             self._alarm(alarm)
         if flush is not None:
             self._table.submit(flush.take, flush.done)

@@ -23,11 +23,11 @@ from actors.jobs import explaining
 from actors.jobs.accepting import Acceptor, Draft, JobsRefusedError
 from actors.jobs.clocksteps import LEAST, clock_set
 from actors.jobs.committing import Commits, Perform
+from actors.jobs.draining import follow
 from actors.jobs.flushing import Add, Answer
 from actors.jobs.handlers import PayloadError, UnknownKindError
 from actors.jobs.jobtable import JobTable, QueueState
 from actors.jobs.ledger import Ledger
-from actors.jobs.places import Queue
 from actors.jobs.records import Job
 from actors.jobs.recovering import Recovered, recover, revive, with_rate
 from actors.jobs.recurring import NextSlot
@@ -120,15 +120,14 @@ class Engine:
             time.sleep(0.001)
         self.table.close()
 
-    def _open_queue(self, spec: QueueSpec, state: QueueState, now: float) -> Queue:
+    def _open_queue(self, spec: QueueSpec, state: QueueState, now: float) -> None:
         self.rates.pop(spec.name, None)
         if state.rate is not None:
             self.rates[spec.name] = state.rate
             spec = with_rate(spec, state.rate)
         queue = self.ledger.open_queue(spec, now)
-        queue.paused, queue.draining, queue.note = state.paused, state.draining, state.note
+        follow(self.ledger, queue, state)
         self._commits.is_relaxed = self._commits.is_relaxed or spec.relaxed
-        return queue
 
     # -- adding and looking -----------------------------------------------------------------------
 

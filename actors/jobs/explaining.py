@@ -18,6 +18,8 @@ def why(ledger: Ledger, number: int, now: float) -> str:
         return job.why
     if job.state == BLOCKED:
         return "it waits for " + ", ".join(f"job-{n}" for n in sorted(job.after)[:10])
+    if job.state == DELAYED and queue.holds(job):
+        return f"the queue {job.queue} is being drained: a recurring job comes again once it is resumed"
     if job.state == DELAYED:
         said = f"it is due in {max(0.0, job.run_at - now):.3g} s"
         return f"{said}; try {job.attempt} of {job.attempts} failed: {job.why}" if job.attempt else said

@@ -121,7 +121,7 @@ class Ledger:
             job.state = BLOCKED
             for number in job.after:
                 self._dependents.setdefault(number, []).append(job.number)
-        elif job.run_at > now:
+        elif job.run_at > now or (job.state == DELAYED and queue.holds(job)):
             job.state = DELAYED
             heapq.heappush(self.later, (job.run_at, job.number))
             self._wake(job.run_at)
@@ -266,7 +266,7 @@ class Ledger:
         job = self.jobs.get(number)
         if job is None or job.state != DELAYED:
             return False
-        job.run_at = job.changed_at = now
+        job.state, job.run_at, job.changed_at = WAITING, now, now
         self.dirty[number] = job
         self._place(self.queues[job.queue], job, now)
         self.claim(job.queue, now)
@@ -278,11 +278,12 @@ class Ledger:
         while self.later and self.later[0][0] <= now:
             run_at, number = heapq.heappop(self.later)
             job = self.jobs.get(number)
-            if job is not None and job.state == DELAYED and job.run_at == run_at:
-                job.state = WAITING
-                self.dirty[number] = job
-                heapq.heappush(self.queues[job.queue].ready, (-job.priority, number))
-                touched.add(job.queue)
+            if job is None or job.state != DELAYED or job.run_at != run_at or self.queues[job.queue].holds(job):
+                continue
+            job.state = WAITING
+            self.dirty[number] = job
+            heapq.heappush(self.queues[job.queue].ready, (-job.priority, number))
+            touched.add(job.queue)
         for name, at in tuple(self.throttled.items()):
             if at <= now:
                 del self.throttled[name]
@@ -310,8 +311,7 @@ class Ledger:
             return
         if job.ending == TIMEOUT:
             why = f"not done within {job.timeout:g} s: {why}"
-        job.ending = ""
-        job.why = why
+        job.ending, job.why = "", why
         if not retryable or job.attempt >= job.attempts:
             self._end(queue, job, FAILED, now)
             return

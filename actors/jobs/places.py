@@ -18,7 +18,7 @@ class Queue:
         free: Paths of workers with room, one entry for each place.
         away: Workers that take nothing for the time being, and how many of their places are free.
         paused: Whether nothing new begins.
-        draining: Whether nothing new is accepted.
+        draining: Whether nothing new is accepted, and recurring jobs do not come again.
         count: Unfinished jobs.
     """
 
@@ -33,6 +33,10 @@ class Queue:
         self.note = ""
         self.count = 0
         self.bucket: Bucket | None = full(spec.rate, now) if spec.rate is not None else None
+
+    def holds(self, job: Job) -> bool:
+        """Whether a delayed job stays so past its instant: a recurring one that has not begun, while all is drained."""
+        return self.draining and not job.attempt and bool(job.every or job.cron)
 
     def give_back(self, path: str) -> None:
         """A place of the worker at `path` is free."""

@@ -32,6 +32,7 @@ class Job(Struct, eq=False, gc=False):
         worker: Path of the worker that has it, or had it last.
         children: Numbers of the jobs that were added with its success.
         released: Numbers of the jobs that came after it, once it has ended.
+        is_delay: Whether `run_at` was said in seconds from then; known as long as the engine is the same.
         is_new: It has no row yet.
         is_plain: What its row has beside the columns that plain jobs share (`tables.SHORT`) is as for all of these.
     """
@@ -71,6 +72,7 @@ class Job(Struct, eq=False, gc=False):
     result: str | None = None
     children: tuple[int, ...] = ()
     released: Sequence[int] = ()
+    is_delay: bool = False
     is_new: bool = True
     is_plain: bool = False
 

@@ -12,10 +12,11 @@ import os
 import time
 import traceback
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from typing import Any, Final
 
 from actors import Actor, on
-from actors.exits import message_of
+from actors.errors import ActorRuntimeError
+from actors.exits import message_of, said
 from actors.jobs.engine import Engine
 from actors.jobs.handlers import (
     CancelledJobError,
@@ -37,6 +38,14 @@ from actors.messages import Message
 
 REPORT_EVERY = 0.2
 """Least seconds between two reports of progress of one try; the ones between are left out, the last is not."""
+
+
+FAULTS: Final = (Exception, SystemExit, KeyboardInterrupt)
+"""What a handler may raise that is its job's fault alone: `sys.exit` in a function that was a program once, too."""
+
+
+class HandlerExitError(ActorRuntimeError):
+    """An `async` handler raised what ends a program."""
 
 
 class LocalJob(Message[None], frozen=True, local=True):
@@ -107,7 +116,7 @@ class JobWorker(Actor):
             else:
                 value = handler.function(payload)
             result = "null" if value is None else to_json(value)
-        except Exception as error:  # the job's, not the worker's
+        except FAULTS as error:  # the job's, not the worker's
             why = _fault(error, lines)
             lines.end()
             engine.failed(number, attempt, *why)
@@ -127,7 +136,7 @@ class JobWorker(Actor):
             message.token.check()
             value = await _cancellable(handler, handler.decode(message.payload), run, lines)
             result = to_json(value)
-        except Exception as error:  # the job's, not the worker's
+        except FAULTS as error:  # the job's, not the worker's
             why = _fault(error, lines)
             lines.end()
             engine.failed(number, attempt, *why)
@@ -219,7 +228,7 @@ class JobProcess(Actor):
             else:
                 value = await self._offload.run(_call_saying, handler, payload, run, lines)
             result = to_json(value)
-        except Exception as error:  # the job's, not the worker's
+        except FAULTS as error:  # the job's, not the worker's
             return BrokenJob(*_fault(error, lines))
         finally:
             lines.end()
@@ -251,7 +260,15 @@ def _call_saying(handler: Handler, payload: Any, run: Run, lines: Lines) -> Any:
 async def _await_saying(handler: Handler, payload: Any, run: Run, lines: Lines) -> Any:
     """Await a handler in a task that is the try's alone."""
     current.set(lines)
-    return await _call(handler, payload, run)
+    try:
+        return await _call(handler, payload, run)
+    except (SystemExit, KeyboardInterrupt) as error:  # asyncio would let it through, past whoever awaits
+        raise HandlerExitError(said(error)) from error
+    except asyncio.CancelledError as error:
+        task = asyncio.current_task()
+        if task is not None and task.cancelling():
+            raise
+        raise HandlerExitError("a task that it awaited was cancelled") from error  # nobody cancelled the try itself
 
 
 async def _cancellable(handler: Handler, payload: Any, run: Run, lines: Lines) -> Any:
@@ -288,7 +305,7 @@ def _seldom(report: Callable[[float, str], None]) -> Callable[[float, str], None
     return seldom
 
 
-def _fault(error: Exception, lines: Lines) -> tuple[str, bool]:
+def _fault(error: BaseException, lines: Lines) -> tuple[str, bool]:
     """Return why a try failed, and whether another may end otherwise; what nobody meant is said with its traceback."""
     text = message_of(error)[:2000]
     if isinstance(error, DoNotRetry):

@@ -82,7 +82,11 @@ def _declare(action: str, about: str, *examples: str) -> None:
 
 _declare("pause", "Begin no further jobs of a queue; those that run go on.", "queue pause mail --note 'server moves'")
 _declare("resume", "Begin jobs again, and take new ones.", "queue resume mail")
-_declare("drain", "Take no new jobs until resumed; those that are there are done.", "queue drain mail")
+_declare(
+    "drain",
+    "Take no new jobs until resumed, also no recurring ones; those that are there are done.",
+    "queue drain mail",
+)
 
 
 @command(

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
+import sys
 
 from actors.jobs.handlers import Run, job
 
@@ -73,6 +75,33 @@ def result(_: object) -> str:
 def child(_: object, run: Run) -> str:
     run.add("odd.note", NAME)
     return "done"
+
+
+@job("odd.exit")
+def exits(_: object) -> str:
+    sys.exit(3)
+
+
+@job("odd.async_exit")
+async def exits_in_a_task(_: object) -> str:
+    sys.exit(3)
+
+
+@job("odd.interrupt")
+def interrupted(_: object) -> str:
+    raise KeyboardInterrupt
+
+
+@job("odd.cancelled")
+async def awaits_what_is_cancelled(_: object) -> str:
+    task = asyncio.ensure_future(asyncio.sleep(3_600))
+    task.cancel()
+    await task
+    return "done"
+
+
+def exits_from_a_schedule() -> None:
+    sys.exit(3)
 
 
 def returns_name() -> str:

@@ -74,6 +74,26 @@ def test_the_error_of_a_job_is_kept_though_its_text_is_none_or_cannot_be_made(st
 
 
 @pytest.mark.parametrize(
+    ("kind", "why"),
+    [
+        ("odd.exit", "SystemExit: 3"),
+        ("odd.async_exit", "SystemExit: 3"),
+        ("odd.interrupt", "KeyboardInterrupt"),
+        ("odd.cancelled", "a task that it awaited was cancelled"),
+    ],
+)
+def test_a_handler_that_would_end_a_program_fails_its_job_and_neither_worker_nor_loop(stage, tmp_path, kind, why):
+    jobs = begin(stage, tmp_path)
+
+    view = jobs.wait(jobs.add(kind), LIMIT)
+
+    assert view.state == "failed"
+    assert why in view.why
+    assert still_works(jobs)
+    assert len(stage.outcomes["/work/w0"]) == 1  # it was started, and has not ended
+
+
+@pytest.mark.parametrize(
     "fields",
     [
         {"payload": f'"{LONE}"'}, {"payload": b"1"}, {"key": LONE}, {"key": 5}, {"batch": LONE}, {"source": LONE},

@@ -110,6 +110,7 @@ def test_notes_and_reasons_are_kept_as_text(stage, ask, clock):
     [
         ("returns_name", "succeeded", "caf\\udce9"),
         ("raises_name", "failed", "FileNotFoundError: [Errno 2] no such file: 'caf\\udce9'"),
+        ("exits_from_a_schedule", "failed", "SystemExit: 3"),
         ("returns_silence", "succeeded", "a Silent, whose text could not be made: RuntimeError"),
         ("raises_silence", "failed", "SilentError: <str() of the error failed: RuntimeError>"),
     ],

@@ -557,3 +557,20 @@ def test_an_asyncio_program_asks_actors_without_blocking(system: ActorSystem):
     answers, _ = asyncio.run(main())
 
     assert answers == ["waited"] * 5 + ["hello"]
+
+
+@pytest.mark.parametrize("error", [SystemExit, KeyboardInterrupt])
+def test_a_task_that_would_end_a_program_ends_no_loop(system: ActorSystem, caplog: pytest.LogCaptureFixture, error):
+    class Careless(Agent):
+        @on(Raise)
+        async def raise_in_a_task(self, _: Raise) -> None:
+            asyncio.get_running_loop().call_soon(self.leave)
+
+        def leave(self) -> None:
+            raise error(3)
+
+    ref = launch(system, Careless, path="/a").ref
+    ref.ask(Raise(), timeout=PATIENCE)
+
+    assert ref.ask(Wait(), timeout=PATIENCE) == "waited"
+    assert "raised what ends a program" in caplog.text
