@@ -18,7 +18,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from actors.core.system import ActorSystem
-from actors.core.tracing import Trace, tracing
+from actors.core.tracing import Trace, current, traced
 from actors.jobs.offload import Cancel
 
 Key = tuple[str, float, int]
@@ -49,13 +49,13 @@ class Call:
         "_handler",
         "_is_async",
         "_is_late",
-        "_key",
         "_lock",
         "_loop",
         "_task",
         "_timeout",
         "_trace",
         "due",
+        "key",
     )
 
     def __init__(
@@ -74,11 +74,13 @@ class Call:
         self._is_async = is_async
         self._arguments = arguments
         self._cancel = cancel
-        self._key = key
+        self.key = key
         self._timeout = timeout
         self._deadlines = deadlines
         self._finish = finish
         self._trace = trace
+        if trace is not None and not traced:
+            traced.append(True)
         self._lock = threading.Lock()
         self._task: asyncio.Task[Any] | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -91,14 +93,17 @@ class Call:
         answer = error = None
         try:
             self._cancel.check()
-            with tracing(self._trace):
+            token = current.set(self._trace)
+            try:
                 answer = asyncio.run(self._run_async()) if self._is_async else self._handler(*self._arguments)
+            finally:
+                current.reset(token)
         except BaseException as raised:  # reported as the run's end
             error = raised
         self._deadlines.end(self)
         if self._is_late:
             answer, error = None, TimeoutError(f"not done within {self._timeout:g} s")
-        self._finish(self._key, began, error, answer)
+        self._finish(self.key, began, error, answer)
 
     def stop(self) -> None:
         """Say that nobody waits any more. Any thread."""
@@ -130,21 +135,21 @@ class Deadlines:
         self._system = system
         self._clock = system.clock
         self._lock = threading.Lock()
-        self._calls: dict[int, Call] = {}
+        self._calls: set[Call] = set()
         self._armed_for = math.inf
 
     def begin(self, call: Call, timeout: float) -> float:
         """Watch `call`, which begins now; return the monotonic instant."""
         began = self._clock.monotonic()
         call.due = began + timeout
-        self._calls[id(call)] = call  # before the look at `_armed_for`: see `_look`
+        self._calls.add(call)  # before the look at `_armed_for`: see `_look`
         if call.due < self._armed_for:
             self._arm(call.due)
         return began
 
     def end(self, call: Call) -> None:
         """Watch `call` no more."""
-        self._calls.pop(id(call), None)
+        self._calls.discard(call)
 
     def _arm(self, due: float) -> None:
         with self._lock:
@@ -158,7 +163,7 @@ class Deadlines:
         with self._lock:
             self._armed_for = math.inf  # first, so that a call that begins meanwhile is seen here or arms by itself
         now = self._clock.monotonic()
-        calls = list(self._calls.copy().values())
+        calls = self._calls.copy()
         for call in calls:
             if call.due <= now:
                 self.end(call)

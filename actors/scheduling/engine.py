@@ -20,26 +20,22 @@ from typing import Final
 from msgspec.structs import replace
 
 from actors.policies import breaker as breakers
-from actors.policies.breaker import Breaker
 from actors.scheduling import core
 from actors.scheduling.backlog import GRACE
 from actors.scheduling.catchup import CatchUp, CatchUpRule
+from actors.scheduling.guarding import guarded
 from actors.scheduling.lateness import any_late, is_past, late, work_off
 from actors.scheduling.plans import Every, Plan
 from actors.scheduling.states import (
     NEVER,
-    Barred,
-    Begin,
     Effect,
     Ended,
     Entry,
     Event,
-    Hold,
     Looked,
     Now,
     Ready,
     Run,
-    Settle,
     Standing,
 )
 from actors.scheduling.usual import made_ready, usual_end, usual_step
@@ -49,15 +45,12 @@ Effects = list[tuple[str, Effect]]
 
 _COMPACT: Final = 1_000
 _LOOKED: Final = Looked()
-_FAILED: Final = frozenset({"failed", "timed-out"})
-_FORGONE: Final = frozenset({"cancelled", "missed", "merged"})  # they say nothing of what they would have done
 
 
 class Engine:
     """Schedules in force and their order.
 
     Attributes:
-        entries: By id. To be read; `put`, `feed` and `remove` change it.
         breakers: State of each breaker by key.
         catch_up: Which schedules that missed slots are worked off now, and which wait for their turn.
         changed_breakers: Keys whose state changed since somebody emptied it.
@@ -66,7 +59,7 @@ class Engine:
 
     def __init__(self, catch_up: CatchUpRule | None = None) -> None:
         self.catch_up = CatchUp(catch_up)
-        self.entries: dict[str, Entry] = {}
+        self._entries: dict[str, Entry] = {}
         self.breakers: dict[str, breakers.State] = {}
         self.changed_breakers: set[str] = set()
         self._wall: list[tuple[float, int, str]] = []
@@ -74,7 +67,16 @@ class Engine:
         self.withdrawn: list[tuple[str, Run]] = []
         self._soon: dict[float, list[str]] = {}
         self._ready: dict[str, Ready] = {}
+        self._begun: list[tuple[str, Ready]] = []
+        self._following = NEVER
         self._number = count()
+
+    @property
+    def entries(self) -> dict[str, Entry]:
+        """The schedules by id. To be read; `put`, `feed` and `remove` change it."""
+        if self._begun:
+            self._enter_begun()
+        return self._entries
 
     def put(
         self,
@@ -172,7 +174,7 @@ class Engine:
     def begin_ready(self, now: Now) -> list[tuple[str, Run]]:
         """Return the runs whose instant has come and whose claim is on disk; they are under way from now on."""
         begun = []
-        entries, wall = self.entries, now.wall
+        entries, wall, following = self.entries, now.wall, NEVER
         for at in sorted(at for at in self._soon if at <= wall):
             ids = self._soon.pop(at)
             left = []
@@ -183,17 +185,26 @@ class Engine:
                     and ready.is_kept
                     and ready.entry is entries[id]
                     and wall - at <= GRACE
-                    and ready.begun.fire_at > wall
+                    and (fire_at := ready.begun.fire_at) > wall
                 ):
                     del self._ready[id]
-                    entry = entries[id] = ready.begun
-                    heapq.heappush(self._wall, (entry.fire_at, next(self._number), id))
+                    if fire_at < following:
+                        following = fire_at
+                    self._begun.append((id, ready))
                     begun.append((id, ready.run))
                 else:
                     left.append(id)
             if left:
                 self._soon[at] = left  # for `look`
+        self._following = following
         return begun
+
+    def soon(self, now: Now) -> float:
+        """Return the seconds until anything is due after what has just begun; it may be too few, never too many."""
+        waits = [self._following - now.wall] if self._begun else []
+        waits += [heap[0][0] - at for heap, at in ((self._wall, now.wall), (self._mono, now.mono)) if heap]
+        waits += [at - now.wall for at in self._soon]
+        return 0.0 if self.catch_up.is_busy else min(waits, default=NEVER)
 
     def restore_ready(self, id: str, run: Run) -> None:
         """Take in that an earlier scheduler claimed `run` ahead of its instant, which is still to come."""
@@ -205,6 +216,7 @@ class Engine:
 
     def look(self, now: Now) -> Effects:
         """Return what is to be done now that the clocks were read; what is more urgent comes first."""
+        self._enter_begun()
         effects: Effects = []
         has_late = any_late(self._wall, self._mono, self._soon, now)
         due = self._due(now)
@@ -228,6 +240,7 @@ class Engine:
 
     def wait(self, now: Now, lead: float = 0.0) -> float | None:
         """Return the seconds until something is due, or is to be made ready; 0 where it is, None where nothing is."""
+        self._enter_begun()
         self._forget_stale()
         waits = []
         if self._wall:
@@ -249,6 +262,13 @@ class Engine:
                 yield id, run
 
     # -- inside ---------------------------------------------------------------------------------------
+
+    def _enter_begun(self) -> None:
+        """Enter what `begin_ready` began: it does not, since that is most of the work, and the runs come first."""
+        begun, self._begun = self._begun, []
+        for id, ready in begun:
+            entry = self._entries[id] = ready.begun
+            heapq.heappush(self._wall, (entry.fire_at, next(self._number), id))
 
     def _catch_up(self, due: list[str], now: Now, effects: Effects) -> list[str]:
         """Hold those that missed slots, and work off those whose turn it is; return what is due beside them."""
@@ -283,10 +303,9 @@ class Engine:
     def _work_off(self, id: str, most: int, now: Now, effects: Effects) -> None:
         """Work off what a schedule missed, at most `most` runs of it."""
         entry = self.entries[id]
-        rule = entry.plan.schedule.breaker
         after, made = work_off(entry, now, most)
-        if rule is not None and made:
-            after, made = self._guarded(id, rule, after, made, now)
+        if entry.plan.schedule.breaker is not None and made:
+            after, made = guarded(self.breakers, self.changed_breakers, id, after, made, now)
         if after is not entry:
             self._keep(id, after)
         effects += [(id, effect) for effect in made]
@@ -307,47 +326,12 @@ class Engine:
     def _step(self, id: str, entry: Entry, event: Event, now: Now, effects: Effects) -> None:
         before = entry
         entry, made = core.step(entry, event, now)
-        rule = entry.plan.schedule.breaker
-        if rule is not None and made:
-            entry, made = self._guarded(id, rule, entry, made, now)
+        if entry.plan.schedule.breaker is not None and made:
+            entry, made = guarded(self.breakers, self.changed_breakers, id, entry, made, now)
         if entry is not before:
             self._keep(id, entry)
         for effect in made:
             effects.append((id, effect))
-
-    def _guarded(
-        self, id: str, rule: Breaker, entry: Entry, made: Iterable[Effect], now: Now
-    ) -> tuple[Entry, list[Effect]]:
-        """Let the breaker see what ended, and bar what it does not let begin."""
-        key = entry.plan.schedule.breaker_key or id
-        waiting = list(made)
-        passed: list[Effect] = []
-        while waiting:
-            effect: Effect | None = waiting.pop(0)
-            state = before = self.breakers.get(key, breakers.Closed())
-            if isinstance(effect, Begin):
-                state, why = breakers.admit(state, rule, now.wall)
-                if why:
-                    entry, more = core.step(entry, Barred(effect.run, why), now)
-                    waiting = [*more, *waiting]
-                    effect = None  # barred
-            elif isinstance(effect, Hold) and effect.state == "retrying":
-                state = breakers.settle(state, rule, now.wall, ok=False)
-            elif isinstance(effect, Settle) and effect.state == "succeeded":
-                state = breakers.settle(state, rule, now.wall, ok=True)
-            elif (
-                isinstance(effect, Settle) and effect.state in _FAILED and not effect.why.startswith("not tried again")
-            ):
-                state = breakers.settle(state, rule, now.wall, ok=False)
-            elif isinstance(effect, Settle) and effect.state in _FORGONE:
-                state = breakers.forgo(state)
-            if effect is not None:
-                passed.append(effect)
-            if state is not before:
-                self.breakers[key] = state
-                if type(state) is not type(before):
-                    self.changed_breakers.add(key)
-        return entry, passed
 
     def _keep(self, id: str, entry: Entry) -> None:
         before = self.entries.get(id)

@@ -34,6 +34,11 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 _PATIENCE: Final = 30.0
+_MANY: Final = 50
+"""Runs that begin together from which on they have the interpreter to themselves for a moment."""
+_LOOK_AGAIN: Final = 0.01
+_AHEAD: Final = 0.05
+"""Seconds that are left at least to claim what comes next."""
 
 
 class Written(Message[None], frozen=True, local=True):
@@ -61,6 +66,7 @@ class Performer:
         self._flushing = False
         self._late: dict[tuple[str, float, int], float] = {}
         self._begun: list[tuple[list[tuple[str, Run]], float]] = []
+        self._begun_at = float("-inf")
         self.refused: list[Claim] = []
         self.outage = ""
         self._again = 0  # of what was refused: what is being written once more
@@ -99,16 +105,31 @@ class Performer:
         scheduler.runner.prepare(((entries[id].plan.schedule, run) for id, run in claims), afresh=is_afresh)
 
     def begin_ready(self, now: Now) -> bool:
-        """Begin the runs that were claimed ahead and whose instant has come; return whether there were any."""
+        """Begin the runs that were claimed ahead and whose instant has come; return whether there were any.
+
+        Where there are many, `lets_run` says so for as long as they wait for their thread.
+        """
         scheduler = self._scheduler
         begun = scheduler.engine.begin_ready(now)
         if not begun:
             return False
         self._begun.append((begun, now.wall))
-        for id, slot_at, round in scheduler.runner.begin([(id, run.slot_at, run.round) for id, run in begun]):
+        if len(begun) >= _MANY:
+            self._begun_at = now.mono
+        for id, run in scheduler.runner.begin(begun):
             entry = scheduler.engine.entries[id]
-            scheduler.runner.start(entry.plan.schedule, Run(slot_at, round), next_at(entry, now), slot_at)
+            scheduler.runner.start(entry.plan.schedule, run, next_at(entry, now), run.slot_at)
         return True
+
+    def lets_run(self, now: Now, longest: float) -> float:
+        """Return for how many seconds all else is to wait, since many runs have just begun; 0.0 where it need not.
+
+        The interpreter goes to one thread at a time: what the scheduler does meanwhile they do not do.
+        """
+        scheduler = self._scheduler
+        if now.mono - self._begun_at >= longest or not scheduler.runner.has_waiting:
+            return 0.0
+        return max(0.0, min(_LOOK_AGAIN, scheduler.engine.soon(now) - _AHEAD))
 
     def note_begun(self) -> None:
         """Enter into the books what `begin_ready` began: it does not, since the runs come first."""

@@ -111,9 +111,12 @@ class Underway:
             if ends is None or finished.key not in ends:
                 return False
             ends[finished.key] = finished
-            news = self._news.setdefault(path, [])
-            news.append(finished)
-            return len(news) == 1
+            news = self._news.get(path)
+            if news is not None:
+                news.append(finished)
+                return False
+            self._news[path] = [finished]
+            return True
 
     def take(self, path: str) -> list[Finished]:
         """Return the ends that the scheduler at `path` has not taken in."""
@@ -159,7 +162,8 @@ class Runner:
         self._calls = Calls(f"{path.strip('/').replace('/', '.')}-work", threads)
         self._deadlines = Deadlines(system)
         self._stops: dict[Key, Call | _LoopCycle] = {}
-        self._prepared: dict[Key, Call] = {}
+        self._prepared: dict[str, Call] = {}
+        self._begun: list[Call] = []
 
     @property
     def has_waiting(self) -> bool:
@@ -199,7 +203,9 @@ class Runner:
         key = (schedule.id, run.slot_at, run.round)
         self.underway.begin(self._path, (key,))
         if schedule.handler:
-            call = self._prepared.pop(key, None) or self._call_of(schedule, run, key)
+            call = self._prepared.pop(schedule.id, None)
+            if call is None or call.key != key:
+                call = self._call_of(schedule, run, key)
             self._stops[key] = call
             self._calls.submit((call,))
             return
@@ -231,23 +237,31 @@ class Runner:
         for schedule, run in schedules:
             if schedule.handler:
                 key = (schedule.id, run.slot_at, run.round)
-                self._prepared[key] = self._call_of(schedule, run, key)
+                self._prepared[schedule.id] = self._call_of(schedule, run, key)
         self._calls.expect(len(self._prepared))
 
-    def begin(self, keys: list[Key]) -> list[Key]:
-        """Begin, in order, the calls that were made ready; return the keys of runs to be started one by one."""
-        prepared, stops = self._prepared, self._stops
+    def begin(self, begun: Iterable[tuple[str, Run]]) -> list[tuple[str, Run]]:
+        """Begin, in order, the calls that were made ready; return the runs that are to be started one by one."""
+        prepared = self._prepared
         others, calls = [], []
-        for key in keys:
-            call = prepared.pop(key, None)
-            if call is None:
-                others.append(key)
+        for item in begun:
+            id, run = item
+            call = prepared.pop(id, None)
+            if call is None or call.key[1] != run.slot_at:
+                others.append(item)
             else:
-                stops[key] = call
                 calls.append(call)
-        self.underway.begin(self._path, keys)
+        self._enter_begun()
+        self._begun = calls
+        self.underway.begin(self._path, [call.key for call in calls])
         self._calls.submit(calls)
         return others
+
+    def _enter_begun(self) -> None:
+        """Have `stop` find what `begin` began."""
+        for call in self._begun:
+            self._stops[call.key] = call
+        self._begun = []
 
     def take(self) -> list[Finished]:
         """Return the ends that were not taken in yet."""
@@ -255,12 +269,15 @@ class Runner:
 
     def stop(self, key: Key) -> None:
         """Ask what runs to end."""
+        self._enter_begun()
         stop = self._stops.get(key)
         if stop is not None:
             stop.stop()
 
     def heard(self, key: Key) -> None:
         """Forget a run whose end the scheduler has taken in."""
+        if self._begun:
+            self._enter_begun()
         self._stops.pop(key, None)
         self.underway.heard(self._path, key)
 

@@ -60,9 +60,7 @@ from actors.scheduling.zones import zone_of
 
 logger = logging.getLogger(__name__)
 
-_SHORTEST = 0.001
-_AGAIN = 1.0
-_PRUNE = 3600.0
+_SHORTEST, _AGAIN, _PRUNE = 0.001, 1.0, 3600.0
 _HELD = 0.2
 """Longest time for which ends wait to be taken in while calls wait for a thread, in seconds."""
 _LEAD, _LEAD_EACH, _LONGEST_LEAD = 0.1, 50e-6, 0.5
@@ -192,6 +190,9 @@ class SchedulerTick(Actor):
         self._looks += 1
         now = self.now()
         has_begun = self.hands.begin_ready(now)
+        if moment := self.hands.lets_run(now, _HELD):
+            self._wait(moment, now.mono)
+            return
         if not has_begun or self.engine.wait(now) == 0.0:  # else the books wait until what began has the interpreter
             self._take_in()
             if not self.hands.outage:
@@ -357,11 +358,14 @@ class SchedulerTick(Actor):
             self._lead = min(_LEAD + len(self.engine.entries) * _LEAD_EACH, _LONGEST_LEAD)
         due = self.engine.wait(now, self._lead) if not self.hands.outage else min(self._wall_check, _AGAIN)
         delay = self._wall_check if due is None else min(self._wall_check, max(due, _SHORTEST))
-        if self._timer is not None and self._timer.is_active:
-            if self._armed_for <= now.mono + delay:
-                return  # it looks before that anyway
+        if self._timer is not None and self._timer.is_active and self._armed_for <= now.mono + delay:
+            return  # it looks before that anyway
+        self._wait(delay, now.mono)
+
+    def _wait(self, delay: float, mono: float) -> None:
+        if self._timer is not None:
             self._timer.cancel()
-        self._armed_for = now.mono + delay
+        self._armed_for = mono + delay
         self._timer = self.after(delay, Wake())
 
     def restore(self, plan: Plan, now: Now, standing: Standing, cursor: float, slots: Iterable[Slot]) -> None:

@@ -292,6 +292,37 @@ def test_a_run_is_cancelled_for_real(bench, handler):
     assert bench.ends(1) == [(60.0, "cancelled", 1)]
 
 
+def test_many_runs_that_wait_for_a_thread_hold_up_nothing_else(bench):
+    many = [f"m{number}" for number in range(60)]
+
+    def ended(id: str) -> list[tuple[float, str]]:
+        def found():  # ends wait a moment of the clock to be taken in, while runs wait for a thread
+            bench.advance(0.05)
+            slots = [slot for slot in bench.ask(ListSlots(Selection((id,)))) if slot.ended_at is not None]
+            return [(round(slot.slot_at - NOON, 3), slot.state) for slot in slots] or None
+
+        return bench.stage.wait(found, f"the end of {id}")
+
+    bench.start(threads=2)
+    bench.stage.start("/greeter", Greeter)
+    for id in many:
+        bench.put(id, handler=f"{WORK}:waits")
+    greet = {"handler": "", "to": "/greeter", "message": f"{WORK}:Greet", "payload": '{"name": "ada"}'}
+    bench.put("next", cron="", at=NOON + 60.1, **greet)
+    bench.advance(60.0)
+    assert schedule_work.entered.wait(PATIENCE)
+
+    assert bench.ask(GetSchedule("m59")).view.state == "running"
+    bench.advance(0.1)
+    assert bench.stage.event(ScheduleChanged, schedule="next", state="ended").at == pytest.approx(NOON + 60.1, abs=1e-3)
+    assert bench.ask(CancelRuns(Selection(("m58",)), "enough"))[0].state == "cancelled"
+    assert ended("next") == [(60.1, "succeeded")]
+    assert schedule_work.gate.is_set() is False
+    schedule_work.gate.set()
+    assert ended("m58") == [(60.0, "cancelled")]
+    assert {tuple(ended(id)) for id in many if id != "m58"} == {((60.0, "succeeded"),)}
+
+
 @pytest.mark.parametrize("handler", ["waits", "sleeps"])
 def test_a_run_that_takes_too_long_is_ended(bench, handler):
     bench.start()

@@ -54,6 +54,18 @@ def test_slot_claimed_ahead_begins_at_its_instant_once_and_not_before():
     assert engine.withdrawn == []
 
 
+def test_what_is_due_after_slots_that_have_just_begun_is_known_before_they_are_entered():
+    engine, _ = ready()
+    assert engine.begin_ready(at(60.0)) != []
+    assert engine.soon(at(60.0)) == 60.0
+
+    engine.put(plan_of(Schedule(id="t", every=5.0, handler="os:getpid")), at(60.0), Standing(since=BEGIN + 60.0))
+
+    assert engine.soon(at(60.0)) <= 5.0
+    assert engine.entries["s"].live == (Run(SLOT),)
+    assert engine.soon(at(61.0)) <= 4.0
+
+
 def test_slot_whose_claim_is_not_on_disk_is_claimed_at_its_instant():
     engine = engine_with(minutely())
     claims = engine.make_ready(at(59.8), 0.5)
