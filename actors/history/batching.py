@@ -34,19 +34,29 @@ class BatchMaker:
         put: Takes the encoded rows of a batch and how many they are.
         rows_limit: Rows of a batch at most, the two of its last event excepted.
         bytes_limit: Bytes of text after which a batch is full.
+        between: Called now and then while a batch is packed, where others are to be let in.
 
     Attributes:
         events: Events taken.
         rows: Rows made of them.
     """
 
-    def __init__(self, run: NodeRun, put: Callable[[bytes, int], None], *, rows_limit: int, bytes_limit: int) -> None:
+    def __init__(
+        self,
+        run: NodeRun,
+        put: Callable[[bytes, int], None],
+        *,
+        rows_limit: int,
+        bytes_limit: int,
+        between: Callable[[], object] | None = None,
+    ) -> None:
         self.events = 0
         self.rows = 0
         self._run = run
         self._put = put
         self._rows_limit = rows_limit
         self._bytes_limit = bytes_limit
+        self._between = between
         self._tables: dict[str, list[Row]] = {}
         self._count = 0
         self._bytes = 0
@@ -76,7 +86,7 @@ class BatchMaker:
         tables, count = self._tables, self._count
         self._tables, self._count, self._bytes = {}, 0, 0
         try:
-            data = _encoded(tables)
+            data = _encoded(tables, self._between)
         except (TypeError, ValueError, OverflowError, RecursionError):
             data = _encoded(self._sifted(tables))
         self._put(data, count)
@@ -140,14 +150,14 @@ def _cut(value: str) -> str:
     return f"{value[:half]}\n… {len(value) - 2 * half} characters cut …\n{value[-half:]}"
 
 
-def _encoded(tables: dict[str, list[Row]]) -> bytes:
-    return encode_rows([_part(table, rows) for table, rows in tables.items()])
+def _encoded(tables: dict[str, list[Row]], between: Callable[[], object] | None = None) -> bytes:
+    return encode_rows([_part(table, rows, between) for table, rows in tables.items()])
 
 
-def _part(table: str, rows: list[Row]) -> TableRows | PackedRows:
+def _part(table: str, rows: list[Row], between: Callable[[], object] | None) -> TableRows | PackedRows:
     if table in _PACKED and len(rows) >= PACKED_FROM:
         try:
-            return pack(BY_NAME[table], rows)
+            return pack(BY_NAME[table], rows, between=between)
         except (TypeError, ValueError, OverflowError):
             pass  # as rows the odd one is told from the others
     return TableRows(table, _COLUMNS[table], rows)  # type: ignore[arg-type]  # rows are tuples here and lists once decoded

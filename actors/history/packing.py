@@ -11,7 +11,7 @@ What a recorder is sent is checked before DuckDB reads it, for DuckDB takes leng
 from __future__ import annotations
 
 from array import array
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from itertools import accumulate
 from typing import Any, Final
 
@@ -70,8 +70,13 @@ def can_pack(table: Table) -> bool:
     return all(column.type in KINDS for column in table.columns)
 
 
-def pack(table: Table, rows: Sequence[Sequence[Any]]) -> PackedRows:
+def pack(table: Table, rows: Sequence[Sequence[Any]], *, between: Callable[[], object] | None = None) -> PackedRows:
     """Return `rows`, at least one, each whole and in the order of the columns of `table`, which `can_pack`.
+
+    Args:
+        table: Whose rows they are.
+        rows: The rows.
+        between: Called before each column, where others are to be let in.
 
     Raises:
         TypeError: A value is not of its column's type.
@@ -80,9 +85,12 @@ def pack(table: Table, rows: Sequence[Sequence[Any]]) -> PackedRows:
     """
     if any(len(row) != len(table.columns) for row in rows):
         raise ValueError("a row is too short or too long")
-    values = zip(*rows, strict=True)
-    cells = tuple(_packed(KINDS[column.type], cells) for column, cells in zip(table.columns, values, strict=True))
-    return PackedRows(table.name, table.column_names, None, len(rows), cells)
+    cells: list[Packed] = []
+    for column, values in zip(table.columns, zip(*rows, strict=True), strict=True):
+        if between is not None:
+            between()
+        cells.append(_packed(KINDS[column.type], values))
+    return PackedRows(table.name, table.column_names, None, len(rows), tuple(cells))
 
 
 def unpack(packed: PackedRows) -> list[list[Any]]:

@@ -32,7 +32,7 @@ from actors.core.mailbox import MailboxSpec
 from actors.history.catalog import folder_of
 from actors.history.copying import make_copy
 from actors.history.errors import HistoryError
-from actors.history.files import MEBIBYTE, FileSettings, size_of, wal_of
+from actors.history.files import MEBIBYTE, WAL_BYTES, FileSettings, size_of, wal_of
 from actors.history.forgetting import forget
 from actors.history.protocol import (
     RESULT_BYTES_LIMIT,
@@ -129,7 +129,7 @@ class Recorder(Actor):
         metrics_age: float = 14 * DAY,
         max_bytes: int = 0,
         memory_bytes: int = 512 * MEBIBYTE,
-        wal_bytes: int = 256 * MEBIBYTE,
+        wal_bytes: int = WAL_BYTES,
         query_threads: int = 2,
         publish_every: float = PUBLISH_INTERVAL,
         query_timeout: float = 3_600.0,

@@ -91,6 +91,15 @@ def test_an_odd_value_is_not_packed(at, odd, count):
         pack(METRICS, rows)
 
 
+def test_others_are_let_in_before_each_column():
+    let_in: list[int] = []
+
+    packed = pack(METRICS, metrics(3), between=lambda: let_in.append(1))
+
+    assert packed == pack(METRICS, metrics(3))
+    assert len(let_in) == len(METRICS.columns)
+
+
 @pytest.mark.parametrize("length", [0, 6, 8])
 def test_a_row_of_the_wrong_length_is_not_packed(length):
     with pytest.raises(ValueError, match="too short or too long"):
