@@ -26,6 +26,10 @@ class JobsRefusedError(ActorRuntimeError, ValueError):
     """Jobs were not taken; none of those added together was."""
 
 
+class JobsNotWrittenError(JobsRefusedError):
+    """Jobs were not taken because they could not be written: a full disk, say. They may be taken later."""
+
+
 class Accepted(Struct, frozen=True):
     """The answer to added jobs, in their order.
 

@@ -17,7 +17,7 @@ import msgspec
 
 from actors.core.future import Future
 from actors.core.system import ActorSystem
-from actors.jobs.accepting import Accepted, JobsRefusedError
+from actors.jobs.accepting import Accepted, JobsNotWrittenError, JobsRefusedError
 from actors.jobs.handlers import spec_of
 from actors.jobs.locating import engine_at
 from actors.jobs.orders import AddedJobs, AddJobs, ChangedJobs, ChangeJobs, FindJobs, FoundJobs, JobView, WaitJob
@@ -136,7 +136,7 @@ def _found(answer: FoundJobs) -> tuple[JobView, ...]:
 
 def _taken(answer: AddedJobs) -> tuple[str, ...]:
     if answer.why:
-        raise JobsRefusedError(answer.why)
+        raise (JobsNotWrittenError if answer.is_unwritten else JobsRefusedError)(answer.why)
     return answer.ids
 
 

@@ -16,7 +16,7 @@ from collections import deque
 from collections.abc import Callable, Sequence
 
 from actors.jobs import oversize
-from actors.jobs.accepting import JobsRefusedError
+from actors.jobs.accepting import JobsNotWrittenError
 from actors.jobs.flushing import Add, Flush
 from actors.jobs.jobtable import JobTable
 from actors.jobs.ledger import Ledger
@@ -199,7 +199,7 @@ class Commits:
                     logger.error("jobs are not written, and will be tried again: %s", error)
             is_held_up = now >= self._stuck_at + HOLD or now < self._tight_until
         for add in flush.adds:
-            add.answer(JobsRefusedError(str(error)))
+            add.answer(JobsNotWrittenError(str(error)))
         if has_refused:
             self.go_on()
         elif not self.is_closed:

@@ -20,7 +20,7 @@ import time
 from collections.abc import Callable, Iterable, Sequence
 
 from actors.jobs import explaining
-from actors.jobs.accepting import Acceptor, Draft, JobsRefusedError
+from actors.jobs.accepting import Acceptor, Draft, JobsNotWrittenError, JobsRefusedError
 from actors.jobs.clocksteps import LEAST, clock_set
 from actors.jobs.committing import Commits, Perform
 from actors.jobs.draining import follow
@@ -146,7 +146,7 @@ class Engine:
                 if self._commits.is_closed:
                     raise JobsRefusedError("the queues are closed")
                 if self.trouble:
-                    raise JobsRefusedError(self.trouble)
+                    raise JobsNotWrittenError(self.trouble)
                 accepted, jobs = self._acceptor.accept(drafts, now)
                 for name in {job.queue for job in jobs} if len(jobs) > 1 else [job.queue for job in jobs]:
                     self.ledger.claim(name, now)

@@ -91,11 +91,13 @@ class AddedJobs(Struct, frozen=True):
         ids: In the order of the jobs; of one whose key is held, that of the holder.
         found: How many of them were there before.
         why: Why none was taken, or "".
+        is_unwritten: Whether that is because nothing could be written.
     """
 
     ids: tuple[str, ...]
     found: int = 0
     why: str = ""
+    is_unwritten: bool = False
 
 
 class AddJobs(Message[AddedJobs], frozen=True):
@@ -194,10 +196,11 @@ class JobSaid(Message[None], frozen=True):
 
 
 class ChangedJobs(Struct, frozen=True):
-    """Which jobs were changed; `why` says why none was."""
+    """Which jobs were changed; `why` says why none was, `is_unwritten` whether because nothing could be written."""
 
     ids: tuple[str, ...] = ()
     why: str = ""
+    is_unwritten: bool = False
 
 
 class ChangeJobs(Message[ChangedJobs], frozen=True):
@@ -214,10 +217,11 @@ class ChangeJobs(Message[ChangedJobs], frozen=True):
 
 
 class FoundQueues(Struct, frozen=True):
-    """Queues; `why` says what is wrong with the question."""
+    """Queues; `why` says what is wrong with the question, or with `is_unwritten` why a change was not written."""
 
     items: tuple[QueueView, ...] = ()
     why: str = ""
+    is_unwritten: bool = False
 
 
 class ListQueues(Message[FoundQueues], frozen=True):

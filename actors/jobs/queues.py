@@ -26,7 +26,7 @@ from actors import Actor, Down, MailboxSpec, on
 from actors.addresses import ROOT, matches
 from actors.events import ActorStarted, ActorStateChanged, Event, JobsDisabled, JobsRecovered, QueueChanged
 from actors.jobs import viewing
-from actors.jobs.accepting import Accepted, JobsRefusedError
+from actors.jobs.accepting import Accepted, JobsNotWrittenError, JobsRefusedError
 from actors.jobs.engine import Engine
 from actors.jobs.handlers import load_handlers
 from actors.jobs.jobtable import FileTable, QueueState
@@ -187,7 +187,7 @@ class JobQueues(Actor):
         self._running.add(message.jobs, answered)
         found = await answer
         if isinstance(found, JobsRefusedError):
-            return AddedJobs((), why=str(found))
+            return AddedJobs((), why=str(found), is_unwritten=isinstance(found, JobsNotWrittenError))
         return AddedJobs(found.ids, found.found)
 
     @on(FindJobs)
@@ -245,7 +245,7 @@ class JobQueues(Actor):
         try:
             changed = await self._offload.run(viewing.change, self._running, message)
         except ASKED_WRONG as error:
-            return ChangedJobs(why=str(error))
+            return ChangedJobs(why=str(error), is_unwritten=isinstance(error, StateError))
         return ChangedJobs(tuple(f"job-{number}" for number in changed))
 
     # -- queues -----------------------------------------------------------------------------------
@@ -275,7 +275,7 @@ class JobQueues(Actor):
             )
             return FoundQueues(await self._offload.run(viewing.queues, engine, message.name))
         except ASKED_WRONG as error:
-            return FoundQueues(why=str(error))
+            return FoundQueues(why=str(error), is_unwritten=isinstance(error, StateError))
 
     # -- workers ----------------------------------------------------------------------------------
 

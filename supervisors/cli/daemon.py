@@ -86,8 +86,8 @@ def restart(
 ) -> None:
     """End the node and start it again as it was started: same file, same home, same folder.
 
-    Its configuration is checked first: where that has faults, nothing is stopped. A node that a service manager keeps
-    is restarted by that manager.
+    Its configuration is checked first, and its disk: where that has faults, or is full, nothing is stopped. A node that
+    a service manager keeps is restarted by that manager.
     """
     from supervisors.node.statefile import read_state
 

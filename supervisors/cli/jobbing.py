@@ -86,7 +86,7 @@ def ask(node: Node, message: str, payload: dict[str, Any], *, path: str = JOBS, 
     """Ask the queues and return their answer as plain data.
 
     Raises:
-        CommandError: `not_found`: there are no queues.
+        CommandError: `not_found`: there are no queues; `failed`: it could not be written; `usage`: it means nothing.
     """
     arguments = SendArguments(path=path, message=message, payload=payload, timeout=timeout)
     try:
@@ -99,6 +99,8 @@ def ask(node: Node, message: str, payload: dict[str, Any], *, path: str = JOBS, 
         raise
     reply = view.reply
     if isinstance(reply, dict) and reply.get("why"):
+        if reply.get("is_unwritten"):
+            raise CommandError("failed", str(reply["why"]), "actorctl doctor disk")
         raise usage(str(reply["why"]))
     return reply
 

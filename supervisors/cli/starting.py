@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shlex
+import shutil
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Final
@@ -11,7 +12,7 @@ import typer
 
 from supervisors.cli.calling import Call, Panel, command
 from supervisors.cli.failures import CommandError
-from supervisors.cli.texts import duration, plural
+from supervisors.cli.texts import duration, plural, size
 from supervisors.errors import Fault
 from supervisors.node.durations import parse_duration
 
@@ -19,6 +20,9 @@ app = typer.Typer()
 
 READY_SECONDS: Final = 60.0
 """Longest wait for a node to be ready, unless `--timeout` says otherwise."""
+
+LEAST_FREE_BYTES: Final = 1 << 20
+"""Room on the disk without which no running node is ended to start another one: that could not start."""
 
 _ENDS: Final = {1: "failed", 6: "timeout", 7: "conflict", 8: "invalid", 9: "partial"}
 """What a node's own exit code means for the command that started it."""
@@ -111,6 +115,8 @@ def start(call: Call, *, tree: str | None, config: str | None, timeout: float, d
         call.note(f"process {began.pid} starts")
         call.hint(f"actorctl wait{named}")
     else:
+        if began.code == 1 and not began.said and (full := full_disk(loaded.home)):  # it had no room to say so
+            raise CommandError("failed", f"no node was started: {full}", f"actorctl doctor disk{named}")
         _failed(call, began.code, began.said, named)
 
 
@@ -118,7 +124,7 @@ def check_startable(call: Call, *, tree: str | None, config: str | None, home: P
     """See that a node with this configuration could be started, before the one that runs is ended.
 
     Raises:
-        CommandError: `invalid`: it has faults; nothing was stopped.
+        CommandError: `invalid`: it has faults; `failed`: its disk is full; nothing was stopped.
     """
     from supervisors.node.apps import load_app
     from supervisors.node.faults import ConfigurationError
@@ -137,6 +143,16 @@ def check_startable(call: Call, *, tree: str | None, config: str | None, home: P
             load_app(tree, directory=found.directory)
     except ConfigurationError as error:
         raise _invalid(call, error.faults, "stopped", config) from None
+    if full := full_disk(home):
+        raise CommandError("failed", f"{full}; nothing was stopped", "actorctl doctor disk")
+
+
+def full_disk(home: Path) -> str:
+    """Return what to say where there is no room for a node to start in `home`, "" where there is."""
+    free = shutil.disk_usage(home).free
+    if free >= LEAST_FREE_BYTES:
+        return ""
+    return f"no space left on the disk of {home}: {size(free)} free, a node needs {size(LEAST_FREE_BYTES)} to start"
 
 
 def _invalid(call: Call, faults: Sequence[Fault], undone: str, config: str | None) -> CommandError:

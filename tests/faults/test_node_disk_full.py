@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import os
 import signal
 import sys
 from collections.abc import Iterator
@@ -11,7 +13,7 @@ from pathlib import Path
 import duckdb
 import pytest
 from support.disks import fill, mounted_disk
-from support.nodes import Node, node, wait_until
+from support.nodes import Node, actorctl, node, wait_until
 
 from actors.history.catalog import CATALOG
 
@@ -20,6 +22,26 @@ pytestmark = [
     pytest.mark.skipif(sys.platform != "linux", reason="a tmpfs is mounted"),
     pytest.mark.timeout(600),
 ]
+
+
+FULL = "disk is full"
+COMMANDS = (
+    (("tree",), 0, "agents"),
+    (("ps",), 0, "/work/jobs"),
+    (("why", "/agents/00"), 0, "/agents/00"),
+    (("sql", "SELECT count(*) AS seen FROM events"), 0, "SEEN"),
+    (("jobs", "list"), 0, "no such job"),
+    (("cron", "list"), 0, "agents/00"),
+    (("queue", "list"), 0, "task"),
+    (("doctor", "disk"), 5, "failed"),
+    (("stop", "/agents/13"), 1, "No space left"),
+    (("jobs", "add", "hash-file", '{"path": "/etc/hostname"}'), 1, FULL),
+    (("queue", "pause", "task"), 1, FULL),
+    (("cron", "pause", "agents/08"), 7, FULL),
+    (("backup", "copy.db"), 1, FULL),
+    (("daemon", "restart"), 1, "no space left on the disk"),
+)
+"""Commands on a full disk, what each ends with, and what it says."""
 
 
 @pytest.fixture
@@ -62,7 +84,12 @@ def test_actors_go_on_while_the_disk_is_full_and_what_happened_meanwhile_is_stor
                 assert running.ctl("restart", path).code == 0
             wait_until(partial(are_ready, running, workers, generation), "actors that go on")
         wait_until(lambda: "disk full" in running.ctl("status").out, "a word of the full disk")
-        assert running.ctl("doctor", "disk").code == 5
+        for words, code, said in COMMANDS:
+            done = running.ctl(*words)
+            assert (done.code, said in f"{done.out}{done.err}") == (code, True), (words, done)
+        (worker,) = running.items("ps", "/work/task#1")
+        os.kill(worker["pid"], signal.SIGKILL)
+        wait_until(partial(are_ready, running, ["/work/task#1"], worker["generation"] + 1), "a worker in its place")
         assert set(published(running.home)) >= set(workers)
         for file in files:
             file.unlink()
@@ -73,3 +100,33 @@ def test_actors_go_on_while_the_disk_is_full_and_what_happened_meanwhile_is_stor
         assert figures(running)["lost_rows"] == 0
         running.signal(signal.SIGTERM)
         assert running.wait() == 0
+
+
+def pid_of(home: Path) -> int:
+    return int(json.loads((home / "run" / "node.pid").read_bytes())["pid"])
+
+
+def test_a_node_starts_when_there_is_room_says_why_it_cannot_and_is_ended_on_a_full_disk(disk: Path) -> None:
+    (disk / "actors.toml").write_text('version = 1\n[runtime]\nname = "small"\n')
+    files = fill(disk)
+    try:
+        refused = actorctl("up", cwd=disk)
+        assert (refused.code, "no space left on" in refused.err.lower()) == (1, True), refused
+        for file in files:
+            file.unlink()
+        assert actorctl("up", cwd=disk).code == 0
+        pid = pid_of(disk / ".actors")
+        fill(disk)
+        again = actorctl("daemon", "restart", cwd=disk)
+        assert (again.code, "nothing was stopped" in again.err) == (1, True), again
+        assert pid_of(disk / ".actors") == pid
+        assert actorctl("status", cwd=disk).code == 0
+    finally:
+        ended = actorctl("daemon", "stop", cwd=disk)
+    assert ended.code == 0, ended
+    assert actorctl("status", cwd=disk).code == 4
+    for file in files:
+        file.unlink()
+
+    with node(disk) as running:
+        running.wait_ready()
