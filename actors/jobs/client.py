@@ -85,11 +85,14 @@ class Jobs:
         return await future
 
     def add_batch(self, jobs: Sequence[JobSpec], name: str, then: JobSpec | None = None) -> tuple[str, ...]:
-        """Add jobs that share the name of a batch, and one that comes after all of them; return their ids."""
+        """Add jobs that share the name of a batch, and one that comes after all of them; return their ids.
+
+        What `then` comes after besides stays so.
+        """
         batch = [msgspec.structs.replace(spec, batch=name) for spec in jobs]
         if then is not None:
             after = tuple(f"+{number}" for number in range(len(batch)))
-            batch.append(msgspec.structs.replace(then, batch=name, after=after))
+            batch.append(msgspec.structs.replace(then, batch=name, after=(*then.after, *after)))
         return self.add_many(batch)
 
     def wait(self, id: str, timeout: float) -> JobView | None:

@@ -23,6 +23,7 @@ from supervisors.cli.upkeep import (
     check_ports,
     check_secrets,
     check_service,
+    check_state,
     check_supervised,
 )
 from supervisors.views import CheckOutcome, CheckView
@@ -249,6 +250,7 @@ CHECKS: Final[dict[str, Callable[[Patient], CheckView]]] = {
     "pid-file": check_pid_file,
     "answer": check_answer,
     "history": check_history,
+    "state": check_state,
     "open-files": check_files,
     "clock": check_clock,
     "disk": check_disk,

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from supervisors.cli.patient import Patient
-from supervisors.cli.texts import duration, plural
+from supervisors.cli.texts import duration, plural, size
 from supervisors.views import CheckOutcome, CheckView
 
 if TYPE_CHECKING:
@@ -139,6 +139,21 @@ def check_service(patient: Patient) -> CheckView:
             detail = f"{unit} starts another Python than {sys.executable}"
             return CheckView(name="service", outcome=WARNING, detail=detail, fix="actorctl service install")
     return CheckView(name="service", outcome=OK, detail=what)
+
+
+def check_state(patient: Patient) -> CheckView:
+    """No start has found the file of state damaged: its jobs and schedules would be in the file moved aside."""
+    file = patient.home / "state.db"
+    aside = sorted(path for path in patient.home.glob("state.db.damaged-*") if path.suffix[-1:].isdecimal())
+    if aside:
+        detail = (
+            f"{file} was damaged and begun anew: what jobs and schedules it had is in {', '.join(map(str, aside[-3:]))}"
+        )
+        fix = "actorctl restore BACKUP, then move that file away"
+        return CheckView(name="state", outcome=WARNING, detail=detail, fix=fix)
+    return CheckView(
+        name="state", outcome=OK, detail=f"{file}, {size(file.stat().st_size)}" if file.exists() else "none yet"
+    )
 
 
 def check_last_end(patient: Patient) -> CheckView:

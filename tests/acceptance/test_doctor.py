@@ -44,19 +44,27 @@ def test_what_is_wrong_before_a_start_is_found_with_its_remedy_and_nothing_is_ch
         (tmp_path / "token.txt").write_text(PLANTED)
         (tmp_path / "token.txt").chmod(0o644)
         (tmp_path / ".actors").mkdir(mode=0o700)
+        (tmp_path / ".actors" / "state.db.damaged-1").write_bytes(b"no longer a file of state")
+        (tmp_path / ".actors" / "state.db.damaged-1-wal").touch()
         (tmp_path / ".actors" / "service.json").write_text('{"kind":"systemd","name":"gone","is_system":true}')
         before = contents(tmp_path)
 
         found = checks(tmp_path)
 
         assert contents(tmp_path) == before
-    assert {name: found[name]["outcome"] for name in ("ports", "secrets", "service", "supervised", "last-end")} == {
+    assert {
+        name: found[name]["outcome"] for name in ("ports", "secrets", "service", "state", "supervised", "last-end")
+    } == {
         "ports": "failed",
         "secrets": "warning",
         "service": "failed",
+        "state": "warning",
         "supervised": "skipped",
         "last-end": "ok",
     }
+    assert found["state"]["detail"].endswith(
+        "what jobs and schedules it had is in " + str(tmp_path / ".actors" / "state.db.damaged-1")
+    )
     assert "health.listen" in found["ports"]["detail"]
     assert found["secrets"]["fix"].startswith("chmod go= ")
     assert found["service"]["fix"] == "actorctl service install"

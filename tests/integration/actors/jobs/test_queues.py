@@ -305,6 +305,15 @@ def test_a_batch_has_a_last_job_that_waits_for_all_others(stage, tmp_path):
     assert {view.state for view in jobs.find(Selection(batch="b1"))} == {"succeeded"}
 
 
+def test_the_last_job_of_a_batch_comes_after_what_it_was_to_come_after_besides(stage, tmp_path):
+    jobs = begin(stage, tmp_path, workers=0)
+    other = jobs.add("test.send", {"to": "you"})
+
+    ids = jobs.add_batch([spec_of("test.send", {"to": "a"})], "b1", spec_of("test.send", {"to": "z"}, after=(other,)))
+
+    assert set(jobs.find(Selection(ids=ids[-1:]))[0].after) == {other, ids[0]}
+
+
 def test_jobs_that_a_handler_adds_are_there_with_its_end_or_not_at_all(stage, tmp_path):
     jobs = begin(stage, tmp_path, attempts=1)
 
