@@ -5,7 +5,7 @@
     idle       100,000 schedules due much later: add, pause, remove in memory; start from disk; processor while idle
     year       a simulated year of the fifteen loops, spread over six zones: every slot accounted for
 
-Beside `second`, in the same seconds: a bare sleeper on a thread of its own, which is the floor, and after it
+Beside `second`, in the same seconds: a bare sleeper in a process of its own, which is the floor, and after it
 APScheduler 3 with its default store in memory, where it is installed. Lateness is from the whole second to the first
 line of what is run.
 """
@@ -19,6 +19,8 @@ import os
 import platform
 import resource
 import statistics
+import subprocess
+import sys
 import tempfile
 import threading
 import time
@@ -57,20 +59,26 @@ def work() -> None:
     late.append(now - int(now))
 
 
-class Floor(threading.Thread):
-    """A thread that sleeps to each whole second."""
+SLEEPER = """
+import time
+while True:
+    time.sleep(1.0 - time.time() % 1.0)
+    now = time.time()
+    print(now - int(now) if now % 1.0 < 0.9 else 0.0, flush=True)
+"""
+
+
+class Floor:
+    """A process that sleeps to each whole second and does nothing else."""
 
     def __init__(self) -> None:
-        super().__init__(daemon=True)
-        self.late: list[float] = []
-        self.ends = False
+        self._process = subprocess.Popen([sys.executable, "-I", "-c", SLEEPER], stdout=subprocess.PIPE, text=True)
 
-    def run(self) -> None:
-        while not self.ends:
-            now = time.time()
-            time.sleep(1.0 - now % 1.0)
-            now = time.time()
-            self.late.append(now - int(now) if now % 1.0 < 0.9 else 0.0)
+    def late(self) -> list[float]:
+        """End it; return how late it was each time."""
+        self._process.terminate()
+        told, _ = self._process.communicate(timeout=30)
+        return [float(line) for line in told.splitlines() if line.endswith(tuple("0123456789"))]
 
 
 def spread(values: list[float]) -> dict[str, float]:
@@ -116,7 +124,6 @@ def second(count: int, seconds: int) -> dict[str, Any]:
         bench, floor = Bench(home, schedules), Floor()
         gc.collect()
         gc.freeze()
-        floor.start()
         cpu = resource.getrusage(resource.RUSAGE_SELF)
         began = time.time()
         time.sleep((seconds if seconds > 1 else AWAY) - (began % 1.0) + 0.7)
@@ -124,7 +131,7 @@ def second(count: int, seconds: int) -> dict[str, Any]:
         while not late and time.time() < deadline:  # a machine that does too much at once
             time.sleep(0.5)
         used = resource.getrusage(resource.RUSAGE_SELF)
-        floor.ends = True
+        floored = floor.late()
         wall = time.time() - began
         bench.close()
         gc.unfreeze()
@@ -133,7 +140,7 @@ def second(count: int, seconds: int) -> dict[str, Any]:
         ledger.close()
     instants = {slot.slot_at for slot in slots}
     states = {state: sum(s.count for s in slots if s.state == state) for state in {s.state for s in slots}}
-    ours, base = spread(late), spread(floor.late)
+    ours, base = spread(late), spread(floored)
     return {
         "count": count,
         "seconds": len(instants),
@@ -281,7 +288,5 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    import sys
-
     sys.modules["bench_schedules"] = sys.modules["__main__"]
     raise SystemExit(main())
