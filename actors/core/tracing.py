@@ -98,21 +98,19 @@ def new_trace(id: str = "", *, run: str = "", job: str = "") -> Trace:
     return Trace(id, run, job)
 
 
-def derived_id(*names: object) -> str:
-    """Return the id that belongs to `names`, always the same: all tries of a job are one trace."""
-    return hashlib.blake2b("\0".join(map(str, names)).encode(), digest_size=16).hexdigest()
-
-
 def deriving(*names: object) -> Callable[[str], str]:
-    """Return a function that returns `derived_id(*names, name)` of a `name`, in half the time."""
+    """Return a function that returns the id which belongs to `names` and one name more.
+
+    It is always the same, in whatever process: all tries of a job are one trace.
+    """
     common = hashlib.blake2b("".join(f"{name}\0" for name in names).encode(), digest_size=16)
 
-    def derive(name: str) -> str:
+    def derived(name: str) -> str:
         hash = common.copy()
         hash.update(name.encode())
         return hash.hexdigest()
 
-    return derive
+    return derived
 
 
 class tracing:  # noqa: N801  # used as a function is, like `contextlib.suppress`

@@ -29,7 +29,7 @@ from msgspec import Struct
 
 from actors.core.context import never_waiting
 from actors.core.system import ActorSystem
-from actors.core.tracing import Trace, derived_id, tracing
+from actors.core.tracing import Trace, deriving, tracing
 from actors.errors import AskTimeoutError
 from actors.jobs.cycles import CancelCycle, Cycle
 from actors.jobs.offload import Cancel, CancelledWorkError
@@ -158,6 +158,7 @@ class Runner:
     def __init__(self, system: ActorSystem, path: str, threads: int = 16) -> None:
         self._system = system
         self._path = path
+        self._trace_id = deriving(system.name, path)
         self.underway = underway_in(system)
         self._calls = Calls(f"{path.strip('/').replace('/', '.')}-work", threads)
         self._deadlines = Deadlines(system)
@@ -293,18 +294,19 @@ class Runner:
 
     def _call_of(self, schedule: Schedule, run: Run, key: Key) -> Call:
         cancel = Cancel()
-        payload = msgspec.json.decode(schedule.payload) if schedule.payload else None
-        work = Work(schedule.id, run.slot_at, run.attempt, run.is_repeat, payload, cancel)
         handler = _function(schedule.handler)
         takes_work, is_async = _kind(handler)
-        arguments = (work,) if takes_work else ()
+        arguments: tuple[Work, ...] = ()
+        if takes_work:
+            payload = msgspec.json.decode(schedule.payload) if schedule.payload else None
+            arguments = (Work(schedule.id, run.slot_at, run.attempt, run.is_repeat, payload, cancel),)
         trace = self._trace_of(key)
         return Call(handler, is_async, arguments, cancel, key, schedule.timeout, self._deadlines, self._finish, trace)
 
     def _trace_of(self, key: Key) -> Trace:
         """Return the trace of a run, one and the same for all attempts at it."""
         run = slot_id(*key)
-        return Trace(derived_id(self._system.name, self._path, run), run=run)
+        return Trace(self._trace_id(run), run)
 
     def _finish(self, key: Key, began: float, error: BaseException | None, answer: object) -> None:
         seconds = self._system.clock.monotonic() - began

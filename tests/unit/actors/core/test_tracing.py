@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import threading
 
 import pytest
 
 from actors import Actor, Message, on
 from actors.core.system import ActorSystem
-from actors.core.tracing import Trace, derived_id, header_of, new_trace, read_header, trace_here, tracing
+from actors.core.tracing import Trace, deriving, header_of, new_trace, read_header, trace_here, tracing
 from actors.testing import launch
 
 ID = "4bf92f3577b34da6a3ce929d0e0e4736"
@@ -137,4 +138,7 @@ def test_an_id_is_checked_and_a_derived_one_is_always_the_same() -> None:
         new_trace("abc")
 
     assert new_trace(ID).id == ID
-    assert derived_id("node", "job-1") == derived_id("node", "job-1") != derived_id("node", "job-2")
+    derived = deriving("node", "/work/jobs")
+
+    assert derived("job-1") == derived("job-1") == deriving("node", "/work/jobs")("job-1") != derived("job-2")
+    assert derived("job-1") == hashlib.blake2b(b"node\0/work/jobs\0job-1", digest_size=16).hexdigest()
