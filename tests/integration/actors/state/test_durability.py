@@ -51,6 +51,15 @@ def test_what_was_written_is_read_back_by_whoever_opens_the_file_next(path, file
     again.close()
 
 
+def test_each_commit_waits_for_the_disk(file):
+    """With NORMAL a commit would be lost by a power cut, and no kill of a process can show it."""
+    asked = ("synchronous", "journal_mode", "fullfsync")
+
+    found = file.write(lambda connection: [connection.execute(f"PRAGMA {name}").fetchone()[0] for name in asked])
+
+    assert found.result(TIMEOUT) == [2, "wal", 1]  # FULL
+
+
 def test_one_of_many_calls_that_cannot_be_written_is_undone_whole_and_nobody_elses(file):
     write(file, (1, "a")).result(TIMEOUT)
     ready = threading.Barrier(3)
