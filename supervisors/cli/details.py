@@ -11,10 +11,11 @@ import typer
 from supervisors.cli.calling import Call, Panel, Shape, command
 from supervisors.cli.completing import complete_paths
 from supervisors.cli.connection import connect
-from supervisors.cli.events_table import EVENT_COLUMNS
+from supervisors.cli.events_table import event_columns
 from supervisors.cli.failures import usage
 from supervisors.cli.flights import flight_lines
-from supervisors.cli.rendering import Page, facts, table
+from supervisors.cli.onescreen import one_screen
+from supervisors.cli.rendering import Format, Page, facts, table
 from supervisors.cli.selecting import one_path
 from supervisors.cli.states import limit, mark, phrase
 from supervisors.cli.terminal import Style, Terminal, wrap
@@ -87,7 +88,9 @@ def describe(
 def why(
     call: Call,
     path: Path,
-    record: Annotated[bool, typer.Option("--record", help="The whole flight record of the last crash.")] = False,
+    record: Annotated[
+        bool, typer.Option("--record", help="The whole flight record and traceback of the last crash.")
+    ] = False,
     at: Annotated[
         str,
         typer.Option("--at", metavar="WHEN", help="As it was, from the history: -5m, 14:00, 'yesterday 14:00', ISO."),
@@ -95,7 +98,8 @@ def why(
 ) -> Page:
     """Explain why a node is in its state, and what to do.
 
-    The cause chain down to the leaf's traceback and last messages, who holds it, what it waits for, and what helps.
+    The cause chain down to the leaf's traceback and last messages, who holds it, what it waits for, and what helps. At
+    a terminal it keeps to one screen; `--record`, `-o wide` and a pipe have the whole traceback and every event.
     """
     if at:
         from supervisors.cli.pastcauses import why_past
@@ -105,10 +109,17 @@ def why(
         with connect(call) as node:
             view = node.request("why", WhyArguments(path=one_path(path)), WhyView)
     zone = UTC if call.settings.utc else None
+
+    def explained(terminal: Terminal) -> Iterable[str]:
+        if terminal.height is None or record or call.format is Format.WIDE:
+            return _explanation(view, terminal, zone, whole=record)
+        hints = () if call.choice.is_quiet else view.hints
+        return one_screen(view, terminal, zone, height=terminal.height, hints=hints)
+
     return Page(
         "Why",
         (view,),
-        lambda terminal: _explanation(view, terminal, zone, whole=record),
+        explained,
         lambda item: str(item.node.path),
         hints=view.hints,
     )
@@ -157,7 +168,7 @@ def _description(view: DescribeView, terminal: Terminal, zone: tzinfo | None) ->
             yield f"  {mark(child, terminal)} {child.path}  {phrase(child)}"
     if view.events:
         yield from _section("events", terminal)
-        yield from _events(view.events, terminal)
+        yield from _events(view.events, terminal, zone)
 
 
 def _explanation(view: WhyView, terminal: Terminal, zone: tzinfo | None, *, whole: bool) -> Iterable[str]:
@@ -184,7 +195,7 @@ def _explanation(view: WhyView, terminal: Terminal, zone: tzinfo | None, *, whol
         yield f"  {limit(budget)}, {budget.left} left"
     if view.events:
         yield from _section("what happened", terminal)
-        yield from _events(view.events, terminal)
+        yield from _events(view.events, terminal, zone)
 
 
 def _cause(number: int, cause: CauseView, terminal: Terminal, zone: tzinfo | None) -> Iterable[str]:
@@ -206,8 +217,8 @@ def _section(name: str, terminal: Terminal) -> list[str]:
     return ["", terminal.paint(name, Style.STRONG)]
 
 
-def _events(events: tuple[EventRow, ...], terminal: Terminal) -> Iterable[str]:
-    shown = [column for column in EVENT_COLUMNS if not column.is_wide and column.key != "seq"]
+def _events(events: tuple[EventRow, ...], terminal: Terminal, zone: tzinfo | None) -> Iterable[str]:
+    shown = [column for column in event_columns(zone) if not column.is_wide and column.key != "seq"]
     return (f"  {line}" for line in table(events, shown, _narrower(terminal)))
 
 

@@ -45,7 +45,3 @@ def _shown(value: Any) -> str:
 
 def _style(event: Any) -> Style | None:
     return SEVERITY_STYLES.get(event.severity)
-
-
-EVENT_COLUMNS = event_columns()
-"""In the machine's own zone."""

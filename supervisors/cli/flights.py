@@ -27,29 +27,41 @@ def flight_lines(flight: FlightView, terminal: Terminal, zone: tzinfo | None, *,
     if not record.messages:
         yield "  none: it was in no message, or none are kept"
     for message in record.messages:
-        yield from wrap(_message(message, zone, whole), width, "  ")
-    yield from wrap(_figures(record), width, "  ")
+        yield from wrap(message_line(message, zone, whole=whole), width, "  ")
+    yield from wrap(figures_line(record), width, "  ")
     if record.state is not None:
-        yield from wrap(f"state {_fields(record.state, whole)}", width, "  ")
+        yield from wrap(state_line(record, whole=whole), width, "  ")
     if whole:
         yield from _rest(record, terminal, width)
-    elif record.stacks or record.log or record.frames:
-        parts = [
-            plural(len(record.stacks), "stack") if record.stacks else "",
-            plural(len(record.frames), "frame") + " with variables" if record.frames else "",
-            plural(len(record.log), "log line") if record.log else "",
-        ]
-        yield f"  kept as well: {', '.join(part for part in parts if part)} (--record)"
+    elif parts := kept_parts(record):
+        yield f"  kept as well: {', '.join(parts)} (--record)"
 
 
-def _message(message: LastMessage, zone: tzinfo | None, whole: bool) -> str:
+def kept_parts(record: FlightRecord) -> list[str]:
+    """Return what `record` has besides messages and figures: `24 stacks`, `20 log lines`."""
+    parts = [
+        plural(len(record.stacks), "stack") if record.stacks else "",
+        plural(len(record.frames), "frame") + " with variables" if record.frames else "",
+        plural(len(record.log), "log line") if record.log else "",
+    ]
+    return [part for part in parts if part]
+
+
+def state_line(record: FlightRecord, *, whole: bool) -> str:
+    """Return the state view as one line."""
+    return f"state {_fields(record.state or {}, whole)}"
+
+
+def message_line(message: LastMessage, zone: tzinfo | None, *, whole: bool) -> str:
+    """Return a message as one line, which says when it is the one in hand."""
     at = f"{datetime.fromtimestamp(message.at, zone or UTC).astimezone(zone):%H:%M:%S.%f}"[:-3] if message.at else ""
     fields = _fields(message.fields, whole) if message.fields else ""
     mark = "  <- in hand" if message.in_hand else ""
     return "  ".join(part for part in (at, printable(message.type), fields) if part) + mark
 
 
-def _figures(record: FlightRecord) -> str:
+def figures_line(record: FlightRecord) -> str:
+    """Return the handler and what was counted, as one line."""
     if record.source == "shared-memory":
         return f"{plural(record.handled, 'message')} taken up in all; its process was ended, so their fields are lost"
     parts = [f"{record.handled} handled", f"{record.waiting} waiting"]

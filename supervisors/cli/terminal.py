@@ -44,12 +44,14 @@ class Terminal(Struct, frozen=True, gc=False):
         is_tty: Whether a person looks at it.
         colored: Whether escape sequences are written.
         unicode: Whether glyphs beyond ASCII are written.
+        height: Lines; None as for `width`.
     """
 
     width: int | None = None
     is_tty: bool = False
     colored: bool = False
     unicode: bool = True
+    height: int | None = None
 
     def paint(self, text: str, style: Style | None) -> str:
         """Return `text` in the colour of `style`, or as it is."""
@@ -66,10 +68,12 @@ SMALLEST_WIDTH: Final = 20
 def detect(stream: TextIO, when: ColorWhen = ColorWhen.AUTO, environ: Mapping[str, str] = os.environ) -> Terminal:
     """Return what `stream` can show."""
     is_tty = stream.isatty()
-    width = None
+    width = height = None
     if is_tty:
-        width = max(SMALLEST_WIDTH, _columns(stream, environ))
-    return Terminal(width, is_tty, is_colored(is_tty, when, environ), speaks_unicode(stream.encoding, environ))
+        width = max(SMALLEST_WIDTH, _asked(environ, "COLUMNS") or _size(stream).columns or 80)
+        height = _asked(environ, "LINES") or _size(stream).lines or 24
+    colored = is_colored(is_tty, when, environ)
+    return Terminal(width, is_tty, colored, speaks_unicode(stream.encoding, environ), height)
 
 
 def is_colored(is_tty: bool, when: ColorWhen, environ: Mapping[str, str]) -> bool:
@@ -146,14 +150,29 @@ def wrap(text: str, width: int, indent: str = "") -> list[str]:
     return [*lines, indent + line]
 
 
-def _columns(stream: TextIO, environ: Mapping[str, str]) -> int:
-    chosen = environ.get("COLUMNS", "")
-    if chosen.isdecimal() and int(chosen) > 0:
-        return int(chosen)
+def cut(text: str, width: int) -> str:
+    """Return `text` in one line of at most `width` columns, with `…` where it goes on."""
+    if cell_width(text) <= width:
+        return text
+    kept, taken = [], 1
+    for character in text:
+        taken += cell_width(character)
+        if taken > width:
+            break
+        kept.append(character)
+    return "".join(kept) + "…"
+
+
+def _asked(environ: Mapping[str, str], name: str) -> int:
+    chosen = environ.get(name, "")
+    return int(chosen) if chosen.isdecimal() else 0
+
+
+def _size(stream: TextIO) -> os.terminal_size:
     try:
-        return os.get_terminal_size(stream.fileno()).columns or 80
+        return os.get_terminal_size(stream.fileno())
     except (OSError, ValueError):
-        return 80
+        return os.terminal_size((0, 0))
 
 
 def streams() -> tuple[TextIO, TextIO]:

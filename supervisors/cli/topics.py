@@ -40,7 +40,8 @@ These stand before or after the command:
 """
 
 OUTPUT: Final = """\
-Data goes to stdout; notes, hints and errors go to stderr. Nothing is ever cut.
+Data goes to stdout; notes, hints and errors go to stderr. Nothing is ever cut;
+only `why` keeps to one screen of a terminal.
 
   table   aligned columns, the last one wrapped; on a terminal too narrow for that, one block a row
   wide    the same with every column

@@ -6,11 +6,13 @@ reasons for which its launcher ends it.
     ended by a signal           killed, detail "signal SIGSEGV"
 
 What the process last wrote to stderr goes along as the crash's traceback: there is the Python traceback of a failed
-interpreter start, the stacks that `faulthandler` writes on a segmentation fault, or a library's last words.
+interpreter start, the stacks that `faulthandler` writes on a segmentation fault, or a library's last words. The last
+line is the message; of what `faulthandler` wrote it is the first.
 """
 
 from __future__ import annotations
 
+import re
 import signal
 from typing import Final
 
@@ -19,6 +21,9 @@ from supervisors.processes.states import Limits
 
 PROCESS_EXIT: Final = "ProcessExit"
 """The class of error that stands for a process that said nothing itself: its last output is the text."""
+
+_FATAL: Final = re.compile(r"^(?:Fatal Python error|Windows fatal exception): .*$", re.MULTILINE)
+"""How `faulthandler` begins; it ends with the stacks of other threads, or a list of extension modules."""
 
 
 def signal_name(number: int) -> str:
@@ -48,11 +53,13 @@ def with_evidence(reason: ExitReason, stderr: str) -> ExitReason:
     text = stderr.strip()
     if not text or (reason.crash is not None and reason.crash.traceback):
         return reason
+    fatal = _FATAL.search(text)
+    said = fatal.group() if fatal is not None else text.rpartition("\n")[2]
     text = text[-TRACEBACK_LIMIT:]
     if reason.crash is not None:
         record = CrashRecord(reason.crash.type_name, reason.crash.message, text)
     else:
-        record = CrashRecord(PROCESS_EXIT, text.rpartition("\n")[2], text)
+        record = CrashRecord(PROCESS_EXIT, said, text)
     return ExitReason(reason.kind, reason.detail, Crash(record=record), reason.cause)
 
 

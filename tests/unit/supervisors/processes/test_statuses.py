@@ -27,6 +27,16 @@ def test_a_signal_is_named_and_keeps_the_stacks_written_to_stderr():
     assert "line 1 in f" in reason.crash.traceback
 
 
+def test_of_what_faulthandler_wrote_the_message_says_which_error_it_was_and_not_which_modules_are_loaded():
+    reason = reason_of_status(
+        -11,
+        "loading\nFatal Python error: Segmentation fault\n\nCurrent thread 0x1 (most recent call first):\n"
+        '  File "x.py", line 1 in f\n\nExtension modules: msgspec._core, zmq (total: 2)\n',
+    )
+
+    assert reason.crash.message == "Fatal Python error: Segmentation fault"
+
+
 def test_the_childs_own_traceback_is_not_replaced():
     own = ExitReason.crashed(ValueError("boom"))
 
