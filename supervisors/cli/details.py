@@ -14,7 +14,7 @@ from supervisors.cli.connection import connect
 from supervisors.cli.events_table import event_columns
 from supervisors.cli.failures import usage
 from supervisors.cli.flights import flight_lines
-from supervisors.cli.onescreen import one_screen
+from supervisors.cli.onescreen import fits, one_screen
 from supervisors.cli.rendering import Format, Page, facts, table
 from supervisors.cli.selecting import one_path
 from supervisors.cli.states import limit, mark, phrase
@@ -99,7 +99,7 @@ def why(
     """Explain why a node is in its state, and what to do.
 
     The cause chain down to the leaf's traceback and last messages, who holds it, what it waits for, and what helps. At
-    a terminal it keeps to one screen; `--record`, `-o wide` and a pipe have the whole traceback and every event.
+    a terminal it keeps to one screen; `--record`, `-o wide` and a pipe always have the whole traceback and every event.
     """
     if at:
         from supervisors.cli.pastcauses import why_past
@@ -111,10 +111,12 @@ def why(
     zone = UTC if call.settings.utc else None
 
     def explained(terminal: Terminal) -> Iterable[str]:
-        if terminal.height is None or record or call.format is Format.WIDE:
-            return _explanation(view, terminal, zone, whole=record)
+        lines = list(_explanation(view, terminal, zone, whole=record))
         hints = () if call.choice.is_quiet else view.hints
-        return one_screen(view, terminal, zone, height=terminal.height, hints=hints)
+        height = terminal.height
+        if height is None or record or call.format is Format.WIDE or fits(lines, terminal, height=height, hints=hints):
+            return lines
+        return one_screen(view, terminal, zone, height=height, hints=hints)
 
     return Page(
         "Why",

@@ -1,4 +1,4 @@
-"""`why` in one screen of a terminal: the chain of causes, where the leaf failed, its last messages, the newest events.
+"""`why` where it takes more than one screen: the chain of causes, where the leaf failed, last messages, newest events.
 
 Pure: a view and a terminal in, lines out. What does not fit is cut at the right edge, or left out where it says least:
 the middle of a long chain, the outer frames of a traceback, the older messages and events. A pipe, `-o wide` and
@@ -31,6 +31,7 @@ _FEWEST: Final = 3
 _ROOMY: Final = 10
 """Lines for traceback and events together, from which on parts are set apart by empty lines."""
 
+_PAINT: Final = re.compile(r"\x1b\[\d+m")
 _MARKERS: Final = re.compile(r"[\s~^]+")
 _PLACE: Final = re.compile(r"(?P<before>\s*File \")(?P<folder>.*/)(?P<after>[^/]+\", line .*)")
 _CURRENT: Final = re.compile(r"^Current thread .*$", re.MULTILINE)
@@ -49,8 +50,7 @@ def one_screen(
         hints: What is written after it, each after `hint: `.
     """
     width = terminal.width or 80
-    below = 1 + sum(-(-(cell_width(hint) + len("hint: ")) // width) for hint in hints)
-    rows = max(height, SMALLEST_HEIGHT) - below
+    rows = max(height, SMALLEST_HEIGHT) - _below(hints, width)
     head = _head(view, terminal, width)
     chain = _chain(view.causes, terminal, zone, width)
     trace = _trace(view.causes[-1]) if view.causes else []
@@ -74,6 +74,17 @@ def one_screen(
             _event(event, view.node.path, terminal, zone, width) for event in view.events[len(view.events) - events :]
         ]
     return lines
+
+
+def fits(lines: Sequence[str], terminal: Terminal, *, height: int, hints: Sequence[str] = ()) -> bool:
+    """Whether `lines` fit a terminal of `height` lines together with the hints and the next prompt."""
+    width = terminal.width or 80
+    plain = (_PAINT.sub("", line) for line in lines)
+    return sum(max(1, -(-cell_width(line) // width)) for line in plain) + _below(hints, width) <= height
+
+
+def _below(hints: Sequence[str], width: int) -> int:
+    return 1 + sum(-(-(cell_width(hint) + len("hint: ")) // width) for hint in hints)
 
 
 def _head(view: WhyView, terminal: Terminal, width: int) -> list[str]:
@@ -142,7 +153,9 @@ def _flight(
 ) -> list[str]:
     """Return at most `most` lines, though always the title, the newest message and what was counted."""
     record = flight.record
-    title = f"last messages of {flight.path}, instance {flight.generation}"
+    title = (
+        f"last messages of {flight.path}, instance {flight.generation}, {instant(flight.at, datetime.now(UTC), zone)}"
+    )
     messages = [message_line(message, zone, whole=False) for message in record.messages[-_MESSAGES:]]
     lines = [figures_line(record)]
     if record.state is not None and most > _FEWEST:

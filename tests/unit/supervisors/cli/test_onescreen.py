@@ -47,7 +47,7 @@ def answer(*, causes: int, traceback: str = TRACEBACK, messages: int = 4, events
         events=tuple(
             EventRow(n, AT, "ActorExited", "actor.exit", "error", "/a/b0", f"{n} {text}") for n in range(events)
         ),
-        flight=FlightView("/a/leaf", 3, AT, "crashed", record),
+        flight=FlightView(path="/a/leaf", generation=3, at=AT, reason="crashed", record=record),
     )
 
 
