@@ -3,7 +3,8 @@
 Four fences stand one behind the other, because each has a known hole:
 
     kind of statement    one statement, reading by its type; `WITH … DELETE` passes, being a SELECT
-    its parsed tree      no writing inside, no function that sleeps, writes logs or takes raw pointers
+    its parsed tree      no writing inside, no function that sleeps, writes logs or takes raw pointers, and not so many
+                         tables that planning it, which cannot be interrupted, takes long (`weighing`)
     the transaction      read only; lets CHECKPOINT and temporary tables through
     the instance         no external access, configuration locked (`files.lock_down`)
 
@@ -29,6 +30,7 @@ from actors.history.errors import QueryError, QueryProblem
 from actors.history.files import DEFAULT_SETTINGS, FileSettings, is_damage, lock_down, open_read_only
 from actors.history.protocol import RESULT_BYTES_LIMIT, Query, QueryResult
 from actors.history.watch import GRACE, Watch, Watched
+from actors.history.weighing import WEIGHT_LIMIT, weight
 
 DAMAGED = "part of the history file is damaged"
 READING = "only SELECT, DESCRIBE, SHOW, SUMMARIZE and EXPLAIN run here"
@@ -158,6 +160,11 @@ def check(connection: duckdb.DuckDBPyConnection, sql: str) -> tuple[str, bool]:
     tree = _parsed(connection, _explained_statement(statement) if is_explain else statement)
     for node in _nodes(tree):
         _check_node(node)
+    if weight(tree) > WEIGHT_LIMIT:
+        said = f"it has more than {WEIGHT_LIMIT} SELECTs and tables, each as often as what it is named in (WITH)"
+        raise QueryError(QueryProblem.INVALID, said, "ask for less at once; pass lists as parameters: $name")
+    if not is_explain and _is_show_tables(tree):
+        statement = _EACH_NAME_ONCE
     return statement, not is_explain and not _is_show(tree)
 
 
@@ -344,10 +351,21 @@ def _function_name(node: Any) -> str:
 
 
 def _is_show(tree: Any) -> bool:
-    node = tree["statements"][0]["node"]
-    table = node.get("from_table")
-    return isinstance(table, dict) and table.get("type") == "SHOW_REF"
+    return _shown_name(tree) is not None
 
+
+def _is_show_tables(tree: Any) -> bool:
+    return _shown_name(tree) == '"tables"'
+
+
+def _shown_name(tree: Any) -> str | None:
+    """Return what a SHOW, DESCRIBE or SUMMARIZE names, "" where that is a query; None for another statement."""
+    table = tree["statements"][0]["node"].get("from_table")
+    return str(table.get("table_name")) if isinstance(table, dict) and table.get("type") == "SHOW_REF" else None
+
+
+_EACH_NAME_ONCE = "SELECT DISTINCT name FROM (SHOW TABLES) ORDER BY name"
+"""A table is there twice: in the file, and as the view of that name over file and sealed files."""
 
 _TIMEOUT_HINT = "narrow it, or allow it more time"
 

@@ -21,7 +21,7 @@ from supervisors.cli.calling import Call, Panel, Shape, command
 from supervisors.cli.connection import connect
 from supervisors.cli.discovery import home_of
 from supervisors.cli.failures import CommandError, usage
-from supervisors.cli.rendering import Column, Listing
+from supervisors.cli.rendering import Column, Format, Listing
 from supervisors.cli.rowfiles import check_target, write_rows
 from supervisors.cli.sqlprogress import shown
 from supervisors.cli.texts import duration, plural, printable
@@ -39,6 +39,7 @@ QUERY_LIMIT: Final = 100_000
 
 TABLES_HINT: Final = 'actorctl sql --list has the tables; actorctl sql "describe events" has the columns of one'
 
+_TABLES: Final = (Format.TABLE, Format.WIDE)
 _NUMBERS: Final = ("DOUBLE", "FLOAT", "DECIMAL", "REAL")
 
 
@@ -59,7 +60,8 @@ _NUMBERS: Final = ("DOUBLE", "FLOAT", "DECIMAL", "REAL")
 def sql(
     call: Call,
     query: Annotated[
-        str | None, typer.Argument(metavar="[QUERY|NAME]", help="One SELECT; or a table or analysis of --list.")
+        str | None,
+        typer.Argument(metavar="[QUERY|NAME]", help="One SELECT; or a table or analysis of --list; - is stdin."),
     ] = None,
     file: Annotated[
         str | None, typer.Option("--from", "-f", metavar="FILE", help="Read the statement; - is stdin.")
@@ -107,6 +109,9 @@ def sql(
         return None
     if not call.format.is_json:
         call.note(f"({plural(len(view.rows), 'row')}, {duration(view.seconds)}, {view.source})")
+    if call.format in _TABLES and [column.name for column in view.columns] == ["explain_key", "explain_value"]:
+        call.output.lines(line for _, plan in view.rows for line in printable(str(plan), lines=True).splitlines())
+        return None  # a drawing of many lines is no cell
     return _listing(view)
 
 
@@ -198,6 +203,8 @@ def _write(call: Call, view: SqlView, target: str) -> None:
 
 def _statement(query: str | None, file: str | None, values: Sequence[str]) -> tuple[str, dict[str, Any]]:
     """Return the statement and its parameters."""
+    if query == "-" and file is None:
+        query, file = None, "-"
     if (query is None) == (file is None):
         raise usage("sql takes one of: a statement, the name of an analysis, or --from FILE", "actorctl sql --list")
     if file is not None:

@@ -1,6 +1,7 @@
 """Rows of a query into a file of the format that its name says: Parquet, Arrow, CSV, JSON or JSON lines.
 
-The types are those the recorder told. DuckDB writes all of them but Arrow files, which need the package pyarrow.
+The types are those the recorder told. DuckDB writes Parquet and CSV; Arrow files need the package pyarrow; JSON holds
+what `-o json` shows, which is valid for every reader: DuckDB writes NaN as a word that is none of JSON's.
 """
 
 from __future__ import annotations
@@ -14,14 +15,16 @@ from typing import Any, Final
 
 from supervisors.cli.failures import CommandError, usage
 from supervisors.views import ColumnView
+from supervisors.views.base import plain
 
 FORMATS: Final = {
     ".parquet": "FORMAT parquet, COMPRESSION zstd",
     ".csv": "FORMAT csv, HEADER",
-    ".json": "FORMAT json, ARRAY true",
-    ".jsonl": "FORMAT json",
+    ".json": "",
+    ".jsonl": "",
     ".arrow": "",
 }
+_JSON: Final = {".json": ("[\n", ",\n", "\n]\n"), ".jsonl": ("", "\n", "\n")}
 _PLAIN: Final = frozenset({"BOOLEAN", "TINYINT", "SMALLINT", "INTEGER", "BIGINT", "DOUBLE", "FLOAT", "VARCHAR"})
 
 
@@ -52,6 +55,10 @@ def write_rows(target: str, columns: Sequence[ColumnView], rows: Sequence[Sequen
     temporary = path.with_name(f".{path.name}.{os.getpid()}")
     quoted = str(temporary).replace("'", "''")
     try:
+        if path.suffix in _JSON:
+            _write_json(temporary, path.suffix, columns, rows)
+            os.replace(temporary, path)
+            return
         with duckdb.connect(config={"autoinstall_known_extensions": "false"}) as connection:
             connection.execute("SET TimeZone = 'UTC'")
             selected = _staged(connection, columns, rows)
@@ -63,6 +70,17 @@ def write_rows(target: str, columns: Sequence[ColumnView], rows: Sequence[Sequen
     except (duckdb.Error, OSError) as error:
         temporary.unlink(missing_ok=True)
         raise CommandError("failed", f"{target} cannot be written: {error}", "name another file with --to") from None
+
+
+def _write_json(path: Path, suffix: str, columns: Sequence[ColumnView], rows: Sequence[Sequence[Any]]) -> None:
+    begin, between, end = _JSON[suffix]
+    names = [column.name for column in columns]
+    with path.open("w", encoding="utf-8") as file:
+        file.write(begin)
+        for number, row in enumerate(rows):
+            item = plain(dict(zip(names, row, strict=True)))
+            file.write((between if number else "") + json.dumps(item, ensure_ascii=False, allow_nan=False))
+        file.write(end if rows or suffix == ".json" else "")
 
 
 def _staged(connection: Any, columns: Sequence[ColumnView], rows: Sequence[Sequence[Any]]) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import subprocess
@@ -63,9 +64,33 @@ def test_rows_go_into_a_file_of_the_format_its_name_says(running: Node, tmp_path
     reader = {"parquet": "read_parquet", "csv": "read_csv"}.get(suffix, "read_json")
     found = duckdb.execute(f"SELECT n, text FROM {reader}('{target}')").fetchall()
     assert found == [(1, "a")]
+    if suffix in {"json", "jsonl"}:
+        item = json.loads(target.read_text("utf-8").strip("[]\n"), parse_constant=pytest.fail)
+        assert item["at"] == "2026-11-21T14:02:00Z"
+        assert item["x"] is None, "as under -o json: JSON has no word for it"
     if suffix == "parquet":
         types = duckdb.execute(f"SELECT typeof(columns(*)) FROM read_parquet('{target}')").fetchall()
         assert types == [("INTEGER", "VARCHAR", "INTEGER[]", "TIMESTAMP WITH TIME ZONE", "DOUBLE")]
+
+
+def test_each_table_is_shown_once(running: Node) -> None:
+    names = running.ctl("sql", "SHOW TABLES", "-o", "name").out.split()
+
+    assert {"events", "exits", "crashes"} <= set(names)
+    assert len(names) == len(set(names))
+
+
+def test_a_plan_is_drawn_and_not_one_long_cell(running: Node) -> None:
+    result = running.ctl("sql", "EXPLAIN SELECT 1")
+
+    assert result.code == 0, result.err
+    assert "\\n" not in result.out
+    assert len(result.out.splitlines()) > 3
+
+
+def test_a_statement_comes_from_standard_input_too(running: Node) -> None:
+    for arguments in (["-"], ["--from", "-"]):
+        assert running.ctl("sql", *arguments, "-o", "csv", stdin="-- one\nSELECT 1 AS n").out.split() == ["n", "1"]
 
 
 @pytest.mark.parametrize(

@@ -227,6 +227,35 @@ def test_nesting_that_is_allowed_is_answered_and_nothing_breaks(ask, depth):
     assert ask("SELECT ')(' || ']'").rows == [[")(]"]]
 
 
+UNPLANNABLE = {
+    "union": " UNION ALL ".join(["SELECT 1"] * 3_000),
+    "join": "SELECT count(*) FROM " + ", ".join(f"events e{n}" for n in range(250)),
+    "subqueries": "SELECT count(*) FROM " + ", ".join(f"(SELECT {n}) e{n}" for n in range(250)),
+    "doubling": "WITH c0 AS (SELECT 1 AS a), "
+    + ", ".join(f"c{n} AS NOT MATERIALIZED (FROM c{n - 1} UNION ALL FROM c{n - 1})" for n in range(1, 30))
+    + " SELECT count(*) FROM C29",
+    "doubling inside": "SELECT count(*) FROM (WITH c0 AS (SELECT 1 AS a), "
+    + ", ".join(f"c{n} AS (FROM c{n - 1}, c{n - 1} AS other{n})" for n in range(1, 30))
+    + " SELECT * FROM c29)",
+    "explained": "EXPLAIN " + " UNION ALL ".join(["SELECT 1"] * 3_000),
+    "never named": "WITH " + ", ".join(f"c{n} AS (SELECT {n})" for n in range(250)) + " SELECT 1",
+}
+
+
+@pytest.mark.parametrize("name", UNPLANNABLE)
+def test_a_statement_that_would_take_long_to_plan_is_refused_for_planning_cannot_be_interrupted(ask, name):
+    error = refused(ask, UNPLANNABLE[name])
+
+    assert error.problem is QueryProblem.INVALID
+    assert "more than 200 SELECTs and tables" in error.message
+
+
+def test_many_selects_a_recursion_and_long_lists_are_answered(ask):
+    assert ask(f"SELECT count(*) FROM ({' UNION ALL '.join(['SELECT 1'] * 150)})").rows == [[150]]
+    assert ask("WITH RECURSIVE r(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM r WHERE n < 9) SELECT max(n) FROM r").rows
+    assert ask(f"SELECT count(*) FROM range(9) WHERE range IN ({', '.join(map(str, range(5_000)))})").rows == [[9]]
+
+
 @pytest.mark.parametrize("size", [STATEMENT_LIMIT + 1, 10_000_000])
 def test_a_statement_that_is_too_long_is_told_so(ask, size):
     assert "100,000 are the most" in refused(ask, "SELECT 1 --" + "x" * (size - 11)).message
