@@ -70,7 +70,7 @@ def forget(
         publisher: It drops and rewrites files.
         writing: Runs something on the thread that writes the history file.
         retention: What is kept; it can be carried out.
-        now: Seconds since the epoch.
+        now: Seconds since the epoch; what ages are counted from.
         is_dry_run: Delete nothing; the answer says what would go.
     """
     store: HistoryStore | None = writing(lambda store: store)
@@ -87,7 +87,7 @@ def forget(
                 used, free = usage_of(connection)
                 return Pruned({}, used, free, _over_budget(used, retention), parts=parts)
         ages, most_bytes = _sealed_limits(store.path, retention)
-        dropped = publisher.drop(ages, most_bytes=most_bytes)
+        dropped = publisher.drop(ages, most_bytes=most_bytes, now=now)
         parts = tuple(part for part in parts if not _holds_rows(publisher.folder, part))
     except (duckdb.Error, OSError) as error:
         _log.warning("sealed history was not dropped: %s", error)

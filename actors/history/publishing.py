@@ -210,7 +210,7 @@ class Publisher:
         if not is_catalog(self.folder):
             write_catalog(self.folder)
 
-    def drop(self, ages: dict[Keep, float], *, most_bytes: int = 0) -> dict[str, int]:
+    def drop(self, ages: dict[Keep, float], *, most_bytes: int = 0, now: float | None = None) -> dict[str, int]:
         """Drop sealed days that are over for longer than their age, then the oldest while there are too many bytes.
 
         A file is retired, so that a query that knows it finds it; `mend` takes its bytes away a minute later, and its
@@ -219,11 +219,13 @@ class Publisher:
         Args:
             ages: Seconds that rows are kept, by the kind of their table.
             most_bytes: Bytes of all sealed files above which the oldest go; 0: no such limit.
+            now: What ages are counted from; None is what the clock says.
 
         Returns:
             Bytes dropped, by table.
         """
-        return drop(self.folder, datetime.fromtimestamp(self._now(), UTC), ages, most_bytes)
+        at = datetime.fromtimestamp(self._now() if now is None else now, UTC)
+        return drop(self.folder, at, ages, most_bytes)
 
     def _mend_rings(self, source: Source, connection: duckdb.DuckDBPyConnection) -> None:
         """Take damaged files that do not count out of readers' way, write bounds and snapshots that do anew."""

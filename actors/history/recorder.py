@@ -56,6 +56,7 @@ from actors.history.protocol import (
 )
 from actors.history.publication import SHORTEST_INTERVAL
 from actors.history.publishing import Publisher
+from actors.history.reckoning import TrustedClock, clock_of
 from actors.history.retention import DAY, Retention, check_retention
 from actors.history.runner import QueryRunner
 from actors.history.sql import DAMAGED
@@ -99,7 +100,7 @@ class StuckQueriesError(HistoryError, RuntimeError):
 
 
 class Recorder(Actor):
-    """Owns the history file: stores batches, answers queries, forgets what is old.
+    """Owns the history file: stores batches, answers queries, forgets what is old by a clock that it trusts.
 
     Args:
         path: The history file; made if there is none, mended if it is damaged.
@@ -153,6 +154,7 @@ class Recorder(Actor):
         self._writer = ThreadPoolExecutor(max_workers=1, thread_name_prefix="history-writer")
         self._runner = QueryRunner(self._reading, self._settings, threads=query_threads)
         self._store: HistoryStore | None = None
+        self._clock: TrustedClock | None = None  # from when the file is first open
         self._problem = "the history file is not open yet"
         self._reopens = False  # whether a `Reopen` is on its way
         self._batches_tended = 0
@@ -224,17 +226,12 @@ class Recorder(Actor):
     @on(Prune)
     async def prune(self, wanted: Prune) -> Pruned:
         """Delete what is too old, or too much."""
-        kept = self._retention
-        retention = Retention(
-            kept.events_age if wanted.events_age is None else wanted.events_age,
-            kept.metrics_age if wanted.metrics_age is None else wanted.metrics_age,
-            kept.max_bytes if wanted.max_bytes is None else wanted.max_bytes,
-        )
+        retention = self._retention.but(wanted.events_age, wanted.metrics_age, wanted.max_bytes)
         try:
             check_retention(retention)
         except ValueError as error:
             return Pruned({}, 0, 0, str(error))
-        return await self._prune(retention, is_dry_run=wanted.is_dry_run)
+        return await self._prune(retention, time.time(), is_dry_run=wanted.is_dry_run)
 
     @on(Copy)
     async def copy(self, wanted: Copy) -> CopyMade:
@@ -288,10 +285,10 @@ class Recorder(Actor):
             if why:
                 _log.warning("history was not checkpointed: %s", why)
         await asyncio.wrap_future(self._publishing.submit(tend_published, self._publisher))
-        now = time.monotonic()
+        trusted, now = self._clock.look() if self._clock is not None else 0.0, time.monotonic()
         if now >= self._prune_at:
             self._prune_at = now + PRUNE_INTERVAL
-            pruned = await self._prune(self._retention)
+            pruned = await self._prune(self._retention, trusted)
             if pruned.why:
                 _log.warning("history was not pruned whole: %s", pruned.why)
 
@@ -303,9 +300,9 @@ class Recorder(Actor):
             await asyncio.wrap_future(self._publishing.submit(replace_if_damaged, self._publisher, self._on_writer))
             self._reopen_later()
 
-    async def _prune(self, retention: Retention, *, is_dry_run: bool = False) -> Pruned:
+    async def _prune(self, retention: Retention, now: float, *, is_dry_run: bool = False) -> Pruned:
         """On the publisher's thread, which alone touches sealed files and rings."""
-        work = partial(forget, self._publisher, self._on_writer, retention, time.time(), is_dry_run=is_dry_run)
+        work = partial(forget, self._publisher, self._on_writer, retention, now, is_dry_run=is_dry_run)
         pruned = await asyncio.wrap_future(self._publishing.submit(work))
         return pruned if pruned is not None else Pruned({}, 0, 0, self._problem)
 
@@ -340,6 +337,7 @@ class Recorder(Actor):
         """On the writer's thread: open the file, or note why it cannot be."""
         try:
             self._store = HistoryStore(self._path, self._settings, now=time.time)
+            self._clock = self._clock or clock_of(self._store)
         except (HistoryError, duckdb.Error, OSError) as error:
             self._set_problem(error)
         else:

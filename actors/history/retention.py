@@ -23,6 +23,14 @@ class Retention(Struct, frozen=True):
     metrics_age: float = 14 * DAY
     max_bytes: int = 0
 
+    def but(self, events_age: float | None, metrics_age: float | None, max_bytes: int | None) -> Retention:
+        """Return this retention with what is given, None for nothing, in its place."""
+        return Retention(
+            self.events_age if events_age is None else events_age,
+            self.metrics_age if metrics_age is None else metrics_age,
+            self.max_bytes if max_bytes is None else max_bytes,
+        )
+
 
 class Cut(Struct, frozen=True):
     """Delete the rows of `table` whose `instant` column is before `before`, seconds since the epoch."""

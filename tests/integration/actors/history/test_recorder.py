@@ -15,6 +15,7 @@ from support.waiting import WAIT, until
 from actors import ActorExitedError, ActorSystem, Exited, Started, StartFailed
 from actors.events import ActorStarted, MetricSampled
 from actors.exits import ExitKind, ExitReason
+from actors.history import reckoning
 from actors.history import recorder as recorder_module
 from actors.history.connecting import feed_recorder
 from actors.history.errors import QueryProblem
@@ -30,6 +31,7 @@ from actors.history.protocol import (
     Statistics,
 )
 from actors.history.recorder import Recorder, Tend
+from actors.history.retention import DAY
 from actors.history.runner import QueryRunner
 
 ENDLESS = "SELECT count(*) FROM range(1000000) a, range(1000000) b, range(1000000) c"
@@ -153,6 +155,65 @@ def test_pruning_forgets_what_is_old_and_tells_how_much(ref):
 
     assert ref.ask(Prune(metrics_age=1.0), timeout=WAIT).rows == {"metrics": 10}
     assert "positive" in ref.ask(Prune(events_age=-1.0), timeout=WAIT).why
+
+
+class Clocks:
+    """The clocks of a recorder, moved by hand."""
+
+    perf_counter = staticmethod(time.perf_counter)
+
+    def __init__(self, monkeypatch) -> None:
+        self.wall_ahead = self.monotonic_ahead = 0.0
+        for module in (recorder_module, reckoning):
+            monkeypatch.setattr(module, "time", self)
+
+    def time(self) -> float:
+        return time.time() + self.wall_ahead
+
+    def monotonic(self) -> float:
+        return time.monotonic() + self.monotonic_ahead
+
+    def tend(self, ref) -> int:
+        """Let the recorder prune as it does each hour; return what is left of the metrics."""
+        self.monotonic_ahead += recorder_module.PRUNE_INTERVAL + 1.0
+        self.wall_ahead += recorder_module.PRUNE_INTERVAL + 1.0
+        ref.ask(Tend(), timeout=WAIT)
+        return int(ref.ask(Query("SELECT count(*) FROM metrics"), timeout=WAIT).rows[0][0])
+
+
+def test_a_clock_that_leaps_ahead_costs_no_rows_before_it_has_gone_on_for_a_day(system, tmp_path, monkeypatch):
+    clocks = Clocks(monkeypatch)
+    first = Supervised(system, tmp_path)
+    first.wait(Started)
+    row = [1, 7, time.time(), "/", "n", 1.0, "count"]
+    assert first.launch.ref.ask(batch_of(1, [row]), timeout=WAIT).outcome is Outcome.STORED
+
+    clocks.wall_ahead += 3_650 * DAY
+    left = [clocks.tend(first.launch.ref)]
+    first.stop()
+    second = Supervised(system, tmp_path)  # finds the clock as it is, and what was believed of it
+    second.wait(Started)
+    left.append(clocks.tend(second.launch.ref))
+    asked = second.launch.ref.ask(Prune(is_dry_run=True), timeout=WAIT)
+    clocks.wall_ahead += DAY
+    clocks.monotonic_ahead += DAY
+    gone = clocks.tend(second.launch.ref)
+
+    assert left == [1, 1]
+    assert sum(part.rows for part in asked.parts) == 1, "a person who asks goes by the clock as it is"
+    assert gone == 0
+    second.stop()
+
+
+def test_rows_beyond_their_age_go_at_the_hour_where_the_clock_is_in_step(system, tmp_path, monkeypatch):
+    clocks = Clocks(monkeypatch)
+    supervised = Supervised(system, tmp_path, metrics_age=DAY)
+    supervised.wait(Started)
+    rows = [[n, 7, time.time() - n * DAY, "/", "n", 1.0, "count"] for n in range(4)]
+    supervised.launch.ref.ask(batch_of(1, rows), timeout=WAIT)
+
+    assert clocks.tend(supervised.launch.ref) == 1
+    supervised.stop()
 
 
 def test_tending_a_quiet_file_empties_its_log_and_a_busy_one_is_left_alone(ref):
