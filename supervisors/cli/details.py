@@ -52,12 +52,12 @@ def describe(
     state: Annotated[bool, typer.Option("--state", help="Also ask the actor for its state.")] = False,
     events: Annotated[int, typer.Option("--events", metavar="N", min=0, help="How many recent events.")] = 10,
     at: Annotated[
-        str,
+        str | None,
         typer.Option("--at", metavar="WHEN", help="As it was, from the history: -5m, 14:00, 'yesterday 14:00', ISO."),
-    ] = "",
+    ] = None,
 ) -> Page:
     """Show everything about one node."""
-    if at:
+    if at is not None:
         from supervisors.cli.past import describe_past
 
         if state:
@@ -92,16 +92,16 @@ def why(
         bool, typer.Option("--record", help="The whole flight record and traceback of the last crash.")
     ] = False,
     at: Annotated[
-        str,
+        str | None,
         typer.Option("--at", metavar="WHEN", help="As it was, from the history: -5m, 14:00, 'yesterday 14:00', ISO."),
-    ] = "",
+    ] = None,
 ) -> Page:
     """Explain why a node is in its state, and what to do.
 
     The cause chain down to the leaf's traceback and last messages, who holds it, what it waits for, and what helps. At
     a terminal it keeps to one screen; `--record`, `-o wide` and a pipe always have the whole traceback and every event.
     """
-    if at:
+    if at is not None:
         from supervisors.cli.pastcauses import why_past
 
         view = why_past(call, one_path(path), at)

@@ -67,9 +67,13 @@ def when_of(call: Call, text: str, option: str) -> float:
     try:
         found = parse_when(text, now, UTC if call.settings.utc else None)
     except WhenError as error:
-        raise usage(f"{option}: {error}", f"actorctl {call.command} {option} '5 minutes ago'") from None
+        hint = f"actorctl {call.command} {option} '5 minutes ago'" + (" now" if option == "--diff" else "")
+        raise usage(f"{option}: {error}", hint) from None
     if found > now:
-        raise usage(f"{option}: {text!r} is yet to come", f"actorctl {call.command} {option} 'yesterday {text}'")
+        is_clock = ":" in text and len(text.split()) == 1 and "-" not in text
+        other = f"'yesterday {text}'" if is_clock else "now"
+        hint = "actorctl tree --diff -1h now" if option == "--diff" else f"actorctl {call.command} {option} {other}"
+        raise usage(f"{option}: {text!r} is yet to come", hint)
     return found.timestamp()
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from datetime import UTC, datetime, timedelta, tzinfo
 from typing import Final
 
@@ -66,7 +67,9 @@ def parse_when(text: str, now: datetime, zone: tzinfo | None = None) -> datetime
     """Return the instant that `text` names, as a UTC datetime.
 
     Taken are a duration ago (`90s`, `-1h30m`, `2 days ago`), `now`, `today`, `yesterday` with an optional time of day
-    (`yesterday 14:00`), a time of day (`14:00`), and ISO-8601 (`2026-11-20T10:00`, with or without a zone).
+    (`yesterday 14:00`), a time of day (`14:00`), ISO-8601 (`2026-11-20T10:00`, with or without a zone), all but the
+    first with a zone behind them (`14:00 UTC`, `14:00 Europe/Berlin`, what `instant` shows), and seconds since 1970
+    (`@1795299600`; without the mark where there are nine digits or more, thirteen are milliseconds).
 
     Raises:
         WhenError: It is none of those.
@@ -75,9 +78,14 @@ def parse_when(text: str, now: datetime, zone: tzinfo | None = None) -> datetime
 
     text = text.strip()
     words = text.split()
-    local = now.astimezone(zone)
     if text == "now":
         return now.astimezone(UTC)
+    if (seconds := _seconds_of(text)) is not None:
+        text, words = seconds, []
+    if len(words) > 1 and (named := _zone_of(words[-1], now, zone)) is not None:
+        zone, words = named, words[:-1]
+        text = " ".join(words)
+    local = now.astimezone(zone)
     if words and words[0] in {"today", "yesterday"} and len(words) <= 2:
         day = local.date() - timedelta(days=1 if words[0] == "yesterday" else 0)
         clock = words[1] if len(words) == 2 else "00:00"
@@ -89,7 +97,7 @@ def parse_when(text: str, now: datetime, zone: tzinfo | None = None) -> datetime
     except ValueError:
         try:
             return now.astimezone(UTC) - timedelta(seconds=parse_duration(_of_ago(text)))
-        except DurationError:
+        except (DurationError, OverflowError):
             raise WhenError(
                 f"{text!r} names no time: write 30m, 2d, 14:00, 'yesterday 14:00' or 2026-11-20T10:00"
             ) from None
@@ -99,6 +107,40 @@ def parse_when(text: str, now: datetime, zone: tzinfo | None = None) -> datetime
         return found.astimezone(UTC)
     except (ValueError, OverflowError):
         raise WhenError(f"{text!r} lies outside the years 1 to 9999 of UTC") from None
+
+
+def _seconds_of(text: str) -> str | None:
+    """Return ISO-8601 of seconds since 1970, `@1795299600`; None for other text."""
+    found = _EPOCH.fullmatch(text)
+    if found is None:
+        return None
+    seconds = float(found["number"])
+    if len(found["whole"]) >= _MILLISECONDS_FROM:
+        seconds /= 1_000.0
+    try:
+        return datetime.fromtimestamp(seconds, UTC).isoformat()
+    except (ValueError, OverflowError, OSError):
+        return None
+
+
+def _zone_of(word: str, now: datetime, zone: tzinfo | None) -> tzinfo | None:
+    """Return the zone that `word` names: UTC, Europe/Berlin, or the abbreviation that clocks here show."""
+    if word in {"UTC", "Z", "GMT"}:
+        return UTC
+    if word.isalpha() and word == now.astimezone(zone).tzname():
+        return now.astimezone(zone).tzinfo
+    if "/" not in word:
+        return None
+    from zoneinfo import ZoneInfo
+
+    try:
+        return ZoneInfo(word)
+    except (KeyError, ValueError, OSError):
+        return None
+
+
+_EPOCH: Final = re.compile(r"@?(?P<number>(?P<whole>(?<=@)\d{1,14}|(?<!@)\d{9,14})(?:\.\d{1,9})?)")
+_MILLISECONDS_FROM: Final = 13
 
 
 def _of_ago(text: str) -> str:

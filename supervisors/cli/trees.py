@@ -31,7 +31,7 @@ app = typer.Typer()
 
 Watch = Annotated[bool, typer.Option("--watch", "-w", help="Show it again and again until Ctrl-C.")]
 At = Annotated[
-    str,
+    str | None,
     typer.Option("--at", metavar="WHEN", help="As it was, from the history: -5m, 14:00, 'yesterday 14:00', ISO."),
 ]
 Interval = Annotated[
@@ -110,7 +110,7 @@ def tree(
     everything: Annotated[bool, typer.Option("--all", "-a", help="Do not count healthy siblings together.")] = False,
     watch: Watch = False,
     interval: Interval = 2.0,
-    at: At = "",
+    at: At = None,
     diff: Annotated[
         tuple[str, str] | None, typer.Option("--diff", metavar="WHEN WHEN", help="What changed from one to the other.")
     ] = None,
@@ -144,7 +144,7 @@ def tree(
     def look_once(node: Node) -> Page:
         return page(node.request("tree", TreeArguments(path=path, depth=depth), TreeView))
 
-    if at:
+    if at is not None:
         from supervisors.cli.past import at_or_below, past_of
 
         past = past_of(call, at)
@@ -177,7 +177,7 @@ def ps(
     supervisors: Annotated[bool, typer.Option("--supervisors", help="Supervisors too.")] = False,
     watch: Watch = False,
     interval: Interval = 2.0,
-    at: At = "",
+    at: At = None,
 ) -> Listing | None:
     """List actors, one a line."""
     _check_at(at, watch)
@@ -186,13 +186,13 @@ def ps(
     def listing(view: TreeView, found: Sequence[NodeView]) -> Listing:
         named = {item.path for item in found if item.path in chosen}
         items = [n for n in found if supervisors or n.kind is NodeKind.WORKER or n.path in named]
-        columns = NODE_COLUMNS if not at else [c for c in NODE_COLUMNS if c.key not in UNKNOWN_THEN]
+        columns = NODE_COLUMNS if at is None else [c for c in NODE_COLUMNS if c.key not in UNKNOWN_THEN]
         return Listing("ActorList", items, columns, lambda n: str(n.path), view.header, "no actors match")
 
     def look_once(node: Node) -> Listing:
         return listing(*chosen_nodes(node, chosen))
 
-    if at:
+    if at is not None:
         from supervisors.cli.past import past_of
 
         past = past_of(call, at)
@@ -254,11 +254,11 @@ def _last_words(call: Call) -> str:
     return f"; the last one, process {record.process.pid}, was {record.state}{detail} {at}{cut}"
 
 
-def _check_at(at: str, watch: bool, diff: tuple[str, str] | None = None) -> None:
+def _check_at(at: str | None, watch: bool, diff: tuple[str, str] | None = None) -> None:
     """Refuse what cannot go together."""
-    if watch and (at or diff is not None):
+    if watch and (at is not None or diff is not None):
         raise usage("--watch shows what is now, not what was", "leave --watch out")
-    if at and diff is not None:
+    if at is not None and diff is not None:
         raise usage("--diff has its own instants; leave --at out", "actorctl tree --diff -1h now")
 
 

@@ -106,7 +106,7 @@ def read_past(history: History, at: float, *, running_epoch: int | None, home: s
     """
     found = rows_of(history, _RUN, {"at": text_of(at)}, 1)
     if not found:
-        first = rows_of(history, "SELECT min(epoch(started_at)) FROM runs_of_node", {}, 1)
+        first = rows_of(history, _FIRST_OF_ALL, {}, 1)
         begins = float(first[0][0]) if first and first[0][0] is not None else 0.0
         why = "the history does not reach back that far" if begins else "the history has no run of this node yet"
         return Past(at, Reach.TOO_EARLY, why, begins)
@@ -261,6 +261,12 @@ _WHOLE: Final = "type = 'TreeChanged' AND contains(payload, '\"whole\":true')"
 _FIRST_WHOLE: Final = f"""
 SELECT min(epoch(happened_at)) FROM events WHERE epoch = $epoch AND path = '/' AND {_WHOLE}
 """
+_FIRST_OF_ALL: Final = f"""
+SELECT coalesce((SELECT min(epoch(happened_at)) FROM events WHERE path = '/' AND {_WHOLE}),
+                (SELECT min(epoch(started_at)) FROM runs_of_node))
+"""
+"""When there first is a tree; of a history without one when its first run began."""
+
 _TREE: Final = f"""
 WITH base AS (
     SELECT path, max(seq) AS seq FROM events

@@ -165,4 +165,7 @@ def test_an_instant_without_a_node_is_said_to_be_one_and_one_before_the_history_
     assert "- /near/a" in differ.out
     assert "does not reach back that far; it begins at" in early.err
     hint = early.err.rpartition("hint: actorctl ")[2].split()
-    assert actorctl(*hint[:-1], between, cwd=tmp_path).code == 3  # the command that the hint names is one
+    named = actorctl(*hint, cwd=tmp_path)  # the command that the hint names shows a tree
+    assert named.code == 0, named.err
+    assert "as of" in named.out
+    assert actorctl(*hint[:-1], between, cwd=tmp_path).code == 3

@@ -78,6 +78,17 @@ def test_today_is_a_day_of_the_zone_that_is_shown():
         ("2026-11-20T10:00:00Z", "2026-11-20T10:00:00+00:00"),
         ("2026-11-20T10:00-05:00", "2026-11-20T15:00:00+00:00"),
         ("2026-11-18", "2026-11-17T23:00:00+00:00"),
+        ("14:00 UTC", "2026-11-20T14:00:00+00:00"),
+        ("13:02:03 CET", "2026-11-20T12:02:03+00:00"),
+        ("2026-11-20 10:00:00 UTC", "2026-11-20T10:00:00+00:00"),
+        ("yesterday 14:00 Asia/Tokyo", "2026-11-19T05:00:00+00:00"),
+        ("today UTC", "2026-11-20T00:00:00+00:00"),
+        ("1795299600", "2026-11-21T22:20:00+00:00"),
+        ("1795299600.25", "2026-11-21T22:20:00.250000+00:00"),
+        ("1795299600250", "2026-11-21T22:20:00.250000+00:00"),
+        ("@60", "1970-01-01T00:01:00+00:00"),
+        ("2026-03-29T02:30", "2026-03-29T01:30:00+00:00"),  # an hour that clocks left out
+        ("2026-10-25T02:30", "2026-10-25T00:30:00+00:00"),  # one that they showed twice: the first
     ],
 )
 def test_times_are_read_as_people_write_them_in_their_own_zone(text, found):
@@ -85,7 +96,24 @@ def test_times_are_read_as_people_write_them_in_their_own_zone(text, found):
 
 
 @pytest.mark.parametrize(
-    "text", ["", "soon", "25:00", "yesterday noon", "30", "-5", "-", "some minutes ago", "5 ago", "tomorrow"]
+    "text",
+    [
+        "",
+        "soon",
+        "25:00",
+        "yesterday noon",
+        "30",
+        "-5",
+        "-",
+        "some minutes ago",
+        "5 ago",
+        "tomorrow",
+        "14:00 Mars/Phobos",
+        "14:00 EDT",
+        "@",
+        "@1e9",
+        "99999999999999999999",
+    ],
 )
 def test_text_that_names_no_time_is_refused_with_what_would_be_right(text):
     with pytest.raises(WhenError, match="30m, 2d, 14:00"):
