@@ -86,7 +86,7 @@ def cloud_event(node: str, row: Sequence[Any]) -> dict[str, Any]:
         "subject": path,
         "time": at,
         "datacontenttype": "application/json",
-        "dataschema": f"actors/v1/{word}",
+        "dataschema": f"actors:v1/{word}",
         "severity": severity,
         "data": data,
     }

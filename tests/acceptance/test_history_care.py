@@ -254,7 +254,7 @@ def test_events_are_exported_as_cloudevents_in_lines_and_as_a_table(sealed: Path
         "subject": "/",
         "time": "2025-06-15T15:06:40.000000Z",
         "datacontenttype": "application/json",
-        "dataschema": "actors/v1/metric_sampled",
+        "dataschema": "actors:v1/metric_sampled",
         "severity": "info",
         "data": {"path": "/", "name": "n", "value": 10.0, "unit": "count"},
     }

@@ -152,7 +152,7 @@ def header_of(
 
 @cache
 def _source_and_schema(node: str, type_name: str) -> tuple[str, str]:
-    return f"/{node}", f"actors/v1/{type_name.removeprefix('actors.')}"
+    return f"/{node}", f"actors:v1/{type_name.removeprefix('actors.')}"
 
 
 def message_of(topic: bytes, header: TapHeader, body: dict[str, Any]) -> list[Any]:

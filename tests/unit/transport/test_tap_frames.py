@@ -83,7 +83,7 @@ def test_a_path_that_is_none_is_refused(path):
 
 
 def test_a_header_comes_back_and_has_the_names_of_cloudevents():
-    header = TapHeader("1-5", "/n", "actors.actor_exited", instant(0.5), "/io", 5, 2, "1", 3, "error", "actors/v1/x")
+    header = TapHeader("1-5", "/n", "actors.actor_exited", instant(0.5), "/io", 5, 2, "1", 3, "error", "actors:v1/x")
 
     data = encode_header(header)
 
