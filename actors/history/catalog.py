@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING
 import duckdb
 
 from actors.history.publication import BOUNDS, LEVELS, Manifest, Ring, level_ring, sealed_through, snapshot_ring
+from actors.history.rings import is_whole
 from actors.history.schema import SEGMENT, TABLES, VIEWS, Keep, Table
 
 if TYPE_CHECKING:
@@ -84,10 +85,10 @@ def prepare(connection: duckdb.DuckDBPyConnection, folder: Path) -> None:
 
 
 def is_prepared(folder: Path) -> bool:
-    """Whether the folders and empty files are there and of this program's schema."""
+    """Whether the folders and empty files are there, whole, and of this program's schema."""
     try:
         return (folder / "schema").read_text(encoding="utf-8") == fingerprint(folder) and all(
-            (folder / empty).is_file()
+            is_whole(folder / empty)
             for empty in (BOUNDS.empty, *(path for table in TABLES for path in _empties(table)))
         )
     except OSError:

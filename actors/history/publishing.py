@@ -201,10 +201,10 @@ class Publisher:
         for notice in quarantine(self.folder):
             _log.error("history mended: %s", notice.why)
             self._writing(partial(_note, notice))
-        give_back(self.folder)
         with source.reading() as connection:
             if not is_prepared(self.folder):
                 prepare(connection, self.folder)
+            give_back(self.folder)
             self._export_again(source, connection, lambda path: not is_whole(path))
             self._mend_rings(source, connection)
         if not is_catalog(self.folder):

@@ -61,9 +61,14 @@ class Rings:
             held.discard(number)
 
     def damaged(self, ring: Ring) -> frozenset[int]:
-        """Return the numbers of the files of `ring` that are there and no reader can open."""
-        paths = {number: self._folder / ring.file(number) for number in self._held_of(ring)}
-        return frozenset(number for number, path in paths.items() if path.exists() and not is_whole(path))
+        """Return the numbers of the files of `ring` that are there and no reader can open, retired ones too.
+
+        Any of them fails every query of its table: a name that is listed is opened.
+        """
+        paths = {number: self._folder / ring.file(number) for number in range(ring.size)}
+        found = frozenset(number for number, path in paths.items() if path.exists() and not is_whole(path))
+        self._held_of(ring).update(found)
+        return found
 
     def _held_of(self, ring: Ring) -> set[int]:
         held = self._held.get(ring)

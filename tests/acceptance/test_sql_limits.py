@@ -90,7 +90,17 @@ def test_a_plan_is_drawn_and_not_one_long_cell(running: Node) -> None:
 
 def test_a_statement_comes_from_standard_input_too(running: Node) -> None:
     for arguments in (["-"], ["--from", "-"]):
-        assert running.ctl("sql", *arguments, "-o", "csv", stdin="-- one\nSELECT 1 AS n").out.split() == ["n", "1"]
+        done = subprocess.run(
+            [*ACTORCTL, "sql", *arguments, "-o", "csv"],
+            cwd=running.folder,
+            input="-- one\nSELECT 1 AS n",
+            capture_output=True,
+            text=True,
+            env=environment(),
+            timeout=120.0,
+            check=False,
+        )
+        assert done.stdout.split() == ["n", "1"], done.stderr
 
 
 @pytest.mark.parametrize(

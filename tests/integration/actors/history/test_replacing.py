@@ -237,6 +237,35 @@ def test_a_damaged_file_that_does_not_count_is_put_out_of_readers_way(beside):
     assert counts(again.folder) == (2 * ROWS, 2, again.store.manifest.through)
 
 
+@pytest.mark.parametrize("how", ["cut", "overwritten"])
+@pytest.mark.parametrize(
+    "what", ["retired bounds", "retired rows", "empty bounds", "empty rows", "empty sealed", "catalog"]
+)
+def test_a_file_without_rows_that_is_damaged_fails_queries_no_longer_than_until_it_is_mended(beside, what, how):
+    for _ in range(3):
+        beside.publish()
+    ring = level_ring("metrics", 0)
+    sealed_empty = beside.folder / "sealed/metrics/empty/empty.parquet"
+    path = {
+        "retired bounds": beside.folder / BOUNDS.file(beside.store.manifest.edition + 5),
+        "retired rows": beside.folder / ring.file(beside.store.manifest.turns[0] + 5),
+        "empty bounds": beside.folder / BOUNDS.empty,
+        "empty rows": beside.folder / ring.empty,
+        "empty sealed": sealed_empty,
+        "catalog": beside.folder / CATALOG,
+    }[what]
+    whole = path.read_bytes() if path.exists() else sealed_empty.read_bytes()  # one that was never used is there then
+    path.write_bytes(whole[: len(whole) // 2] if how == "cut" else bytes(len(whole)))
+    with pytest.raises(duckdb.Error):
+        counts(beside.folder)
+
+    beside.publisher.mend()
+
+    assert counts(beside.folder) == (3 * ROWS, 3, beside.store.manifest.through)
+    beside.publish()
+    assert counts(beside.folder) == (4 * ROWS, 4, beside.store.manifest.through)
+
+
 def test_a_folder_of_an_earlier_program_is_taken_over(beside):
     """It had a file for each whole table, 64 names of level 0, no bounds but the manifest."""
     for _ in range(3):
