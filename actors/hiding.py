@@ -17,6 +17,12 @@ REDACTED: Final = "***"
 LEAST: Final = 6
 """Characters of the shortest text that is hidden: a shorter one would be found in ordinary words."""
 
+_SOUNDS_SECRET: Final = re.compile(
+    r"""((?:password|passwd|secret|token|credential|api_?key|private_?key|authorization|cookie)["']?\s*[:=]\s*)"""
+    r"""("[^"]*"|'[^']*'|(?:(?:bearer|basic)\s+)?[^\s,;}\]]+)""",
+    re.IGNORECASE,
+)
+
 _lock = threading.Lock()
 _known: set[str] = set()
 _pattern: re.Pattern[str] | None = None
@@ -43,3 +49,11 @@ def hidden(text: str) -> str:
     """Return `text` with `***` in the place of each secret."""
     pattern = _pattern
     return text if pattern is None else pattern.sub(REDACTED, text)
+
+
+def masked(text: str) -> str:
+    """Return `text` as `hidden` does, and with `***` for what follows a word that sounds secret: `password=…`.
+
+    For text that others wrote and that is handed on: log lines in a flight record, a bug bundle.
+    """
+    return _SOUNDS_SECRET.sub(lambda found: f"{found[1]}{REDACTED}", hidden(text))

@@ -27,7 +27,7 @@ from actors.core.redacting import Plainer
 from actors.core.tracing import message_of
 from actors.exits import ExitReason
 from actors.flightrecord import CrashRecorded, FlightRecord, FlightRule, FrameRecord, LastMessage, StackRecord
-from actors.hiding import hidden
+from actors.hiding import masked
 
 if TYPE_CHECKING:
     from actors.core.ref import ActorRef
@@ -338,4 +338,4 @@ def line_of(record: logging.LogRecord) -> str:
         text = "<unreadable>"
     clock = time.strftime("%H:%M:%S", time.gmtime(record.created))
     line = f"{clock}.{int(record.msecs):03d}Z {record.levelname} {getattr(record, 'path', record.name)}  {text}"
-    return hidden(line.split("\n", 1)[0])[:LINE_LIMIT].encode("utf-8", "backslashreplace").decode("utf-8")
+    return masked(line.split("\n", 1)[0])[:LINE_LIMIT].encode("utf-8", "backslashreplace").decode("utf-8")

@@ -9,7 +9,6 @@ from __future__ import annotations
 import json
 import os
 import platform
-import re
 import sys
 import zipfile
 from collections.abc import Callable, Sequence
@@ -17,17 +16,13 @@ from importlib.metadata import distributions
 from pathlib import Path
 from typing import Any, Final
 
-from actors.hiding import REDACTED, hidden
+from actors.hiding import masked
 from supervisors.views.base import plain
 
 TAIL_BYTES: Final = 512 * 1024
 LOGS: Final = ("node.log", "error.log", "console.log", "wedged.log")
 RUN: Final = ("state.json", "heartbeat")
 VARIABLES: Final = ("LANG", "LC_ALL", "TZ", "TERM", "NO_COLOR", "ACTORCTL_HOME", "ACTORCTL_TIMEOUT", "VIRTUAL_ENV")
-_SOUNDS_SECRET: Final = re.compile(
-    r"""((?:password|passwd|secret|token|credential|api_?key|private_?key)["']?\s*[:=]\s*)("[^"]*"|'[^']*'|[^\s,;}\]]+)""",
-    re.IGNORECASE,
-)
 
 
 def write_bundle(
@@ -101,7 +96,7 @@ class _Cleaner:
                 continue  # what cannot be found here cannot be cut out by its value
 
     def __call__(self, text: str) -> str:
-        return _SOUNDS_SECRET.sub(lambda match: f"{match[1]}{REDACTED}", hidden(text))
+        return masked(text)
 
 
 def _tail(file: Path) -> str:

@@ -214,6 +214,7 @@ def test_the_last_log_lines_are_kept_formatted_only_then() -> None:
         try:
             for n in range(40):
                 log.info("line %d of %s", n, "many")
+            log.info("in as %s with password=%s", "bob", "hunter2")
             log.info("%s", Hostile())
             made.start(Worker).tell(Fail())
             record = made.record().record
@@ -222,7 +223,8 @@ def test_the_last_log_lines_are_kept_formatted_only_then() -> None:
             log.propagate = True
 
     assert len(record.log) == 20
-    assert "line 39 of many" in record.log[-2]
+    assert "line 39 of many" in record.log[-3]
+    assert record.log[-2].endswith("in as bob with password=***")
     assert "<unreadable>" in record.log[-1]
 
 

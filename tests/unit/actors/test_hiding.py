@@ -9,7 +9,7 @@ from urllib.parse import quote, quote_plus
 import pytest
 
 from actors import hiding
-from actors.hiding import hidden, hide
+from actors.hiding import hidden, hide, masked
 
 
 @pytest.fixture(autouse=True)
@@ -52,3 +52,17 @@ def test_without_secrets_a_text_is_the_same_object():
     text = "anything"
 
     assert hidden(text) is text
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("logging in bob with password=hunter2, again", "logging in bob with password=***, again"),
+        ("token: abc123 Api_Key='a b' n=1", "token: *** Api_Key=*** n=1"),
+        ('{"secret": "a, b", "n": 1}', '{"secret": ***, "n": 1}'),
+        ("Authorization: Bearer abc.def\tx", "Authorization: ***\tx"),
+        ("the password was wrong", "the password was wrong"),
+    ],
+)
+def test_what_follows_a_word_that_sounds_secret_is_masked(text, shown):
+    assert masked(text) == shown
