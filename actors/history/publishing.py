@@ -14,16 +14,15 @@ out, and of a merge that was begun only those files are written again that are n
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
-from contextlib import AbstractContextManager
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
-from functools import partial
 from pathlib import Path
 from time import monotonic
-from typing import Any, Protocol
+from types import MappingProxyType
+from typing import Any
 
 import duckdb
-from msgspec import Struct, structs
+from msgspec import structs
 
 from actors.history.catalog import (
     CATALOG,
@@ -43,7 +42,6 @@ from actors.history.catalog import (
 )
 from actors.history.files import is_damage
 from actors.history.folder import day_of, drop, give_back, quarantine, remove_blank, save_manifest
-from actors.history.protocol import Notice
 from actors.history.publication import (
     BOUNDS,
     GRACE,
@@ -64,53 +62,14 @@ from actors.history.publication import (
 )
 from actors.history.rings import Rings, is_whole
 from actors.history.schema import BY_NAME, SEGMENT, Keep, Table
+from actors.history.source import Source, Writing, noting
 from actors.history.takeover import remove_earlier, take_over
+from actors.history.thinning import left_in
 
 _log = logging.getLogger(__name__)
 
 BATCHES_MERGED = 2_000
 """Rows of `batches` from which those that are published are merged: each publication writes all of them."""
-
-
-class Fresh(Struct, frozen=True):
-    """What was stored since the last turn: rows by table, in segments up to `last`."""
-
-    last: int
-    rows: dict[str, int]
-
-
-class Source(Protocol):
-    """The open history file (`store.HistoryStore`), as the publisher uses it."""
-
-    manifest: Manifest
-
-    def turn_segment(self) -> Fresh | None:
-        """End the segment, on the writer's thread."""
-        ...
-
-    def seal(self, sealed: int) -> None:
-        """Let go of the rows of sealed segments, on the writer's thread."""
-        ...
-
-    def merge_batches(self, through: int) -> None:
-        """Merge the notes of published batches, on the writer's thread."""
-        ...
-
-    def note(self, notice: Notice) -> None:
-        """Report something with the next answer, on the writer's thread."""
-        ...
-
-    def reading(self) -> AbstractContextManager[duckdb.DuckDBPyConnection]:
-        """A connection of its own, any thread."""
-        ...
-
-
-def _note(notice: Notice, source: Source) -> None:
-    source.note(notice)
-
-
-Writing = Callable[[Callable[[Source], Any]], Any]
-"""Runs something on the writer's thread and returns its result; None where no file is open."""
 
 
 class Publisher:
@@ -176,7 +135,9 @@ class Publisher:
         return True
 
     def rewrite(self) -> None:
-        """Write the files of the rings anew, after rows that are in them were deleted. On the publisher's thread.
+        """Take deleted rows out of the rings: what lost all is retired, what lost some is written anew in its place.
+
+        On the publisher's thread. A query fails that knows one of the latter files and has not come to its rows yet.
 
         Raises:
             duckdb.Error: A file cannot be written; what it had is in it still.
@@ -185,8 +146,16 @@ class Publisher:
         source = self._source
         if source is None:
             return
+        slots = self._manifest.slots
         with source.reading() as connection:
-            self._export_again(source, connection, lambda path: True)
+            left = left_in(connection, slots)
+            self._export_again(
+                source, connection, lambda table, slot: 0 < left[ring_file(table, slot)] < slot.rows[table], left
+            )
+        for slot in slots:
+            for table in (table for table in slot.rows if not left[ring_file(table, slot)]):
+                ring = level_ring(table, slot.level)
+                self._rings.retire(ring, frozenset({slot.number % ring.size}))
 
     def mend(self) -> None:
         """Look for files that were deleted, cut or overwritten since: rings are written anew, sealed ones put aside.
@@ -200,12 +169,12 @@ class Publisher:
             return
         for notice in quarantine(self.folder):
             _log.error("history mended: %s", notice.why)
-            self._writing(partial(_note, notice))
+            self._writing(noting(notice))
         with source.reading() as connection:
             if not is_prepared(self.folder):
                 prepare(connection, self.folder)
             give_back(self.folder)
-            self._export_again(source, connection, lambda path: not is_whole(path))
+            self._export_again(source, connection, self._is_torn)
             self._mend_rings(source, connection)
         if not is_catalog(self.folder):
             write_catalog(self.folder)
@@ -250,7 +219,7 @@ class Publisher:
             lacking = [table for table in whole() if table.name not in manifest.snapshots]
             self._save(source, manifest, self._export_whole(connection, lacking, manifest, manifest.through))
             self._tell(source)
-            self._export_again(source, connection, lambda path: not is_whole(path))
+            self._export_again(source, connection, self._is_torn)
             if self._manifest.merging is not None:
                 self._write_merge(connection, self._manifest.merging)
                 self._merge_at = monotonic() + GRACE
@@ -324,16 +293,23 @@ class Publisher:
             self._write_merge(connection, merge)
         self._merge_at = monotonic() + GRACE
 
+    def _is_torn(self, table: str, slot: Slot) -> bool:
+        return not is_whole(self.folder / ring_file(table, slot))
+
     def _export_again(
-        self, source: Source, connection: duckdb.DuckDBPyConnection, is_due: Callable[[Path], bool]
+        self,
+        source: Source,
+        connection: duckdb.DuckDBPyConnection,
+        is_due: Callable[[str, Slot], bool],
+        left: Mapping[str, int] = MappingProxyType({}),
     ) -> None:
-        """Write those files of the rings anew that `is_due` names, and let the manifest say what they hold."""
+        """Write those files anew that `is_due` names; let the manifest say what they hold, and others by `left`."""
         slots = list(self._manifest.slots)
         for at, slot in enumerate(slots):
             rows = {
                 table: self._export(connection, BY_NAME[table], slot)
-                if is_due(self.folder / ring_file(table, slot))
-                else count
+                if is_due(table, slot)
+                else left.get(ring_file(table, slot), count)
                 for table, count in slot.rows.items()
             }
             slots[at] = structs.replace(slot, rows={table: count for table, count in rows.items() if count})

@@ -44,9 +44,10 @@ from actors.history.migrations import migrate, version_of
 from actors.history.notes import merge, read_ledger
 from actors.history.protocol import Notice, Outcome, Store, Stored, decode_tables
 from actors.history.publication import Manifest
-from actors.history.publishing import BATCHES_MERGED, Fresh
+from actors.history.publishing import BATCHES_MERGED
 from actors.history.rebuilding import let_go
 from actors.history.schema import SEGMENT
+from actors.history.source import Fresh
 
 _log = logging.getLogger(__name__)
 

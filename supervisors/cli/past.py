@@ -67,14 +67,19 @@ def when_of(call: Call, text: str, option: str) -> float:
     try:
         found = parse_when(text, now, UTC if call.settings.utc else None)
     except WhenError as error:
-        hint = f"actorctl {call.command} {option} '5 minutes ago'" + (" now" if option == "--diff" else "")
+        hint = f"{_shown(call)} {option} '5 minutes ago'" + (" now" if option == "--diff" else "")
         raise usage(f"{option}: {error}", hint) from None
     if found > now:
         is_clock = ":" in text and len(text.split()) == 1 and "-" not in text
         other = f"'yesterday {text}'" if is_clock else "now"
-        hint = "actorctl tree --diff -1h now" if option == "--diff" else f"actorctl {call.command} {option} {other}"
+        hint = "actorctl tree --diff -1h now" if option == "--diff" else f"{_shown(call)} {option} {other}"
         raise usage(f"{option}: {text!r} is yet to come", hint)
     return found.timestamp()
+
+
+def _shown(call: Call) -> str:
+    """Return the command line that a hint begins with."""
+    return f"actorctl {call.command}{' /PATH' if call.command in {'describe', 'why'} else ''}"
 
 
 def wait_until_stored(at: float, running_epoch: int | None) -> None:
@@ -123,7 +128,7 @@ def explained(call: Call, past: Past) -> tuple[str, str]:
         return instant(datetime.fromtimestamp(at, UTC), now, zone)
 
     def nearest(at: float) -> str:
-        return f"actorctl {call.command} --at {datetime.fromtimestamp(at, UTC).isoformat()}"
+        return f"{_shown(call)} --at {datetime.fromtimestamp(at, UTC).isoformat()}"
 
     run = past.run
     if past.reach is Reach.TOO_EARLY:
@@ -188,13 +193,13 @@ def describe_past(call: Call, path: str, text: str, events: int) -> DescribeView
 
 def difference_page(call: Call, first: str, second: str) -> Page:
     """Return what differs between two instants; where no node ran, there was no tree."""
+    instants = [when_of(call, text, "--diff") for text in (first, second)]
     asked = Asked(call)
     epoch = asked.running_epoch()
     trees: list[tuple[NodeView, ...]] = []
     heads: list[str] = []
     zone = UTC if call.settings.utc else None
-    for text in (first, second):
-        at = when_of(call, text, "--diff")
+    for at in instants:
         wait_until_stored(at, epoch)
         past = read_past(asked, at, running_epoch=epoch)
         if past.reach is Reach.TOO_EARLY:

@@ -15,9 +15,10 @@ from actors.history import catalog, publishing, rings
 from actors.history.catalog import CATALOG, MANIFEST
 from actors.history.folder import files_to_read, load_manifest, sealed_files
 from actors.history.protocol import Outcome, Query
-from actors.history.publication import AHEAD, FAN
+from actors.history.publication import AHEAD, FAN, level_ring, ring_file
 from actors.history.publishing import Publisher
 from actors.history.retention import DAY
+from actors.history.rings import is_blank
 from actors.history.schema import BY_NAME, TABLES, VIEWS, Keep
 from actors.history.sql import query_file
 
@@ -411,6 +412,31 @@ def test_rows_deleted_from_the_history_leave_the_rings_too(recording, tmp_path):
     recording.store.close()
     recording.store = open_store(tmp_path)
     assert recording.store.take_notices() == ()
+
+
+def test_files_of_the_rings_are_touched_no_more_than_deleted_rows_ask_for(recording):
+    """One that is replaced fails a query that knows it; one that is retired does not."""
+    for _ in range(3):
+        recording.add()
+        recording.publish()
+    slots = sorted(recording.store.manifest.slots, key=lambda slot: slot.first)
+    gone, thinned, whole = (recording.folder / ring_file("metrics", slot) for slot in slots)
+    before = [path.read_bytes() for path in (gone, thinned, whole)]
+    untouched = whole.stat()
+    (first,) = recording.own("SELECT min(seq) FROM metrics")
+    recording.store.execute(f"DELETE FROM main.metrics WHERE seq < {first[0] + 1_000_000 + 5}")
+
+    recording.publisher.rewrite()
+
+    assert gone.read_bytes().startswith(before[0])
+    assert is_blank(gone, recording.folder / level_ring("metrics", slots[0].level).empty)
+    assert not thinned.read_bytes().startswith(before[1])
+    assert (whole.stat().st_ino, whole.read_bytes()) == (untouched.st_ino, before[2])
+    assert recording.foreign(COUNT) == recording.own(COUNT) == [(15, 15)]
+    recording.add()
+    recording.publish()
+    recording.publisher.mend()
+    assert recording.foreign(COUNT) == recording.own(COUNT) == [(25, 25)]
 
 
 def test_a_file_that_was_moved_with_its_folder_is_read_where_it_is(recording, tmp_path):
