@@ -158,6 +158,7 @@ class StateFile:
     def _prepare(self) -> sqlite3.Connection:
         connection = self._connect()
         try:
+            self.path.chmod(0o600)  # here alone: on a disk that became read-only nothing else would be read
             if connection.execute("PRAGMA quick_check(1)").fetchone() != ("ok",):
                 raise sqlite3.DatabaseError("the file is damaged")
             connection.execute("PRAGMA journal_mode = WAL")
@@ -169,7 +170,6 @@ class StateFile:
 
     def _connect(self) -> sqlite3.Connection:
         connection = sqlite3.connect(self.path, timeout=5.0, isolation_level=None, check_same_thread=False)
-        self.path.chmod(0o600)
         connection.execute("PRAGMA synchronous = FULL")
         connection.execute("PRAGMA fullfsync = 1")  # macOS: fsync alone does not reach the disk there
         return connection

@@ -148,7 +148,13 @@ def check_startable(call: Call, *, tree: str | None, config: str | None, home: P
 
 
 def full_disk(home: Path) -> str:
-    """Return what to say where there is no room for a node to start in `home`, "" where there is."""
+    """Return what to say where no node can start in `home` for want of room or as it is read-only, "" where one can."""
+    from tempfile import TemporaryFile
+
+    try:
+        TemporaryFile(dir=home).close()  # a disk that became read-only by an error lets whoever asks believe otherwise
+    except OSError as error:
+        return f"{home} cannot be written: {error.strerror}"
     free = shutil.disk_usage(home).free
     if free >= LEAST_FREE_BYTES:
         return ""

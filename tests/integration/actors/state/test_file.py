@@ -8,7 +8,7 @@ import sys
 import threading
 
 import pytest
-from support.disks import fill, mounted_disk
+from support.disks import break_disk, breakable_disk, fill, mounted_disk
 
 from actors.jobs.schema import JOBS
 from actors.state.file import StateError, open_state
@@ -188,4 +188,22 @@ def test_on_a_full_disk_what_needs_no_more_room_is_written_and_what_does_is_refu
 
     file.write(note("y" * 1_000_000)).result(TIMEOUT)
     assert len(texts(file)) == 2
+    file.close()
+
+
+@pytest.fixture
+def broken_later(tmp_path):
+    if sys.platform != "linux":
+        pytest.skip("a file system is mounted")
+    yield from breakable_disk(tmp_path / "disk")
+
+
+def test_on_a_disk_that_became_read_only_what_is_there_is_read_and_a_write_is_refused(broken_later):
+    file = open_state(broken_later / "state.db", NOTES)
+    file.write(note("before")).result(TIMEOUT)
+    break_disk(broken_later)
+
+    assert isinstance(file.write(note("after")).exception(TIMEOUT), StateError)
+
+    assert texts(file) == ["before"]
     file.close()
