@@ -2,18 +2,21 @@
 
     source      what publishing one event costs more with the feed on the bus than with nobody on it (us of CPU)
     rows_of     what the feed's own thread spends to make the rows of one event (us)
+    packing     what it spends to make them a batch (us)
     recorder    rows stored a second, and CPU us a row, through `HistoryStore.store` (one fsynced commit a batch)
     appender    the least that this way of storing costs: ready rows, DuckDB's appender and commit, nothing of ours
     executemany the same rows, batches and commits through DuckDB's executemany (a fifth of the rows)
+    sqlite      the same rows into SQLite by executemany, a durable commit a batch
     json lines  the same rows as lines of JSON in a file, fsynced as often
 
-All sides take their turn in each round. The recorder's side decodes msgpack and makes instants, as in the product.
+All sides take their turn in each round. The recorder's side takes batches as the feed makes them.
 """
 
 from __future__ import annotations
 
 import json
 import os
+import sqlite3
 import tempfile
 import time
 from collections.abc import Callable
@@ -28,7 +31,8 @@ from actors.core.bus import EventBus
 from actors.events import ActorStateChanged, Event, MetricSampled
 from actors.history.feed import FeedLimits, HistoryFeed
 from actors.history.migrations import migrate
-from actors.history.protocol import Outcome, Store, Stored, TableRows, encode_rows
+from actors.history.packing import pack
+from actors.history.protocol import Outcome, Store, Stored, encode_rows
 from actors.history.rows import NodeRun, rows_of
 from actors.history.schema import BY_NAME
 from actors.history.store import HistoryStore
@@ -86,6 +90,14 @@ def rows_of_us() -> float:
     return (time.thread_time() - began) / len(events) * 1e6
 
 
+def packing_us() -> float:
+    """Return what a batch of rows costs the feed's thread, in microseconds a row."""
+    rows = [tuple(row) for row in sample(1)]
+    began = time.thread_time()
+    encode_rows([pack(BY_NAME["events"], rows)])
+    return (time.thread_time() - began) / BATCH * 1e6
+
+
 def sample(number: int) -> list[list[Any]]:
     """Return a batch of rows of `events`."""
     return [
@@ -132,7 +144,7 @@ class Side:
 
 def recorder(folder: Path) -> Callable[[int], None]:
     store = HistoryStore(folder / "history.duckdb", now=time.time)
-    made = [encode_rows([TableRows("events", COLUMNS, sample(number))]) for number in range(BATCHES + 1)]
+    made = [encode_rows([pack(BY_NAME["events"], sample(number))]) for number in range(BATCHES + 1)]
 
     def keep(number: int) -> None:
         if number < 0:
@@ -178,6 +190,23 @@ def executemany(folder: Path) -> Callable[[int], None]:
     return keep
 
 
+def sqlite(folder: Path) -> Callable[[int], None]:
+    connection = sqlite3.connect(folder / "history.sqlite")
+    connection.execute("PRAGMA journal_mode = WAL")
+    connection.execute("PRAGMA synchronous = FULL")
+    connection.execute(f"CREATE TABLE events ({', '.join(COLUMNS)})")
+    made = sample(0)
+
+    def keep(number: int) -> None:
+        if number < 0:
+            connection.close()
+            return
+        connection.executemany(f"INSERT INTO events VALUES ({PLACES})", made)
+        connection.commit()
+
+    return keep
+
+
 def json_lines(folder: Path) -> Callable[[int], None]:
     file = open(folder / "history.jsonl", "w", encoding="utf-8")  # noqa: SIM115 (closed below)
     made = [dict(zip(COLUMNS, row, strict=True)) for row in sample(0)]
@@ -198,15 +227,18 @@ def main() -> None:
     if not options.free:
         pin()
     ours, many, lines = Side(BATCHES, recorder), Side(1, executemany), Side(BATCHES, json_lines)
+    lite = Side(BATCHES, sqlite)
     bare = Side(BATCHES, appender)
     found = interleave(
         options.rounds,
         {
             "source": source_us,
             "rows_of": rows_of_us,
+            "packing": packing_us,
             "recorder": ours,
             "appender": bare,
             "executemany": many,
+            "sqlite": lite,
             "json lines": lines,
         },
     )
@@ -216,6 +248,7 @@ def main() -> None:
     rows = [
         Row("source, added per event", "<= 1.5 us", source.median <= 1.5, source, None, None, "us"),
         Row("rows of an event, feed's thread", "", None, made, None, None, "us"),
+        Row("a row into a batch, feed's thread", "", None, Spread.of(found["packing"]), None, None, "us"),
         Row(
             "recorder, rows a second",
             "plain = executemany",
@@ -241,6 +274,24 @@ def main() -> None:
             cpu,
             bare_cpu,
             ratios(ours.cpu[1:], bare.cpu[1:]),
+            "us",
+        ),
+        Row(
+            "recorder, rows a second",
+            "plain = SQLite",
+            None,
+            kept,
+            Spread.of(found["sqlite"]),
+            ratios(found["recorder"], found["sqlite"]),
+            "rows/s",
+        ),
+        Row(
+            "recorder, CPU a row",
+            "plain = SQLite",
+            None,
+            cpu,
+            Spread.of(lite.cpu[1:]),
+            ratios(ours.cpu[1:], lite.cpu[1:]),
             "us",
         ),
         Row(

@@ -8,7 +8,8 @@
                            stored, publishing included; beside it the same rows by DuckDB's executemany, into SQLite
                            and as lines of JSON, a durable commit for each 4,000
     jitter                 how much later an actor's loop of a turn each millisecond comes to its turn, p99, with 5,000
-                           events a second and the feed that ships them than with the events alone, in turns
+                           events a second and the feed that ships them than with the events alone, in turns; with
+                           real-time priority where the system lets it, so that neighbours do not count
     plain                  the same rows as lines of JSON, written and fsynced four times a second: its processor
 
 The rows' instants are those of an even stream, so that the newest is as old as the feed's interval lets it be.
@@ -17,6 +18,7 @@ The rows' instants are those of an even stream, so that the newest is as old as 
 from __future__ import annotations
 
 import argparse
+import contextlib
 import json
 import os
 import sqlite3
@@ -25,7 +27,7 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from datetime import UTC, datetime
 from functools import partial
 from multiprocessing.connection import Client, Connection, Listener
@@ -201,6 +203,18 @@ def lines_share(folder: Path, rows_a_second: int, seconds: float) -> float:
     return spent / seconds * 100
 
 
+def wait_published(catalog: Path) -> None:
+    """Wait until another tool sees events: what a first start has to do besides is done then."""
+    until = time.monotonic() + 60.0
+    while time.monotonic() < until:
+        if catalog.exists():
+            with duckdb.connect(str(catalog), read_only=True) as connection:
+                if connection.execute("SELECT 1 FROM events LIMIT 1").fetchall():
+                    return
+        time.sleep(0.1)
+    raise RuntimeError("nothing is published")
+
+
 def share_of_core(peer: Peer, stream: Stream, seconds: float) -> tuple[float, float]:
     """Return the share of a core the recorder takes (percent), and its microseconds a row."""
     cpu, rows, began = peer.cpu(), stream.stored, time.monotonic()
@@ -373,12 +387,29 @@ def lateness_of_turns(events_a_second: int, seconds: float, *, with_feed: bool) 
     return [one * 1e3 for one in late]
 
 
+@contextlib.contextmanager
+def undisturbed() -> Iterator[None]:
+    """Run this thread, and those it starts, before those of other programs, where the system lets it."""
+    if not hasattr(os, "sched_setscheduler"):
+        yield
+        return
+    before, parameter = os.sched_getscheduler(0), os.sched_getparam(0)
+    with contextlib.suppress(OSError):
+        os.sched_setscheduler(0, os.SCHED_FIFO, os.sched_param(os.sched_get_priority_min(os.SCHED_FIFO)))
+    try:
+        yield
+    finally:
+        with contextlib.suppress(OSError):
+            os.sched_setscheduler(0, before, parameter)
+
+
 def jitter(rounds: int, seconds: float) -> tuple[list[float], list[float]]:
     """Return the p99 of the lateness of a loop's turns in each round, with the feed and without."""
     with_feed, bare = [], []
-    for _ in range(rounds):
-        bare.append(percentile(lateness_of_turns(5_000, seconds, with_feed=False), 0.99))
-        with_feed.append(percentile(lateness_of_turns(5_000, seconds, with_feed=True), 0.99))
+    with undisturbed():
+        for _ in range(rounds):
+            bare.append(percentile(lateness_of_turns(5_000, seconds, with_feed=False), 0.99))
+            with_feed.append(percentile(lateness_of_turns(5_000, seconds, with_feed=True), 0.99))
     return with_feed, bare
 
 
@@ -395,7 +426,8 @@ def main() -> None:
         folder = Path(name)
         peer = Peer(folder)
         stream = Stream(peer, 5_000, 1_000_000)
-        time.sleep(3.0)
+        wait_published(folder_of(folder / "history.duckdb") / CATALOG)
+        time.sleep(2.0)
         share, a_row = share_of_core(peer, stream, options.seconds)
         lines = lines_share(folder, 5_000, min(5.0, options.seconds))
         ours, others = staleness(peer, folder_of(folder / "history.duckdb") / CATALOG, options.seconds)
@@ -407,7 +439,7 @@ def main() -> None:
         a_second, sustained_row = sustained(peer, min(10.0, options.seconds))
         others_sustained = peers_sustained(folder, min(3.0, options.seconds))
         peer.close()
-    late, bare = jitter(5, min(2.0, options.seconds))
+    late, bare = jitter(5, min(1.0, options.seconds))
 
     def row(what: str, target: str, found: list[float], limit: float, unit: str, plain: float | None = None) -> Row:
         spread = Spread.of(found)
@@ -437,7 +469,15 @@ def main() -> None:
             for name, (its, _) in others_sustained.items()
         ),
         *(
-            row(f"sustained, a row, beside {name}", "<= 6 us", [sustained_row], 6.0, "us", its)
+            Row(
+                f"sustained, a row, beside {name}",
+                "<= 6 us" if name == "JSON lines" else "",
+                sustained_row <= 6.0 if name == "JSON lines" else None,
+                Spread.of([sustained_row]),
+                Spread.of([its]),
+                Spread.of([sustained_row / its]),
+                "us",
+            )
             for name, (_, its) in others_sustained.items()
         ),
         jitter_row(late, bare),
