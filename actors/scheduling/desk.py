@@ -14,7 +14,7 @@ from msgspec.structs import asdict, replace
 
 from actors.events import ScheduleChanged
 from actors.policies import breaker as breakers
-from actors.policies.overlap import Overlap
+from actors.policies.overlap import Overlap, Policy
 from actors.scheduling import core
 from actors.scheduling.differences import differences, timing_of
 from actors.scheduling.figures import following, run_id, slot_id, state_of, view_of, why_lines
@@ -44,6 +44,7 @@ if TYPE_CHECKING:
 
 _SHOWN: Final = 5
 _MOST_SLOTS: Final = 10_000
+_BESIDE: Final = Overlap(Policy.ALLOW_ALL)
 
 
 def put(scheduler: SchedulerTick, message: PutSchedule) -> Touched:
@@ -185,7 +186,7 @@ def run_once(scheduler: SchedulerTick, id: str, overlap: Overlap | None, now: No
 
 
 def backfill(scheduler: SchedulerTick, ledger: Ledger, message: Backfill) -> BackfillAnswer:
-    """Run the slots of a time gone by, one after another."""
+    """Run the slots of a time gone by."""
     id = _find(scheduler, message.id)
     now = scheduler.now()
     if id is None:
@@ -213,7 +214,7 @@ def backfill(scheduler: SchedulerTick, ledger: Ledger, message: Backfill) -> Bac
             left_out += 1
         at = entry.plan.after(at)
     if slots and not message.is_trial:
-        scheduler.feed(id, Wanted(tuple(slots)), now=now)
+        scheduler.feed(id, Wanted(tuple(slots), _BESIDE if message.at_once else None), now=now)
         why = scheduler.commit()
         if why:
             return BackfillAnswer(why=f"begun, and not on disk: {why}")

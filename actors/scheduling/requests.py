@@ -103,13 +103,14 @@ class BackfillAnswer(Struct, frozen=True):
 
 
 class Backfill(Message[BackfillAnswer], frozen=True):
-    """Run the slots that a schedule has in a time gone by, one after another, the oldest first.
+    """Run the slots that a schedule has in a time gone by, the oldest first: one after another, or all at once.
 
     Attributes:
         first, last: Wall instants, both included.
         again: Also those that have run already.
         limit: Refuse more than so many.
         is_trial: Say which, and run none.
+        at_once: Begin all of them, beside what runs; else each waits until those before it have ended.
     """
 
     id: str
@@ -118,6 +119,7 @@ class Backfill(Message[BackfillAnswer], frozen=True):
     again: bool = False
     limit: int = 100
     is_trial: bool = False
+    at_once: bool = False
 
 
 class ScheduleView(Struct, frozen=True):

@@ -319,12 +319,14 @@ def backfill(
     until: Annotated[str, typer.Option("--until", metavar="WHEN", help="Last instant.")] = "1s",
     again: Annotated[bool, typer.Option("--again", help="Also slots that have run already.")] = False,
     most: Annotated[int, typer.Option("--most", metavar="N", min=1, max=10_000, help="Refuse more than N.")] = 100,
+    at_once: Annotated[bool, typer.Option("--at-once", help="All beside each other, not one by one.")] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Show which, and run none.")] = False,
 ) -> Listing:
     """Run the slots of a time gone by that have not run, one after another, the oldest first."""
     span = {"first": when(since, "--from"), "last": when(until, "--until")}
     with connect(call) as node:
-        found = ask(node, "Backfill", {"id": id, **span, "again": again, "limit": most, "is_trial": dry_run})
+        what = {"id": id, **span, "again": again, "limit": most, "is_trial": dry_run, "at_once": at_once}
+        found = ask(node, "Backfill", what)
     if found["why"]:
         code = "not_found" if "no schedule" in found["why"] else "conflict"
         raise CommandError(code, found["why"], "actorctl cron list")

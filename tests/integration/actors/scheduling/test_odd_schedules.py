@@ -12,6 +12,7 @@ from actors.policies.breaker import Breaker
 from actors.policies.overlap import Overlap
 from actors.scheduling.plans import Schedule
 from actors.scheduling.requests import (
+    Backfill,
     CancelRuns,
     GetSchedule,
     ListSchedules,
@@ -151,6 +152,18 @@ def test_what_another_definition_changes_is_said_and_the_same_one_again_says_why
     ask(PauseSchedules(MEANT, note="disk"))
     again = put(ask, payload="2", cron="*/5 * * * *", overlap=Overlap(limit=3))
     assert (again.state, again.why) == ("unchanged", "paused: disk")
+
+
+@pytest.mark.parametrize("at_once", [False, True])
+def test_a_backfill_begins_its_slots_one_by_one_or_all_at_once(stage, ask, at_once):
+    put(ask, handler=f"{WORK}:waits")
+
+    answer = ask(Backfill("s", NOON - 180.0, NOON - 60.0, at_once=at_once))
+
+    assert len(answer.runs) == 3
+    assert ask(ListSchedules())[0].live == (3 if at_once else 1)
+    schedule_work.gate.set()
+    stage.wait(lambda: ask(ListSchedules())[0].ends.get("succeeded") == 3 or None, "the end of all three")
 
 
 def test_a_schedule_that_has_ended_does_not_begin_anew_because_its_title_changes(stage, ask, clock):
