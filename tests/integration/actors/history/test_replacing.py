@@ -20,6 +20,7 @@ from actors.history import publishing
 from actors.history.catalog import CATALOG, whole_file
 from actors.history.columns import Columns
 from actors.history.folder import empty_file, save_manifest, sealed_files
+from actors.history.packing import pack
 from actors.history.protocol import Outcome
 from actors.history.publication import AHEAD, BOUNDS, FAN, level_ring
 from actors.history.publishing import Publisher
@@ -82,8 +83,9 @@ class Waited(Columns):
     """One row that is not there before `meanwhile` is done."""
 
     def __init__(self, meanwhile: Callable[[], None]) -> None:
-        super().__init__(Table("waited", "", (Column("x", "BIGINT", ""),)))
-        self.fill([[1]])
+        table = Table("waited", "", (Column("x", "BIGINT", ""),))
+        super().__init__(table)
+        self.fill(pack(table, [[1]]))
         self.times = 0
         self.error: BaseException | None = None
         self._meanwhile = meanwhile
