@@ -1,6 +1,6 @@
 """Rows of a query into a file of the format that its name says: Parquet, Arrow, CSV, JSON or JSON lines.
 
-The types are those the recorder told. DuckDB writes Parquet and CSV; Arrow files need the package pyarrow; JSON holds
+The types are those the recorder told. DuckDB writes Parquet and CSV; Arrow files need pyarrow, the extra `arrow`; JSON holds
 what `-o json` shows, which is valid for every reader: DuckDB writes NaN as a word that is none of JSON's.
 """
 
@@ -38,7 +38,7 @@ def check_target(target: str) -> None:
     if path.suffix not in FORMATS:
         raise usage(f"--to {target}: its name says no format", f"end it in {', '.join(FORMATS)}")
     if path.suffix == ".arrow" and importlib.util.find_spec("pyarrow") is None:
-        raise usage("--to: an Arrow file needs the package pyarrow", "pip install pyarrow, or write .parquet")
+        raise usage("--to: an Arrow file needs the package pyarrow", "pip install 'actorctl[arrow]', or write .parquet")
     if not path.absolute().parent.is_dir():
         raise usage(f"--to {target}: there is no folder {path.absolute().parent}", "make it first")
 
@@ -119,7 +119,7 @@ def _escaped(name: str) -> str:
 
 
 def _write_arrow(relation: Any, path: Path) -> None:
-    import pyarrow  # type: ignore[import-not-found,import-untyped,unused-ignore]  # an extra of the user's
+    import pyarrow  # type: ignore[import-not-found,import-untyped,unused-ignore]  # the extra `arrow`
 
     table = relation.to_arrow_table()
     with pyarrow.OSFile(str(path), "wb") as file, pyarrow.ipc.new_file(file, table.schema) as writer:

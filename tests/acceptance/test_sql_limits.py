@@ -15,6 +15,9 @@ import pytest
 from support.nodes import ACTORCTL, Node, environment, node
 from support.waiting import until
 
+from supervisors.cli.failures import CommandError
+from supervisors.cli.rowfiles import check_target
+
 ENDLESS = "SELECT count(*) FROM range(1000000) a, range(1000000) b, range(1000000) c"
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="Ctrl-C is sent as a signal")
@@ -71,6 +74,31 @@ def test_rows_go_into_a_file_of_the_format_its_name_says(running: Node, tmp_path
     if suffix == "parquet":
         types = duckdb.execute(f"SELECT typeof(columns(*)) FROM read_parquet('{target}')").fetchall()
         assert types == [("INTEGER", "VARCHAR", "INTEGER[]", "TIMESTAMP WITH TIME ZONE", "DOUBLE")]
+
+
+def test_rows_go_into_an_arrow_file_with_their_types(running: Node, tmp_path: Path) -> None:
+    ipc = pytest.importorskip("pyarrow.ipc", reason="the extra arrow is not installed")
+    target = tmp_path / "rows.arrow"
+    query = "SELECT i AS n, 'a' AS text, [1, 2] AS list, TIMESTAMPTZ '2026-11-21 14:02:00+00' AS at FROM range(3) t(i)"
+
+    result = running.ctl("sql", query, "--to", str(target))
+
+    assert result.code == 0, result.err
+    assert "3 rows written" in result.err
+    with ipc.open_file(str(target)) as file:
+        found = file.read_all()
+    assert [str(kind) for kind in found.schema.types] == ["int64", "string", "list<l: int32>", "timestamp[us, tz=UTC]"]
+    assert found.column("n").to_pylist() == [0, 1, 2]
+    assert found.column("list").to_pylist() == [[1, 2]] * 3
+
+
+def test_an_arrow_file_without_the_package_for_it_is_refused_with_what_to_install(monkeypatch, tmp_path: Path) -> None:
+    monkeypatch.setattr("importlib.util.find_spec", lambda _name: None)
+
+    with pytest.raises(CommandError, match="pyarrow") as refused:
+        check_target(str(tmp_path / "rows.arrow"))
+
+    assert "actorctl[arrow]" in str(refused.value.hint)
 
 
 def test_each_table_is_shown_once(running: Node) -> None:
