@@ -7,9 +7,6 @@
     sustained              rows a second, and processor a row, while batches of 4,000 rows come as fast as they are
                            stored, publishing included; beside it the same rows by DuckDB's executemany, into SQLite
                            and as lines of JSON, a durable commit for each 4,000
-    jitter                 how much later an actor's loop of a turn each millisecond comes to its turn, p99, with 5,000
-                           events a second and the feed that ships them than with the events alone, in turns; with
-                           real-time priority where the system lets it, so that neighbours do not count
     plain                  the same rows as lines of JSON, written and fsynced four times a second: its processor
 
 The rows' instants are those of an even stream, so that the newest is as old as the feed's interval lets it be.
@@ -18,7 +15,6 @@ The rows' instants are those of an even stream, so that the newest is as old as 
 from __future__ import annotations
 
 import argparse
-import contextlib
 import json
 import os
 import sqlite3
@@ -27,7 +23,7 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable
 from datetime import UTC, datetime
 from functools import partial
 from multiprocessing.connection import Client, Connection, Listener
@@ -38,26 +34,19 @@ import msgspec
 import psutil
 from measuring import Row, Spread, percentile, report
 
-from actors.core.actor import Actor
-from actors.core.bus import EventBus
 from actors.core.system import ActorSystem
-from actors.events import ActorStateChanged
 from actors.history.catalog import CATALOG, folder_of
-from actors.history.feed import HistoryFeed
 from actors.history.migrations import migrate
 from actors.history.packing import pack
 from actors.history.protocol import Outcome, Query, QueryResult, Store, Stored, encode_rows
 from actors.history.recorder import Recorder
-from actors.history.rows import NodeRun
 from actors.history.schema import BY_NAME
-from actors.messages import Message, on
 
 COLUMNS = BY_NAME["events"].column_names
 PLACES = ", ".join("?" * len(COLUMNS))
 INTERVAL = 0.25
 BATCH = 4_000
 IN_FLIGHT = 4
-TURN = 0.001
 NEWEST = "SELECT epoch(max(happened_at)) FROM events"
 _frames = msgspec.msgpack.Decoder(tuple[int, Store | None, Query | None])
 _answers = msgspec.msgpack.Decoder(tuple[int, Stored | None, QueryResult | None])
@@ -329,90 +318,6 @@ def peers_sustained(folder: Path, seconds: float) -> dict[str, tuple[float, floa
     return found
 
 
-class Turns(Message[list[float]], frozen=True):
-    """Take a turn each `TURN` seconds, so often; answer how late each was, in seconds."""
-
-    count: int
-
-
-class Looping(Actor):
-    """An actor with a loop of its own."""
-
-    dispatcher = "thread"
-
-    @on(Turns)
-    def take(self, turns: Turns) -> list[float]:
-        late: list[float] = []
-        due = time.perf_counter()
-        for _ in range(turns.count):
-            due += TURN
-            time.sleep(max(0.0, due - time.perf_counter()))
-            late.append(time.perf_counter() - due)
-            due = max(due, time.perf_counter() - TURN)
-        return late
-
-
-def lateness_of_turns(events_a_second: int, seconds: float, *, with_feed: bool) -> list[float]:
-    """Return how late the turns of an actor's loop are, in milliseconds, beside an actor that publishes events."""
-    bus = EventBus()
-    feed = HistoryFeed(
-        bus,
-        lambda batch: feed.stored(Stored(batch.source, batch.batch, Outcome.STORED)),
-        run=NodeRun("bench", 1, os.getpid(), "0", time.time()),
-        home=None,
-    )
-    ended = threading.Event()
-
-    def publish() -> None:
-        number = 0
-        while not ended.wait(0.01):
-            for _ in range(events_a_second // 100):
-                number += 1
-                bus.publish(ActorStateChanged(time.time(), f"/agents/{number % 50:02}", 3, "suspended", f"at {number}"))
-
-    if with_feed:
-        feed.start()
-    system = ActorSystem("jitter")
-    publisher = threading.Thread(target=publish, daemon=True)
-    publisher.start()
-    try:
-        system.spawn(Looping, path="/looping", placement="thread", on_outcome=lambda _: None)
-        late = system.ref("/looping").ask(Turns(int(seconds / TURN)), timeout=seconds * 20 + 60.0)
-    finally:
-        ended.set()
-        publisher.join()
-        if with_feed:
-            feed.close(30.0)
-        system.shutdown(10.0)
-    return [one * 1e3 for one in late]
-
-
-@contextlib.contextmanager
-def undisturbed() -> Iterator[None]:
-    """Run this thread, and those it starts, before those of other programs, where the system lets it."""
-    if not hasattr(os, "sched_setscheduler"):
-        yield
-        return
-    before, parameter = os.sched_getscheduler(0), os.sched_getparam(0)
-    with contextlib.suppress(OSError):
-        os.sched_setscheduler(0, os.SCHED_FIFO, os.sched_param(os.sched_get_priority_min(os.SCHED_FIFO)))
-    try:
-        yield
-    finally:
-        with contextlib.suppress(OSError):
-            os.sched_setscheduler(0, before, parameter)
-
-
-def jitter(rounds: int, seconds: float) -> tuple[list[float], list[float]]:
-    """Return the p99 of the lateness of a loop's turns in each round, with the feed and without."""
-    with_feed, bare = [], []
-    with undisturbed():
-        for _ in range(rounds):
-            bare.append(percentile(lateness_of_turns(5_000, seconds, with_feed=False), 0.99))
-            with_feed.append(percentile(lateness_of_turns(5_000, seconds, with_feed=True), 0.99))
-    return with_feed, bare
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--seconds", type=float, default=20.0, help="of each measurement")
@@ -439,7 +344,6 @@ def main() -> None:
         a_second, sustained_row = sustained(peer, min(10.0, options.seconds))
         others_sustained = peers_sustained(folder, min(3.0, options.seconds))
         peer.close()
-    late, bare = jitter(5, min(1.0, options.seconds))
 
     def row(what: str, target: str, found: list[float], limit: float, unit: str, plain: float | None = None) -> Row:
         spread = Spread.of(found)
@@ -480,23 +384,8 @@ def main() -> None:
             )
             for name, (_, its) in others_sustained.items()
         ),
-        jitter_row(late, bare),
     ]
     report("A history under load", "live", rows, keep=not options.no_save)
-
-
-def jitter_row(late: Sequence[float], bare: Sequence[float]) -> Row:
-    """Return the row that tells how much later turns are with the feed."""
-    added = Spread.of([one - other for one, other in zip(late, bare, strict=True)])
-    return Row(
-        "jitter of an actor's loop, p99 added",
-        "< 1 ms; plain = p99 without the feed",
-        added.median < 1.0,
-        added,
-        Spread.of(bare),
-        Spread.of([one / other for one, other in zip(late, bare, strict=True)]),
-        "ms",
-    )
 
 
 if __name__ == "__main__":

@@ -1,7 +1,7 @@
 """Rows of a query into a file of the format that its name says: Parquet, Arrow, CSV, JSON or JSON lines.
 
-The types are those the recorder told. DuckDB writes Parquet and CSV; Arrow files need pyarrow, the extra `arrow`; JSON holds
-what `-o json` shows, which is valid for every reader: DuckDB writes NaN as a word that is none of JSON's.
+The types are those the recorder told. DuckDB writes Parquet and CSV; Arrow files need pyarrow, the extra `arrow`; JSON
+holds what `-o json` shows, which is valid for every reader: DuckDB writes NaN as a word that is none of JSON's.
 """
 
 from __future__ import annotations
