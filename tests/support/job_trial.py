@@ -62,6 +62,7 @@ def serve(home: Path, *, is_last: bool) -> None:
     system = ActorSystem("trial")
     queue = {
         "name": "default", "workers": ["/work/w*"], "repeats": 1000, "backoff": {"first": 0.01, "max": 0.01},
+        "keep": {"most": 1_000_000},  # the ledger is compared with every one
     }  # fmt: skip
     started = threading.Semaphore(0)
 
