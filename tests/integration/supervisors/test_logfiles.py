@@ -112,6 +112,7 @@ def test_what_is_left_is_young_enough_and_fits_and_nothing_went_without_need(fil
 
 def test_a_torn_last_line_is_ended_and_a_torn_archive_made_again(tmp_path):
     (tmp_path / "node.log").write_text("whole\ntor")
+    os.utime(tmp_path / "node.log", (NOON, NOON))  # of the clock's day: it is not rotated
     (tmp_path / "node-20261120T120000Z.log").write_text("of yesterday\n")
     (tmp_path / "node-20261120T120000Z.log.gz.part").write_bytes(b"\x1f\x8b half")
 
