@@ -100,6 +100,28 @@ class Commits:
             found = next((job for job in self._flush.jobs if job.number == number), None)
         return found
 
+    def watch(self, number: int, ended: Callable[[Job], object]) -> bool:
+        """Call `ended` with the job once its end is told of; return False where that was, or the job never was."""
+        with self.lock:
+            job = self.ledger.jobs.get(number) or self.pending(number)
+            if job is None:
+                return False
+            is_told = number not in self.ledger.jobs and self.ledger.queues[job.queue].spec.relaxed
+            if not is_told:
+                self.watchers.setdefault(number, []).append(ended)
+        if is_told:  # though its end is not on disk
+            ended(job)
+        return True
+
+    def unwatch(self, number: int, ended: Callable[[Job], object]) -> None:
+        """Nobody waits for that call any more; nothing where it was made already."""
+        with self.lock:
+            left = [watcher for watcher in self.watchers.get(number, ()) if watcher is not ended]
+            if left:
+                self.watchers[number] = left
+            else:
+                self.watchers.pop(number, None)
+
     def go_on(self) -> None:
         """Begin a commit if there is something to write and none is under way; see to the alarm.
 

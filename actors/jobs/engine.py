@@ -77,6 +77,7 @@ class Engine:
         commits = self._commits = Commits(table, self.ledger, now=self._now, perform=perform, alarm=alarm)
         self._lock = commits.lock
         self._go_on = commits.go_on
+        self.watch, self.unwatch = commits.watch, commits.unwatch
         self._acceptor = Acceptor(self.ledger, table, commits.pending)
         self._acceptor.timezone = timezone
         self.ledger.next_slot = next_slot
@@ -161,24 +162,6 @@ class Engine:
         if at_once:
             answer(accepted)
         self._go_on()
-
-    def watch(self, number: int, ended: Callable[[Job], object]) -> bool:
-        """Call `ended` with the job once its end is on disk; return False where it has ended, or never was."""
-        with self._lock:
-            if number not in self.ledger.jobs and self._commits.pending(number) is None:
-                return False
-            self._commits.watchers.setdefault(number, []).append(ended)
-        return True
-
-    def unwatch(self, number: int, ended: Callable[[Job], object]) -> None:
-        """Nobody waits for that call any more; nothing where it was made already."""
-        with self._lock:
-            watchers = self._commits.watchers
-            left = [watcher for watcher in watchers.get(number, ()) if watcher is not ended]
-            if left:
-                watchers[number] = left
-            else:
-                watchers.pop(number, None)
 
     @property
     def is_settled(self) -> bool:

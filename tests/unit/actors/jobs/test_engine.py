@@ -91,6 +91,25 @@ class Bench:
         return {job.number: job.state for job in self.table.select(Selection())}
 
 
+class SlowTable(MemoryTable):
+    """Memory in which nothing is written yet."""
+
+    def submit(self, take: Callable[[], Changes], done: Callable[[BaseException | None], None]) -> None:
+        """Leave it for later."""
+
+
+def test_who_asks_for_the_end_of_a_relaxed_job_that_is_not_on_disk_yet_is_told_of_it():
+    bench = Bench(table=SlowTable(), relaxed=True)
+    bench.workers(1)
+    (number,) = bench.add()
+    bench.engine.finished(number, 1, "7")
+    told: list[Any] = []
+
+    assert bench.engine.watch(number, told.append)
+
+    assert [job.result for job in told] == ["7"]
+
+
 def test_an_end_that_could_not_be_written_is_written_in_whole_with_the_next_commit(tmp_path):
     bench = Bench(table=FullTable(tmp_path / "state.db"))
     bench.workers(1)
