@@ -6,6 +6,7 @@ import sqlite3
 
 import pytest
 from support import job_handlers as handlers
+from support.waiting import until
 from support.working import Stage
 
 from actors.events import JobRetried, JobsDisabled, JobsRecovered, QueueChanged, RunFinished
@@ -35,6 +36,7 @@ def begin(stage, home, *, workers=2, generation=1, **rules):
     stage.start(PATH, JobQueues, home=str(home), queues=[queue], generation=generation)
     for number in range(workers):
         stage.start(f"/work/w{number}", JobWorker, placement="pool", generation=generation)
+    until(lambda: queue_of(stage).workers >= workers, what="the queue has its workers")
     return Jobs(stage.system)
 
 
